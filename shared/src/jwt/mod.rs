@@ -1,0 +1,3 @@
+//! JSON Web Tokens as Atlassian uses them.
+
+pub mod qsh;
