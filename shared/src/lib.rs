@@ -1,3 +1,16 @@
 //! What the functions share: doors to Jira, GitLab's hooks and API, state, secrets, queues and sync.
 
+pub mod bundle;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod envelope;
+pub mod gitlab;
+pub mod http;
+pub mod jira;
 pub mod jwt;
+pub mod outbound;
+pub mod queue;
+pub mod store;
+pub mod sync;
+pub mod telemetry;

@@ -1,1 +1,167 @@
-//! installed
+//! Takes Jira's `installed` event: a new tenant, a rotated secret, a renamed or restored site. An upsert: Jira sends it
+//! for all of these, and sends it again.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRef, State};
+use axum::routing::post;
+use http::StatusCode;
+use shared::bundle::INSTALLED;
+use shared::clock::SharedClock;
+use shared::domain::{Door, Installation, InstallationId, Site, SiteCondition, SiteState};
+use shared::envelope::{Envelope, Purpose};
+use shared::http::{Error, JiraLifecycle, LifecycleGate, Tenant};
+use shared::jira::doors::secret_context;
+use shared::outbound::{HostGuard, is_atlassian_site};
+use shared::store::sites::ClientKeyPointer;
+use shared::store::{Store, StoreError};
+use url::Url;
+
+/// What the function needs.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// Verifies callers.
+    pub gate: LifecycleGate,
+    /// Keeps sites.
+    pub store: Store,
+    /// Seals secrets.
+    pub envelope: Arc<Envelope>,
+    /// Which hosts may be called.
+    pub guard: HostGuard,
+    /// Which sites may install, by host; empty means any.
+    pub allowed_sites: Arc<[String]>,
+    /// Tells the time.
+    pub clock: SharedClock,
+}
+
+impl FromRef<Installed> for LifecycleGate {
+    fn from_ref(state: &Installed) -> Self {
+        state.gate.clone()
+    }
+}
+
+/// Answers [`INSTALLED`].
+pub fn router(state: Installed) -> Router {
+    Router::new()
+        .route(INSTALLED.path, post(installed))
+        .with_state(state)
+}
+
+async fn installed(State(state): State<Installed>, call: JiraLifecycle) -> Result<StatusCode, Error> {
+    let (base_url, shared_secret) = state.check(&call.tenant)?;
+    let pointer = state
+        .store
+        .client_key_pointer(&call.tenant.client_key)
+        .await
+        .map_err(Error::unavailable)?;
+    let (site, renewed) = match pointer {
+        Some(pointer) => (
+            state.known_site(pointer, &base_url).await?,
+            Some(pointer.installation),
+        ),
+        None => (Site::new(&base_url, state.clock.now()), None),
+    };
+    let id = renewed.unwrap_or_else(InstallationId::generate);
+    let context = secret_context(site.id, id, Purpose::SharedSecret);
+    let installation = Installation {
+        id,
+        site: site.id,
+        door: Door::Connect {
+            client_key: call.tenant.client_key,
+            shared_secret: state
+                .envelope
+                .seal(&shared_secret, &context)
+                .await
+                .map_err(Error::unavailable)?,
+            display_url: call.tenant.display_url,
+        },
+        installed_at: state.clock.now(),
+    };
+    match renewed {
+        Some(_) => state.renew(&site, &installation, &base_url).await?,
+        None => state.create(site, &installation).await?,
+    }
+    Ok(StatusCode::OK)
+}
+
+impl Installed {
+    /// The tenant's address and secret, if both are ones we work with.
+    fn check(&self, tenant: &Tenant) -> Result<(String, secrecy::SecretString), Error> {
+        let unusable = |sentence| Error::new(StatusCode::UNPROCESSABLE_ENTITY, sentence);
+        let base_url = tenant
+            .base_url
+            .as_deref()
+            .ok_or_else(|| unusable("baseUrl is missing."))?;
+        let url = Url::parse(base_url).map_err(|_| unusable("baseUrl is not a URL."))?;
+        if !(is_atlassian_site(&url) || self.guard.lists(&url)) || self.guard.check(base_url).is_err() {
+            return Err(unusable("baseUrl is not an Atlassian site."));
+        }
+        let host = base_url
+            .split_once("://")
+            .map_or(base_url, |(_, rest)| rest)
+            .trim_end_matches('/');
+        if !self.allowed_sites.is_empty() && !self.allowed_sites.iter().any(|allowed| allowed == host) {
+            return Err(unusable(
+                "This site may not install the app: add it to ALLOWED_JIRA_SITES.",
+            ));
+        }
+        let secret = tenant.shared_secret.clone().filter(|secret| {
+            use secrecy::ExposeSecret;
+            !secret.expose_secret().is_empty()
+        });
+        Ok((
+            base_url.to_owned(),
+            secret.ok_or_else(|| unusable("sharedSecret is missing."))?,
+        ))
+    }
+
+    /// A clientKey never changes the site it belongs to.
+    async fn known_site(&self, pointer: ClientKeyPointer, base_url: &str) -> Result<Site, Error> {
+        let site = self.store.site(pointer.site).await.map_err(Error::unavailable)?;
+        let now = self.clock.now();
+        Ok(site.unwrap_or_else(|| Site {
+            id: pointer.site,
+            ..Site::new(base_url, now)
+        }))
+    }
+
+    async fn create(&self, mut site: Site, installation: &Installation) -> Result<(), Error> {
+        site.writer = Some(installation.id);
+        match self.store.create_site(&site, installation).await {
+            Ok(()) => {
+                tracing::info!(site.id = %site.id, site.host = site.host(), "installed");
+                Ok(())
+            }
+            // The same event came in twice at once; the other one has stored it.
+            Err(StoreError::Conflict) => Err(Error::unavailable(StoreError::Conflict)),
+            Err(error) => Err(Error::unavailable(error)),
+        }
+    }
+
+    /// A re-install, a rotated secret or a new address: subscriptions stay, and work that was held flows again.
+    async fn renew(&self, site: &Site, installation: &Installation, base_url: &str) -> Result<(), Error> {
+        self.store
+            .put_installation(installation)
+            .await
+            .map_err(Error::unavailable)?;
+        let (base_url, now) = (base_url.trim_end_matches('/').to_owned(), self.clock.now());
+        let id = installation.id;
+        self.store
+            .update_site(site.id, move |site| {
+                site.writer = site.writer.or(Some(id));
+                if site.writer == Some(id) {
+                    site.base_url.clone_from(&base_url);
+                    site.state = SiteState {
+                        condition: SiteCondition::Active,
+                        since: now,
+                    };
+                }
+            })
+            .await
+            .map_err(Error::unavailable)?;
+        self.store.end_rests(site.id).await.map_err(Error::unavailable)?;
+        tracing::info!(site.id = %site.id, site.host = site.host(), "installed again");
+        Ok(())
+    }
+}

@@ -1,1 +1,130 @@
-//! sync
+//! Brings events to Jira. Takes a batch of messages, reads from GitLab what the hooks leave open, each object once, and
+//! sends what is new of each entity in as few calls as Jira allows. Every message ends done, waiting, trying again, or
+//! among the dead letters with the reason; none is lost.
+
+mod batch;
+mod enrich;
+mod reader;
+mod settle;
+mod site;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared::clock::{SharedClock, Timestamp};
+use shared::domain::SiteId;
+use shared::envelope::Envelope;
+use shared::gitlab::client::GitlabHttp;
+use shared::jira::doors::Doors;
+use shared::outbound::HostGuard;
+use shared::queue::disposition::{Disposition, Message, bury_unreadable, settle};
+use shared::queue::{Received, SharedQueue};
+use shared::store::{Store, StoreError};
+use shared::sync::message::EventMessage;
+use shared::sync::verify::HookVerifier;
+
+use crate::batch::{Admitted, Event};
+use crate::reader::Lookups;
+
+/// How long work rests when our own table or keys are out of reach.
+const STORE_REST: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// What the function needs.
+#[derive(Clone, Debug)]
+pub struct EventSync {
+    /// State.
+    pub store: Store,
+    /// Secrets.
+    pub envelope: Arc<Envelope>,
+    /// The events queue, for what waits or tries again.
+    pub queue: SharedQueue,
+    /// Time.
+    pub clock: SharedClock,
+    /// Ways into Jira.
+    pub doors: Doors,
+    /// The way to GitLab.
+    pub gitlab: GitlabHttp,
+    /// Which hosts may be called.
+    pub guard: HostGuard,
+    /// Verifies what came in unverified.
+    pub verifier: HookVerifier,
+    /// Answers of GitLab that hold for a moment.
+    pub lookups: Lookups,
+}
+
+/// A message being worked on.
+#[derive(Debug)]
+struct Work {
+    received: Received,
+    message: Message<EventMessage>,
+    disposition: Disposition,
+}
+
+impl EventSync {
+    /// Works on a batch and answers the receipts of the messages that may be acknowledged; the others come back by
+    /// themselves.
+    pub async fn handle(&self, batch: Vec<Received>) -> Vec<String> {
+        let (mut works, mut acknowledged) = (Vec::with_capacity(batch.len()), Vec::new());
+        for received in batch {
+            match Message::<EventMessage>::read(&received) {
+                Ok(message) => works.push(Work {
+                    received,
+                    message,
+                    disposition: Disposition::Done,
+                }),
+                Err(reason) => {
+                    acknowledged.extend(bury_unreadable(self.queue.as_ref(), received, reason).await);
+                }
+            }
+        }
+        self.work(&mut works).await;
+        let decided = works
+            .into_iter()
+            .map(|work| (work.received, work.message, work.disposition))
+            .collect();
+        acknowledged.extend(settle(self.queue.as_ref(), self.clock.as_ref(), decided).await);
+        acknowledged
+    }
+
+    async fn work(&self, works: &mut [Work]) {
+        let mut sites: BTreeMap<SiteId, Vec<Event>> = BTreeMap::new();
+        for (index, admitted) in self.admit(works).await.into_iter().enumerate() {
+            match admitted {
+                Admitted::Event(event) => sites.entry(event.subscription.site).or_default().push(*event),
+                Admitted::Not(disposition) => works[index].disposition = disposition,
+            }
+        }
+        for (id, events) in sites {
+            let indices: Vec<usize> = events.iter().map(|event| event.index).collect();
+            match self.site(id, events).await {
+                Ok(decided) => {
+                    for (index, disposition) in decided {
+                        let decided = std::mem::replace(&mut works[index].disposition, Disposition::Done);
+                        works[index].disposition = decided.and(disposition);
+                    }
+                }
+                Err(error) => {
+                    for index in indices {
+                        works[index].disposition = disposition_of(&error, self.clock.now());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What trouble with our own state means for a message.
+fn disposition_of(error: &StoreError, now: Timestamp) -> Disposition {
+    match error {
+        StoreError::Unavailable(_) => Disposition::Wait {
+            until: now.after(STORE_REST),
+            reason: error.to_string(),
+        },
+        StoreError::Conflict => Disposition::Retry {
+            reason: error.to_string(),
+        },
+        StoreError::Corrupt(_) => Disposition::Fail {
+            reason: error.to_string(),
+        },
+    }
+}

@@ -1,1 +1,86 @@
-//! uninstalled
+//! Takes Jira's `uninstalled` event: closes that door. The site and its links stay, so that another door, or the same one
+//! installed again, goes on with them; Jira itself deletes what was sent through this one.
+
+use axum::Router;
+use axum::extract::{FromRef, State};
+use axum::routing::post;
+use http::StatusCode;
+use shared::bundle::UNINSTALLED;
+use shared::clock::SharedClock;
+use shared::domain::{Installation, Site, SiteCondition, SiteState};
+use shared::http::{Error, JiraLifecycle, LifecycleGate};
+use shared::store::Store;
+
+/// What the function needs.
+#[derive(Clone, Debug)]
+pub struct Uninstalled {
+    /// Verifies callers.
+    pub gate: LifecycleGate,
+    /// Keeps sites.
+    pub store: Store,
+    /// Tells the time.
+    pub clock: SharedClock,
+}
+
+impl FromRef<Uninstalled> for LifecycleGate {
+    fn from_ref(state: &Uninstalled) -> Self {
+        state.gate.clone()
+    }
+}
+
+/// Answers [`UNINSTALLED`].
+pub fn router(state: Uninstalled) -> Router {
+    Router::new()
+        .route(UNINSTALLED.path, post(uninstalled))
+        .with_state(state)
+}
+
+async fn uninstalled(State(state): State<Uninstalled>, call: JiraLifecycle) -> Result<StatusCode, Error> {
+    let found = state
+        .store
+        .installation_by_client_key(&call.tenant.client_key)
+        .await
+        .map_err(Error::unavailable)?;
+    match found {
+        // Jira sends uninstalls and installs side by side; one that was made before the last install is over.
+        Some((site, installation))
+            if call
+                .issued_at
+                .is_none_or(|issued_at| is_later(issued_at, &installation)) =>
+        {
+            state.close(&site, &installation).await?;
+        }
+        Some((site, _)) => tracing::info!(site.id = %site.id, "ignored an uninstall older than the install"),
+        None => tracing::info!("ignored an uninstall of an unknown installation"),
+    }
+    Ok(StatusCode::OK)
+}
+
+/// Tokens tell whole seconds.
+fn is_later(issued_at: shared::clock::Timestamp, installation: &Installation) -> bool {
+    issued_at.seconds() >= installation.installed_at.seconds()
+}
+
+impl Uninstalled {
+    async fn close(&self, site: &Site, installation: &Installation) -> Result<(), Error> {
+        self.store
+            .delete_installation(installation)
+            .await
+            .map_err(Error::unavailable)?;
+        let (id, now) = (installation.id, self.clock.now());
+        self.store
+            .update_site(site.id, move |site| {
+                if site.writer == Some(id) {
+                    site.writer = None;
+                    site.state = SiteState {
+                        condition: SiteCondition::Uninstalled,
+                        since: now,
+                    };
+                }
+            })
+            .await
+            .map_err(Error::unavailable)?;
+        tracing::info!(site.id = %site.id, site.host = site.host(), "uninstalled");
+        Ok(())
+    }
+}

@@ -1,1 +1,227 @@
-//! webhook
+//! Takes GitLab's deliveries in: believes them or not, cuts them down to what Jira needs, and puts them on the events
+//! queue. Calls neither GitLab nor Jira, so that it answers in milliseconds: GitLab disables hooks that fail, and never
+//! sends again by itself.
+
+mod delivery;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::post;
+use http::StatusCode;
+use moka::future::Cache;
+use shared::bundle::WEBHOOK;
+use shared::clock::{SharedClock, Timestamp};
+use shared::domain::SubscriptionId;
+use shared::gitlab::hooks::{Event, HookError, parse};
+use shared::gitlab::model::Project;
+use shared::http::Error;
+use shared::queue::SharedQueue;
+use shared::queue::disposition::Message;
+use shared::store::coverage::Coverage;
+use shared::store::{Store, StoreError};
+use shared::sync::message::{EventMessage, Intake};
+use shared::sync::verify::{HookVerifier, OpenHook, VerifyError};
+
+use crate::delivery::GitlabHook;
+
+/// A Lambda's request can't be larger than this
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>); locally the same holds.
+const MAX_BODY: usize = 6 * 1024 * 1024;
+
+/// The largest unverified delivery that fits a message of SQS, whose limit is 1 MiB, with its envelope.
+const MAX_UNVERIFIED: usize = 900 * 1024;
+
+/// How long it is remembered which projects lie inside a link.
+const COVERAGE_MEMORY: Duration = Duration::from_secs(60);
+
+/// How many projects that is remembered of.
+const MAX_PROJECTS: u64 = 10_000;
+
+/// What the function needs.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    store: Store,
+    verifier: HookVerifier,
+    queue: SharedQueue,
+    clock: SharedClock,
+    coverage: Cache<(SubscriptionId, u64), Option<Coverage>>,
+}
+
+impl Webhook {
+    /// A function that puts events on `queue`.
+    #[must_use]
+    pub fn new(store: Store, verifier: HookVerifier, queue: SharedQueue, clock: SharedClock) -> Self {
+        let coverage = Cache::builder()
+            .max_capacity(MAX_PROJECTS)
+            .time_to_live(COVERAGE_MEMORY)
+            .build();
+        Self {
+            store,
+            verifier,
+            queue,
+            clock,
+            coverage,
+        }
+    }
+}
+
+/// Answers [`WEBHOOK`].
+pub fn router(state: Webhook) -> Router {
+    Router::new()
+        .route(WEBHOOK.path, post(webhook))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(Arc::new(state))
+}
+
+/// What became of a delivery, for GitLab's list of recent events.
+type Answer = (StatusCode, &'static str);
+
+const ACCEPTED: Answer = (StatusCode::OK, "Accepted.");
+const REPEATED: Answer = (StatusCode::OK, "Known already.");
+const OUTSIDE: Answer = (StatusCode::OK, "The project is outside the linked group.");
+const NO_KEYS: Answer = (StatusCode::OK, "No issue keys.");
+const IGNORED: Answer = (StatusCode::OK, "Nothing to do for this kind of event.");
+const INCOMPLETE: Answer = (StatusCode::OK, "The event does not say what it is about.");
+
+async fn webhook(State(state): State<Arc<Webhook>>, hook: GitlabHook) -> Result<Answer, Error> {
+    let arrived_at = state.clock.now();
+    let answer = match state
+        .verifier
+        .verify(hook.subscription, &hook.proof(), arrived_at)
+        .await
+    {
+        Ok(open) => state.take_in(&hook, &open, arrived_at).await?,
+        Err(VerifyError::Unknown) => return Err(Error::new(StatusCode::NOT_FOUND, "There is no such hook.")),
+        Err(VerifyError::Refused(reason)) => {
+            let sentence = "The secret token or signature is not the one of this hook.";
+            return Err(Error::new(StatusCode::UNAUTHORIZED, sentence).because(reason));
+        }
+        Err(error @ (VerifyError::Store(_) | VerifyError::Secrets(_))) => {
+            tracing::warn!(%error, "taking a delivery in unverified");
+            state.take_in_unverified(&hook, arrived_at).await?
+        }
+    };
+    tracing::info!(subscription.id = %hook.subscription, outcome = answer.1, "webhook");
+    Ok(answer)
+}
+
+impl Webhook {
+    async fn take_in(
+        &self,
+        hook: &GitlabHook,
+        open: &OpenHook,
+        arrived_at: Timestamp,
+    ) -> Result<Answer, Error> {
+        if let Some(key) = &hook.idempotency_key
+            // Not to know whether it is a repeat is no reason to refuse it.
+            && self.store.was_seen(hook.subscription, key).await.unwrap_or(false)
+        {
+            return Ok(REPEATED);
+        }
+        let delivery = match parse(&hook.body) {
+            Ok(delivery) => delivery,
+            Err(HookError::Ignored(_)) => return Ok(IGNORED),
+            Err(error @ HookError::Incomplete { .. }) => {
+                tracing::info!(%error, "incomplete event");
+                return Ok(INCOMPLETE);
+            }
+            Err(error @ HookError::Malformed(_)) => {
+                return Err(
+                    Error::new(StatusCode::BAD_REQUEST, "The body is not a GitLab event.").because(error),
+                );
+            }
+        };
+        if open
+            .hook
+            .project_id
+            .is_some_and(|project| project != delivery.project.id)
+        {
+            return Err(Error::new(
+                StatusCode::FORBIDDEN,
+                "This hook speaks for another project.",
+            ));
+        }
+        if self.coverage(hook.subscription, &delivery.project).await == Some(Coverage::Outside) {
+            return Ok(OUTSIDE);
+        }
+        if !is_of_interest(&delivery.event, open.subscription.credential.is_some()) {
+            return Ok(NO_KEYS);
+        }
+        let group = open.subscription.site.to_string();
+        let messages = EventMessage::split(
+            hook.subscription,
+            arrived_at,
+            &group,
+            &delivery.project,
+            delivery.event,
+        );
+        self.enqueue(messages).await?;
+        if let Some(key) = &hook.idempotency_key
+            && let Err(error) = self.store.mark_seen(hook.subscription, key).await
+        {
+            tracing::warn!(%error, "could not remember a delivery; a repeat would be worked on again");
+        }
+        Ok(ACCEPTED)
+    }
+
+    async fn take_in_unverified(&self, hook: &GitlabHook, arrived_at: Timestamp) -> Result<Answer, Error> {
+        let unverified = hook
+            .proof()
+            .to_unverified()
+            .filter(|unverified| unverified.body.len() <= MAX_UNVERIFIED);
+        let unverified =
+            unverified.ok_or_else(|| Error::unavailable("too large to be taken in unverified"))?;
+        let body = EventMessage {
+            subscription: hook.subscription,
+            received_at: arrived_at,
+            intake: Intake::Unverified(unverified),
+        };
+        // The site is not known now; the link stands in for it.
+        self.enqueue(vec![Message::new(
+            hook.subscription.to_string(),
+            arrived_at,
+            body,
+        )])
+        .await?;
+        Ok(ACCEPTED)
+    }
+
+    async fn enqueue(&self, messages: Vec<Message<EventMessage>>) -> Result<(), Error> {
+        let now = self.clock.now();
+        let outgoing: Result<Vec<_>, _> = messages.iter().map(|message| message.outgoing(now)).collect();
+        let outgoing =
+            outgoing.map_err(|error| Error::status(StatusCode::INTERNAL_SERVER_ERROR).because(error))?;
+        self.queue.send(outgoing).await.map_err(Error::unavailable)
+    }
+
+    /// What is known of a project; what can't be read now counts as not known.
+    async fn coverage(&self, subscription: SubscriptionId, project: &Project) -> Option<Coverage> {
+        let read = self.store.coverage(subscription, project.id);
+        let cached: Result<_, Arc<StoreError>> =
+            self.coverage.try_get_with((subscription, project.id), read).await;
+        cached.ok().flatten()
+    }
+}
+
+/// Whether an event can lead to anything. Pipelines and deployments get their keys from elsewhere; a push without keys may
+/// be to the branch of a merge request that has some, which only the API tells.
+fn is_of_interest(event: &Event, has_token: bool) -> bool {
+    use shared::domain::IssueKeys;
+    match event {
+        Event::Push(push) => {
+            has_token
+                || push.commits.iter().any(|commit| !commit.keys.is_empty())
+                || !IssueKeys::extract([push.branch.as_str()]).is_empty()
+        }
+        Event::MergeRequest {
+            merge_request,
+            removed_keys,
+        } => !merge_request.keys.is_empty() || !removed_keys.is_empty(),
+        Event::FeatureFlag(flag) => !flag.keys.is_empty(),
+        Event::BranchDeleted { .. } | Event::Pipeline(_) => true,
+        Event::Deployment(_) => has_token,
+    }
+}

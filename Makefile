@@ -1,0 +1,32 @@
+# The commands of everyday work. `make` lists them; .ci/run runs every check there is.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench
+
+CARGO ?= cargo
+# More arguments for the demo, such as ARGS=--once.
+ARGS ?=
+# Which tests to run, as a nextest filter; everything by default.
+TESTS ?= all()
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## show the whole bundle at work against stand-ins for Jira and GitLab
+	$(CARGO) run -p bridge -- demo $(ARGS)
+
+test: ## run every test (with cargo-nextest where it is installed)
+	$(CARGO) test --quiet --workspace --doc
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		set -x; $(CARGO) nextest run --workspace -E '$(TESTS)'; \
+	else \
+		set -x; $(CARGO) test --workspace --lib --bins --tests; \
+	fi
+
+check: ## formatting, clippy and documentation, as strictly as .ci/run
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+bench: ## measure
+	$(CARGO) bench --workspace

@@ -1,0 +1,231 @@
+//! From messages to events that may go on: due, verified, of a link that exists, about a project that the link covers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use shared::clock::Timestamp;
+use shared::domain::{Subscription, SubscriptionId};
+use shared::gitlab::client::GitlabError;
+use shared::gitlab::hooks::{self, HookError};
+use shared::gitlab::model::Project;
+use shared::queue::disposition::Disposition;
+use shared::store::StoreError;
+use shared::store::coverage::Coverage;
+use shared::sync::message::{EventMessage, Intake, Unverified};
+use shared::sync::verify::VerifyError;
+
+use crate::reader::{Reader, Trouble};
+use crate::{STORE_REST, EventSync, Work, disposition_of};
+
+/// An event that goes on.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// The position of its message in the batch.
+    pub(crate) index: usize,
+    pub(crate) subscription: Arc<Subscription>,
+    pub(crate) received_at: Timestamp,
+    pub(crate) project: Project,
+    pub(crate) event: hooks::Event,
+    /// Whether its message will not be tried again: then what the hook alone says is better than nothing.
+    pub(crate) last_attempt: bool,
+}
+
+/// What becomes of a message at the door.
+pub(crate) enum Admitted {
+    Event(Box<Event>),
+    Not(Disposition),
+}
+
+type Subscriptions = HashMap<SubscriptionId, Option<Arc<Subscription>>>;
+
+impl EventSync {
+    /// One answer per message, in their order.
+    pub(crate) async fn admit(&self, works: &[Work]) -> Vec<Admitted> {
+        let (mut subscriptions, mut coverage) = (HashMap::new(), HashMap::new());
+        let mut admitted = Vec::with_capacity(works.len());
+        for (index, work) in works.iter().enumerate() {
+            let answer = self
+                .admit_one(index, work, &mut subscriptions, &mut coverage)
+                .await;
+            admitted.push(answer.unwrap_or_else(Admitted::Not));
+        }
+        admitted
+    }
+
+    async fn admit_one(
+        &self,
+        index: usize,
+        work: &Work,
+        subscriptions: &mut Subscriptions,
+        coverage: &mut HashMap<(SubscriptionId, u64), Coverage>,
+    ) -> Result<Admitted, Disposition> {
+        let now = self.clock.now();
+        if let Some(until) = work.message.waits(now) {
+            return Err(Disposition::Wait {
+                until,
+                reason: "It is not due yet.".to_owned(),
+            });
+        }
+        let message = &work.message.body;
+        let (project, event) = self.verified(message).await?;
+        let subscription = self.subscription(message.subscription, subscriptions).await?;
+        let key = (subscription.id, project.id);
+        let known = match coverage.get(&key) {
+            Some(known) => *known,
+            None => self.covers(&subscription, &project).await?,
+        };
+        coverage.insert(key, known);
+        if known == Coverage::Outside {
+            return Err(Disposition::Drop {
+                reason: "The project is outside the linked group.".to_owned(),
+            });
+        }
+        Ok(Admitted::Event(Box::new(Event {
+            index,
+            subscription,
+            received_at: message.received_at,
+            project,
+            event,
+            last_attempt: work.message.is_last_attempt(),
+        })))
+    }
+
+    async fn verified(&self, message: &EventMessage) -> Result<(Project, hooks::Event), Disposition> {
+        match &message.intake {
+            Intake::Verified { project, event } => Ok((project.clone(), event.clone())),
+            Intake::Unverified(unverified) => self.verify(message, unverified).await,
+        }
+    }
+
+    async fn verify(
+        &self,
+        message: &EventMessage,
+        unverified: &Unverified,
+    ) -> Result<(Project, hooks::Event), Disposition> {
+        let proof = unverified.proof();
+        match self
+            .verifier
+            .verify(message.subscription, &proof, message.received_at)
+            .await
+        {
+            Ok(open) => {
+                let delivery = hooks::parse(proof.body).map_err(|error| match error {
+                    HookError::Ignored(_) => Disposition::Done,
+                    error => Disposition::Drop {
+                        reason: error.to_string(),
+                    },
+                })?;
+                if open
+                    .hook
+                    .project_id
+                    .is_some_and(|project| project != delivery.project.id)
+                {
+                    return Err(Disposition::Drop {
+                        reason: "The hook speaks for another project.".to_owned(),
+                    });
+                }
+                Ok((delivery.project, delivery.event))
+            }
+            Err(error @ (VerifyError::Unknown | VerifyError::Refused(_))) => Err(Disposition::Drop {
+                reason: format!("Not believed: {error}."),
+            }),
+            Err(error @ (VerifyError::Store(_) | VerifyError::Secrets(_))) => Err(Disposition::Wait {
+                until: self.clock.now().after(STORE_REST),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    async fn subscription(
+        &self,
+        id: SubscriptionId,
+        known: &mut Subscriptions,
+    ) -> Result<Arc<Subscription>, Disposition> {
+        let subscription = match known.get(&id) {
+            Some(known) => known.clone(),
+            None => self
+                .store
+                .subscription(id)
+                .await
+                .map_err(|error| self.trouble(&error))?
+                .map(Arc::new),
+        };
+        known.insert(id, subscription.clone());
+        subscription.ok_or_else(|| Disposition::Drop {
+            reason: "The group is no longer linked.".to_owned(),
+        })
+    }
+
+    /// Whether a project lies in the linked group, as far as known; else GitLab is asked, once.
+    async fn covers(&self, subscription: &Subscription, project: &Project) -> Result<Coverage, Disposition> {
+        let store = |error: StoreError| self.trouble(&error);
+        if let Some(known) = self
+            .store
+            .coverage(subscription.id, project.id)
+            .await
+            .map_err(store)?
+        {
+            return Ok(known);
+        }
+        let inside = match self.reader(subscription).await.map_err(store)? {
+            Some(reader) => self.ask_whether_inside(&reader, subscription, project).await?,
+            // All that is left is what the hook says itself.
+            None => lies_under(&project.path, &subscription.group_path),
+        };
+        let coverage = if inside {
+            Coverage::Inside
+        } else {
+            Coverage::Outside
+        };
+        self.store
+            .record_coverage(subscription.id, project.id, coverage)
+            .await
+            .map_err(store)?;
+        Ok(coverage)
+    }
+
+    async fn ask_whether_inside(
+        &self,
+        reader: &Reader<'_>,
+        subscription: &Subscription,
+        project: &Project,
+    ) -> Result<bool, Disposition> {
+        let group = subscription.group_id.to_string();
+        let asked = async {
+            let group = reader.client.group(&group).await?;
+            let project = reader.client.project(project.id).await?;
+            Ok(lies_under(&project.path, &group.full_path))
+        };
+        match asked.await {
+            Ok(inside) => Ok(inside),
+            Err(GitlabError::NotFound) => Ok(false),
+            Err(error) => match reader.trouble(error).await {
+                Trouble::HookOnly => Ok(lies_under(&project.path, &subscription.group_path)),
+                Trouble::Decided(disposition) => Err(disposition),
+            },
+        }
+    }
+
+    fn trouble(&self, error: &StoreError) -> Disposition {
+        disposition_of(error, self.clock.now())
+    }
+}
+
+fn lies_under(project: &str, group: &str) -> bool {
+    project
+        .strip_prefix(group)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lies_under;
+
+    #[test]
+    fn a_project_lies_under_its_group_and_no_other() {
+        assert!(lies_under("acme/payments/api", "acme"));
+        assert!(lies_under("acme/payments/api", "acme/payments"));
+        assert!(!lies_under("acme-evil/api", "acme"));
+        assert!(!lies_under("acme", "acme"));
+    }
+}

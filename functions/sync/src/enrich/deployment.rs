@@ -1,0 +1,155 @@
+//! Deployments: what their hook leaves out, and the issues of everything they bring.
+
+use super::{Candidate, Deployment, GitlabError, IssueKeys, Read, Reader, Task};
+use shared::store::deployed::Deployed;
+
+/// GitLab's own app scans this many commits (<https://docs.gitlab.com/integration/jira/development_panel/>).
+const MAX_COMMITS: usize = 2_000;
+
+impl Task<'_> {
+    pub(super) async fn read_deployment(
+        &self,
+        reader: &Reader<'_>,
+        hook: &Deployment,
+    ) -> Read<Vec<Candidate>> {
+        let known_at = reader.now();
+        let mut deployment = reader.client.deployment(&self.source.project, hook.id).await?;
+        let environment = &mut deployment.environment;
+        if environment.tier.is_none() {
+            environment.tier = match environment.id {
+                Some(id) => self.tier(reader, id, hook.environment.tier.as_deref()).await?,
+                None => hook.environment.tier.clone(),
+            };
+        }
+        deployment.keys = self.deployment_keys(reader, &deployment).await?;
+        if deployment.status == "success" {
+            self.remember_success(reader, &deployment).await;
+        }
+        Ok(self
+            .source
+            .deployment(&deployment, known_at, false)
+            .into_iter()
+            .map(Candidate::from)
+            .collect())
+    }
+
+    async fn tier(&self, reader: &Reader<'_>, environment: u64, hook: Option<&str>) -> Read<Option<String>> {
+        let question = reader.question(self.source.project.id, environment.to_string());
+        if let Some(known) = reader.sync.lookups.tiers.get(&question).await {
+            return Ok(known);
+        }
+        let tier = match reader
+            .client
+            .environment_tier(&self.source.project, environment)
+            .await
+        {
+            Err(GitlabError::NotFound | GitlabError::Forbidden) => hook.map(str::to_owned),
+            tier => tier?,
+        };
+        reader.sync.lookups.tiers.insert(question, tier.clone()).await;
+        Ok(tier)
+    }
+
+    /// The keys of its pipeline, and of the commits since the last success of the same ref in the same environment.
+    async fn deployment_keys(&self, reader: &Reader<'_>, deployment: &Deployment) -> Read<IssueKeys> {
+        let about = format!("{} {}", deployment.id, deployment.sha);
+        let question = reader.question(self.source.project.id, about);
+        if let Some(known) = reader.sync.lookups.deployment_keys.get(&question).await {
+            return Ok(known);
+        }
+        let mut keys = IssueKeys::default();
+        for merge_request in self
+            .merge_requests_on(reader, &deployment.sha, &deployment.git_ref)
+            .await?
+        {
+            keys.merge(&merge_request.keys);
+        }
+        let previous = self.previous_success(reader, deployment).await?;
+        match self.scan(reader, previous.as_deref(), deployment).await {
+            // The commit of the last success is gone, so there is no lower bound.
+            Err(GitlabError::NotFound | GitlabError::Rejected(_)) if previous.is_some() => {
+                keys.merge(&self.scan(reader, None, deployment).await?);
+            }
+            scanned => keys.merge(&scanned?),
+        }
+        reader
+            .sync
+            .lookups
+            .deployment_keys
+            .insert(question, keys.clone())
+            .await;
+        Ok(keys)
+    }
+
+    /// Keys of the commits after `previous` up to the deployed one; merges count only when they are what is deployed.
+    async fn scan(
+        &self,
+        reader: &Reader<'_>,
+        previous: Option<&str>,
+        deployment: &Deployment,
+    ) -> Read<IssueKeys> {
+        let project = &self.source.project;
+        let mut keys = reader.client.commit(project, &deployment.sha).await?.keys;
+        let range = previous.map_or_else(
+            || deployment.sha.clone(),
+            |previous| format!("{previous}..{}", deployment.sha),
+        );
+        let (mut next, mut scanned) = (Some(1), 0);
+        while let Some(page) = next.filter(|_| scanned < MAX_COMMITS) {
+            let commits = reader.client.commits(project, &range, page).await?;
+            scanned += commits.items.len();
+            for commit in commits.items.iter().filter(|commit| !commit.merge) {
+                keys.merge(&commit.keys);
+            }
+            next = commits.next;
+        }
+        Ok(keys)
+    }
+
+    async fn previous_success(&self, reader: &Reader<'_>, deployment: &Deployment) -> Read<Option<String>> {
+        let environment = &deployment.environment.name;
+        let before = |iid: u64| deployment.iid.is_none_or(|own| iid < own);
+        let remembered = reader
+            .sync
+            .store
+            .last_deployed(
+                self.site,
+                &self.source.repository.id,
+                environment,
+                &deployment.git_ref,
+            )
+            .await
+            .ok()
+            .flatten()
+            .filter(|deployed| before(deployed.iid));
+        if let Some(deployed) = remembered {
+            return Ok(Some(deployed.sha));
+        }
+        let page = reader
+            .client
+            .successful_deployments(&self.source.project, environment, 1)
+            .await?;
+        let previous = page.items.into_iter().find(|other| {
+            other.id != deployment.id && other.git_ref == deployment.git_ref && other.iid.is_some_and(before)
+        });
+        Ok(previous.map(|previous| previous.sha))
+    }
+
+    /// Saves the next deployment a call; without it, the next one asks.
+    async fn remember_success(&self, reader: &Reader<'_>, deployment: &Deployment) {
+        let Some(iid) = deployment.iid else { return };
+        let deployed = Deployed {
+            iid,
+            sha: deployment.sha.clone(),
+        };
+        let (project, environment) = (&self.source.repository.id, &deployment.environment.name);
+        let recorded = reader
+            .sync
+            .store
+            .record_deployed(self.site, project, environment, &deployment.git_ref, &deployed)
+            .await;
+        if let Err(error) = recorded {
+            tracing::warn!(%error, "could not remember a successful deployment");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! GitLab as one link may read it: its token, its rests, and answers that hold for a moment. Decides what GitLab's
+//! refusals mean for the work; what is read belongs to `enrich`.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use moka::future::Cache;
+use shared::clock::Timestamp;
+use shared::domain::{IssueKeys, Subscription};
+use shared::gitlab::client::{GitlabClient, GitlabError};
+use shared::gitlab::model::MergeRequest;
+use shared::queue::disposition::Disposition;
+use shared::store::StoreError;
+use shared::store::rests::{Rest, Resting};
+use shared::sync::verify::gitlab_token_context;
+
+use crate::EventSync;
+
+/// How long lookups hold. Merge requests change seldom within it, and when they do, their own hook tells.
+const MEMORY: Duration = Duration::from_secs(60);
+
+/// Tiers of environments change about never, and a deployment's commits do not.
+const LONG_MEMORY: Duration = Duration::from_secs(600);
+
+/// How many of each are kept.
+const MAX_LOOKUPS: u64 = 2_000;
+
+/// A question to GitLab: instance, project, and what it is about.
+type Question = (Arc<str>, u64, String);
+
+/// GitLab's answers that hold for a moment, shared by all batches of a process.
+#[derive(Clone, Debug)]
+pub struct Lookups {
+    /// Open merge requests of a branch with a given head.
+    pub(crate) of_branch: Cache<Question, Arc<Vec<MergeRequest>>>,
+    /// Merge requests that contain a commit.
+    pub(crate) of_commit: Cache<Question, Arc<Vec<MergeRequest>>>,
+    /// Tiers of environments.
+    pub(crate) tiers: Cache<Question, Option<String>>,
+    /// Keys of the commits that a deployment brings.
+    pub(crate) deployment_keys: Cache<Question, IssueKeys>,
+    /// Pages of projects that merge requests come from.
+    pub(crate) pages: Cache<Question, Option<String>>,
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        fn cache<V: Clone + Send + Sync + 'static>(memory: Duration) -> Cache<Question, V> {
+            Cache::builder()
+                .max_capacity(MAX_LOOKUPS)
+                .time_to_live(memory)
+                .build()
+        }
+        Self {
+            of_branch: cache(MEMORY),
+            of_commit: cache(MEMORY),
+            tiers: cache(LONG_MEMORY),
+            deployment_keys: cache(LONG_MEMORY),
+            pages: cache(LONG_MEMORY),
+        }
+    }
+}
+
+/// Why GitLab could not be read.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The token will not do: what the hook says has to suffice.
+    HookOnly,
+    /// The work waits, tries again, or is over.
+    Decided(Disposition),
+}
+
+/// GitLab through the token of one link.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    pub(crate) sync: &'a EventSync,
+    pub(crate) client: GitlabClient,
+    pub(crate) instance: Arc<str>,
+    subscription: &'a Subscription,
+    rest: Mutex<Option<Rest>>,
+}
+
+impl EventSync {
+    /// A reader for a link; `None` when it has no token.
+    pub(crate) async fn reader<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+    ) -> Result<Option<Reader<'a>>, StoreError> {
+        let Some(credential) = &subscription.credential else {
+            return Ok(None);
+        };
+        let context = gitlab_token_context(subscription);
+        let token = self
+            .envelope
+            .open(&credential.token, &context)
+            .await
+            .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        let Ok(base) = self.guard.check(&subscription.instance) else {
+            return Ok(None);
+        };
+        let rest = self.store.rest(&resting(subscription)).await?;
+        Ok(Some(Reader {
+            sync: self,
+            client: GitlabClient::new(self.gitlab.clone(), base, token),
+            instance: Arc::from(subscription.instance.as_str()),
+            subscription,
+            rest: Mutex::new(rest),
+        }))
+    }
+}
+
+impl Reader<'_> {
+    /// Now, just before a read: the moment its answer is known to be true.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.sync.clock.now()
+    }
+
+    pub(crate) fn question(&self, project: u64, about: String) -> Question {
+        (Arc::clone(&self.instance), project, about)
+    }
+
+    /// The rest that is on, as what it means for the work.
+    pub(crate) fn resting(&self) -> Option<Trouble> {
+        let rest = self.rest.lock().ok()?.clone()?;
+        (rest.until > self.now()).then_some(Trouble::Decided(Disposition::Wait {
+            until: rest.until,
+            reason: rest.reason,
+        }))
+    }
+
+    /// What a refusal of GitLab means.
+    pub(crate) async fn trouble(&self, error: GitlabError) -> Trouble {
+        match error {
+            GitlabError::Unauthorized => {
+                self.attend("GitLab refuses the stored token: link the group again with a new one.")
+                    .await
+            }
+            GitlabError::Forbidden => {
+                self.attend(
+                    "The stored token may not read everything: give it read_api and the Developer role.",
+                )
+                .await
+            }
+            GitlabError::NotFound => Trouble::Decided(Disposition::Drop {
+                reason: "GitLab does not have it any more.".to_owned(),
+            }),
+            GitlabError::RateLimited { retry_after } => self.begin_rest(retry_after).await,
+            error @ (GitlabError::Rejected(_) | GitlabError::Unavailable(_) | GitlabError::Unexpected(_)) => {
+                Trouble::Decided(Disposition::Retry {
+                    reason: error.to_string(),
+                })
+            }
+        }
+    }
+
+    async fn attend(&self, sentence: &'static str) -> Trouble {
+        if self.subscription.attention.as_deref() != Some(sentence) {
+            let note = |subscription: &mut Subscription| subscription.attention = Some(sentence.to_owned());
+            if let Err(error) = self
+                .sync
+                .store
+                .update_subscription(self.subscription.id, note)
+                .await
+            {
+                tracing::warn!(%error, "could not note that a link needs attention");
+            }
+        }
+        Trouble::HookOnly
+    }
+
+    async fn begin_rest(&self, retry_after: Duration) -> Trouble {
+        let until = self.now().after(retry_after);
+        let rest = Rest {
+            until,
+            row: 1,
+            reason: "GitLab's rate limit is reached.".to_owned(),
+        };
+        if let Err(error) = self
+            .sync
+            .store
+            .begin_rest(&resting(self.subscription), &rest)
+            .await
+        {
+            tracing::warn!(%error, "could not note a rest");
+        }
+        let reason = rest.reason.clone();
+        if let Ok(mut current) = self.rest.lock() {
+            *current = Some(rest);
+        }
+        Trouble::Decided(Disposition::Wait { until, reason })
+    }
+}
+
+fn resting(subscription: &Subscription) -> Resting {
+    Resting::Gitlab(subscription.instance.clone(), subscription.id.to_string())
+}

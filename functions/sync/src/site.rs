@@ -1,0 +1,298 @@
+//! The events of one site: enriched, filtered, compared with what was sent, delivered, and remembered.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::domain::{KeyFilter, Site, SiteCondition, SiteId, Subscription, SubscriptionId};
+use shared::jira::doors::DoorError;
+use shared::queue::disposition::Disposition;
+use shared::store::StoreError;
+use shared::store::ledger::LedgerEntry;
+use shared::store::outcomes::{Outcome, Verdict};
+use shared::sync::deliver::Courier;
+use shared::sync::entity::{Content, Entity, EntityKey, EntityKind, Freshness, Link};
+use shared::sync::transform::Source;
+
+use crate::EventSync;
+use crate::batch::Event;
+use crate::enrich::{self, Candidate, Enriched};
+use crate::reader::Reader;
+use crate::settle::Settlement;
+
+/// How long work for a site without an open door rests before it is looked at again.
+const DOOR_REST: Duration = Duration::from_secs(900);
+
+/// A branch made again at the head it was deleted with: within this time the hook is late, after it somebody restored the
+/// branch. GitLab's own queues are seldom further behind.
+const LATE_CREATION: Duration = Duration::from_secs(600);
+
+/// What the messages of a batch ended with.
+type Decided = Vec<(usize, Disposition)>;
+
+/// An entity on its way, with the messages it came from.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) entity: Entity,
+    pub(crate) indices: Vec<usize>,
+    pub(crate) deleted_head: Option<String>,
+    push: Option<enrich::PushedHead>,
+}
+
+impl EventSync {
+    pub(crate) async fn site(&self, id: SiteId, events: Vec<Event>) -> Result<Decided, StoreError> {
+        let indices: Vec<usize> = events.iter().map(|event| event.index).collect();
+        let all = |disposition: &Disposition| {
+            indices
+                .iter()
+                .map(|index| (*index, disposition.clone()))
+                .collect::<Decided>()
+        };
+        let Some(site) = self.store.site(id).await? else {
+            return Ok(all(&Disposition::Drop {
+                reason: "The Jira site was removed.".to_owned(),
+            }));
+        };
+        let client = match self.open_door(&site).await? {
+            Ok(client) => client,
+            Err(disposition) => return Ok(all(&disposition)),
+        };
+        let mut settlement = Settlement::default();
+        let enriched = self.enrich(&site, &events).await?;
+        let parcels = self.parcels(enriched, &mut settlement);
+        let parcels = self.filter(&site, parcels, &events, &mut settlement);
+        let parcels = self.fresh(&site, parcels).await?;
+        let mut origins: HashMap<EntityKey, (Vec<usize>, Option<String>)> = HashMap::new();
+        let mut entities = Vec::with_capacity(parcels.len());
+        for parcel in parcels {
+            origins.insert(parcel.entity.key.clone(), (parcel.indices, parcel.deleted_head));
+            entities.push(parcel.entity);
+        }
+        let mut courier = Courier::new(&client, &self.store, self.clock.as_ref(), site).await?;
+        let delivered = courier.deliver(entities).await?;
+        let site = courier.site;
+        tracing::info!(site.id = %id, jira.calls = courier.calls, events = events.len(), entities = delivered.len(), "synced");
+        self.learn_projects(&site, &client, &delivered).await?;
+        settlement.add(delivered, &origins, self.clock.now());
+        self.store
+            .record_sent(id, std::mem::take(&mut settlement.ledger))
+            .await?;
+        self.store
+            .record_outcomes(id, std::mem::take(&mut settlement.outcomes))
+            .await?;
+        Ok(settlement.decided)
+    }
+
+    async fn open_door(
+        &self,
+        site: &Site,
+    ) -> Result<Result<shared::jira::client::JiraClient, Disposition>, StoreError> {
+        let wait = |reason: String| Disposition::Wait {
+            until: self.clock.now().after(DOOR_REST),
+            reason,
+        };
+        let installation = match site.writer {
+            Some(writer) => self.store.installation(site.id, writer).await?,
+            None => None,
+        };
+        let Some(installation) = installation else {
+            self.store.set_condition(site, SiteCondition::Uninstalled).await?;
+            return Ok(Err(wait("No door to the Jira site is open.".to_owned())));
+        };
+        match self.doors.open(site, &installation).await {
+            Ok(client) => Ok(Ok(client)),
+            Err(error @ (DoorError::Secret(_) | DoorError::Address(_) | DoorError::CloudId)) => {
+                Ok(Err(wait(error.to_string())))
+            }
+        }
+    }
+
+    /// Reads what the hooks leave open, side by side for all projects of all links.
+    async fn enrich(&self, site: &Site, events: &[Event]) -> Result<Vec<Enriched>, StoreError> {
+        let mut subscriptions: BTreeMap<SubscriptionId, &Arc<Subscription>> = BTreeMap::new();
+        let mut projects: BTreeMap<(SubscriptionId, u64), Vec<&Event>> = BTreeMap::new();
+        for event in events {
+            subscriptions.insert(event.subscription.id, &event.subscription);
+            projects
+                .entry((event.subscription.id, event.project.id))
+                .or_default()
+                .push(event);
+        }
+        let mut readers: BTreeMap<SubscriptionId, Option<Reader<'_>>> = BTreeMap::new();
+        for (id, subscription) in &subscriptions {
+            readers.insert(*id, self.reader(subscription).await?);
+        }
+        let sources: Vec<(SubscriptionId, Source, Vec<&Event>)> = projects
+            .into_iter()
+            .map(|((id, _), events)| (id, source(site, subscriptions[&id], &events), events))
+            .collect();
+        let tasks = sources
+            .iter()
+            .flat_map(|(id, source, events)| enrich::tasks(site.id, source, readers[id].as_ref(), events))
+            .collect();
+        Ok(enrich::run(tasks).await)
+    }
+
+    /// One parcel per entity: of several versions the newest, from all the messages that led to it.
+    fn parcels(&self, enriched: Vec<Enriched>, settlement: &mut Settlement) -> Vec<Parcel> {
+        let mut parcels: BTreeMap<EntityKey, Parcel> = BTreeMap::new();
+        for Enriched { indices, entities } in enriched {
+            match entities {
+                Err(disposition) => settlement.decide(&indices, &disposition),
+                Ok(candidates) => {
+                    for Candidate {
+                        entity,
+                        push,
+                        deleted_head,
+                    } in candidates
+                    {
+                        let parcel = Parcel {
+                            entity,
+                            indices: indices.clone(),
+                            deleted_head,
+                            push,
+                        };
+                        match parcels.get_mut(&parcel.entity.key) {
+                            Some(known) => known.merge(parcel),
+                            None => {
+                                parcels.insert(parcel.entity.key.clone(), parcel);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        parcels.into_values().collect()
+    }
+
+    /// Takes away the keys that must not go on, and the entities that are left without any.
+    fn filter(
+        &self,
+        site: &Site,
+        parcels: Vec<Parcel>,
+        events: &[Event],
+        settlement: &mut Settlement,
+    ) -> Vec<Parcel> {
+        let mut kept = Vec::with_capacity(parcels.len());
+        for mut parcel in parcels {
+            let subscription = events
+                .iter()
+                .find(|event| event.subscription.id == parcel.entity.link.subscription)
+                .map(|event| &event.subscription);
+            let allowed = subscription
+                .map(|subscription| subscription.project_keys.as_slice())
+                .unwrap_or_default();
+            let filter = KeyFilter {
+                allowed,
+                suppressed: &site.suppressed_projects,
+            };
+            let (keys, refused) = parcel.entity.issue_keys.clone().filtered(&filter);
+            for (key, rule) in refused {
+                let verdict = Verdict::Filtered {
+                    rule: rule.to_owned(),
+                };
+                settlement
+                    .outcomes
+                    .push((vec![key], outcome(&parcel.entity, verdict, self.clock.now())));
+            }
+            let is_deletion = matches!(parcel.entity.content, Content::Deleted);
+            if is_deletion {
+                parcel.entity.issue_keys = keys;
+                kept.push(parcel);
+            } else if !keys.is_empty() {
+                parcel.entity.set_issue_keys(keys);
+                kept.push(parcel);
+            }
+        }
+        kept
+    }
+
+    /// What Jira does not have yet, numbered.
+    async fn fresh(&self, site: &Site, parcels: Vec<Parcel>) -> Result<Vec<Parcel>, StoreError> {
+        let ledger = self
+            .store
+            .ledger(site.id, parcels.iter().map(|parcel| &parcel.entity.key))
+            .await?;
+        Ok(parcels
+            .into_iter()
+            .filter_map(|mut parcel| {
+                let last = ledger.get(&parcel.entity.key);
+                if parcel.is_late(last) || parcel.is_needless_deletion(last) {
+                    tracing::debug!(
+                        entity.label = parcel.entity.label,
+                        "Jira has it, or something newer"
+                    );
+                    return None;
+                }
+                match parcel.entity.version.freshness(last) {
+                    Freshness::Fresh(number) => {
+                        parcel.entity.set_number(number);
+                        Some(parcel)
+                    }
+                    Freshness::Stale => None,
+                }
+            })
+            .collect())
+    }
+}
+
+impl Parcel {
+    fn merge(&mut self, other: Self) {
+        self.indices.extend(&other.indices);
+        if other.entity.version.supersedes(&self.entity.version) {
+            let indices = std::mem::take(&mut self.indices);
+            *self = Self { indices, ..other };
+        }
+    }
+
+    /// Whether a push that is known from its hook alone speaks of a branch that was deleted since.
+    fn is_late(&self, last: Option<&LedgerEntry>) -> bool {
+        let Some(deleted_head) = last.and_then(|last| last.deleted_head.as_deref()) else {
+            return false;
+        };
+        let (Some(push), Some(last)) = (&self.push, last) else {
+            return false;
+        };
+        let since = self.entity.version.known_at.0 - last.number;
+        let soon = since < i64::try_from(LATE_CREATION.as_millis()).unwrap_or(i64::MAX);
+        // A branch that is gone can't be pushed to; it would have to be made first.
+        !push.creates || since <= 0 || (soon && push.head == deleted_head)
+    }
+
+    /// Whether it would delete what Jira never had, or has lost already.
+    fn is_needless_deletion(&self, last: Option<&LedgerEntry>) -> bool {
+        if !matches!(self.entity.content, Content::Deleted) {
+            return false;
+        }
+        match last {
+            Some(last) => last.is_tombstone(),
+            // A branch may have been sent by GitLab's own app, or before our memory begins.
+            None => self.entity.key.kind != EntityKind::Branch || self.entity.issue_keys.is_empty(),
+        }
+    }
+}
+
+/// What became of `entity`, for `explain`.
+pub(crate) fn outcome(entity: &Entity, verdict: Verdict, at: shared::clock::Timestamp) -> Outcome {
+    Outcome {
+        entity: entity.key.clone(),
+        label: entity.label.clone(),
+        at,
+        verdict,
+        dropped_keys: entity.issue_keys.dropped(),
+    }
+}
+
+/// A project of a link, as its newest event describes it.
+fn source(site: &Site, subscription: &Subscription, events: &[&Event]) -> Source {
+    let newest = events.iter().max_by_key(|event| event.received_at);
+    let project = newest.map(|event| event.project.clone()).unwrap_or_default();
+    let link = Link {
+        subscription: subscription.id,
+        product: Arc::from(format!("GitLab {}", subscription.instance_version)),
+    };
+    let index = site
+        .instance_index(&subscription.instance)
+        .unwrap_or(site.instances.len());
+    Source::new(project, link, &subscription.instance, index)
+}

@@ -1,0 +1,161 @@
+//! The clock as a port, so that six hours of waiting can be lived through in a test. Reading the time for anything that
+//! is stored, compared or sent goes through here; timeouts of single network calls do not.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// Milliseconds since the Unix epoch, UTC. Also what Jira's sequence numbers are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// This moment, `duration` later. Saturates.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// This moment, `duration` earlier. Saturates.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Whole seconds since the epoch, as JWT claims and DynamoDB's TTL want them.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// ISO 8601 in UTC with milliseconds, as Jira wants its dates: `2026-01-05T09:59:00.000Z`.
+    #[must_use]
+    pub fn iso8601(self) -> String {
+        let nanoseconds = i128::from(self.0) * 1_000_000;
+        let date =
+            OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+            date.hour(),
+            date.minute(),
+            date.second(),
+            date.millisecond()
+        )
+    }
+}
+
+impl From<OffsetDateTime> for Timestamp {
+    fn from(date: OffsetDateTime) -> Self {
+        Self(i64::try_from(date.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX))
+    }
+}
+
+/// Tells the time and waits.
+#[async_trait]
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+
+    /// Waits for `duration` of this clock's time.
+    async fn sleep(&self, duration: Duration);
+}
+
+/// A clock that everything of one process shares.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// A clock that starts at the machine's time and runs `factor` times as fast.
+#[derive(Clone, Copy, Debug)]
+pub struct ScaledClock {
+    started: Instant,
+    origin: Timestamp,
+    factor: u32,
+}
+
+impl ScaledClock {
+    /// A clock that lives through `factor` seconds in each second.
+    #[must_use]
+    pub fn new(factor: u32) -> Self {
+        Self {
+            started: Instant::now(),
+            origin: SystemClock.now(),
+            factor: factor.max(1),
+        }
+    }
+}
+
+#[async_trait]
+impl Clock for ScaledClock {
+    fn now(&self) -> Timestamp {
+        self.origin
+            .after(self.started.elapsed().saturating_mul(self.factor))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration / self.factor).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C1.
+    #[test]
+    fn milliseconds_since_the_epoch() {
+        let first = OffsetDateTime::from_unix_timestamp(1).expect("in range");
+        let fifth = OffsetDateTime::from_unix_timestamp(5).expect("in range");
+        assert_eq!(
+            (Timestamp::from(first), Timestamp::from(fifth)),
+            (Timestamp(1000), Timestamp(5000))
+        );
+    }
+
+    #[test]
+    fn iso8601_has_milliseconds_and_utc() {
+        assert_eq!(Timestamp(1_767_607_140_007).iso8601(), "2026-01-05T09:59:00.007Z");
+    }
+
+    #[tokio::test]
+    async fn a_scaled_clock_outruns_the_machine() {
+        let clock = ScaledClock::new(1000);
+        let before = clock.now();
+        clock.sleep(Duration::from_secs(5)).await;
+        assert!(clock.now().since(before) >= Duration::from_secs(5));
+    }
+}

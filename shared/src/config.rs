@@ -1,0 +1,307 @@
+//! Reading configuration from variables. A start with something missing or wrong names everything that is, so that a
+//! person mends it in one go. Which variables a function needs is written in that function.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Url;
+
+use crate::bundle::CONNECT_BASE;
+use crate::jwt::keystore::ATLASSIAN_KEY_SERVERS;
+
+/// Atlassian's API gateway.
+const ATLASSIAN_API_URL: &str = "https://api.atlassian.com";
+
+/// Where variables come from.
+pub struct Reader<'a> {
+    source: &'a dyn Fn(&str) -> Option<String>,
+    problems: Vec<String>,
+}
+
+/// The variables do not make a configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// A sentence for each variable that is missing or wrong.
+    pub problems: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "the configuration is not complete: {}",
+            self.problems.join(" ")
+        )
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Reader")
+            .field("problems", &self.problems)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from `source`; an empty variable counts as missing.
+    #[must_use]
+    pub fn new(source: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            source,
+            problems: Vec::new(),
+        }
+    }
+
+    /// A variable that may be missing.
+    #[must_use]
+    pub fn optional(&self, name: &str) -> Option<String> {
+        (self.source)(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A variable that must be there. What is answered without it is never used: [`Reader::finish`] fails.
+    pub fn required(&mut self, name: &str) -> String {
+        self.optional(name).unwrap_or_else(|| {
+            self.problems.push(format!("{name} is missing."));
+            String::new()
+        })
+    }
+
+    /// A variable of some form, with what stands for it when it is missing. `form` names the form for a person.
+    pub fn parsed<T: FromStr>(&mut self, name: &str, default: &str, form: &str) -> Option<T> {
+        let text = self.optional(name).unwrap_or_else(|| default.to_owned());
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.problems.push(if text.is_empty() {
+                format!("{name} is missing.")
+            } else {
+                format!("{name} is not {form}.")
+            });
+        }
+        parsed
+    }
+
+    /// A variable that holds a URL.
+    pub fn url(&mut self, name: &str, default: &str) -> Option<Url> {
+        self.parsed::<Url>(name, default, "a URL")
+    }
+
+    /// A variable that holds a comma list.
+    #[must_use]
+    pub fn list(&self, name: &str, default: &str) -> Vec<String> {
+        let text = self.optional(name).unwrap_or_else(|| default.to_owned());
+        text.split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Notes that something is wrong.
+    pub fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    /// `value`, if nothing was missing or wrong.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with everything that was.
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, ConfigError> {
+        match value {
+            Some(value) if self.problems.is_empty() => Ok(value),
+            _ => Err(ConfigError {
+                problems: self.problems,
+            }),
+        }
+    }
+}
+
+/// The app as Jira knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Scheme, host and optional prefix of everything we serve, without a trailing slash. Configuration, never taken from
+    /// a request.
+    pub base_url: String,
+    /// The app's key: who we are in every token we sign for Jira.
+    pub app_key: String,
+    /// The host that names the app.
+    host: String,
+    /// Where lifecycle tokens' keys come from when this app is installed through another instance's listing.
+    pub proxy_url: Option<Url>,
+    /// A second base URL that lifecycle tokens may be made for: the name behind a reverse proxy.
+    pub additional_audience: Option<String>,
+}
+
+/// Atlassian's limit on an app's key.
+const MAX_APP_KEY: usize = 64;
+
+impl Identity {
+    /// Reads `BASE_URL`, `PROXY_URL` and `ADDITIONAL_AUDIENCE_URL`.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let base_url = reader.url("BASE_URL", "");
+        let proxy_url = match reader.optional("PROXY_URL") {
+            Some(_) => Some(reader.url("PROXY_URL", "")?),
+            None => None,
+        };
+        let additional_audience = reader.optional("ADDITIONAL_AUDIENCE_URL");
+        let base_url = base_url?;
+        let host = match &proxy_url {
+            Some(proxy) => format!("{}{}", proxy.host_str()?, proxy.path().trim_end_matches('/')),
+            None => base_url.host_str()?.to_owned(),
+        };
+        Some(Self {
+            base_url: base_url.as_str().trim_end_matches('/').to_owned(),
+            app_key: format!("gitlab-jira-connect-{host}")
+                .chars()
+                .take(MAX_APP_KEY)
+                .collect(),
+            host,
+            proxy_url,
+            additional_audience,
+        })
+    }
+
+    /// `GitLab for Jira (<host>)`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("GitLab for Jira ({})", self.host)
+    }
+
+    /// `GitLab`, or `GitLab (<host>)` for any other host than `gitlab.com`.
+    #[must_use]
+    pub fn display_name(&self) -> String {
+        if self.host == "gitlab.com" {
+            "GitLab".to_owned()
+        } else {
+            format!("GitLab ({})", self.host)
+        }
+    }
+
+    /// The base URL of everything that Jira calls.
+    #[must_use]
+    pub fn connect_base_url(&self) -> String {
+        format!("{}{CONNECT_BASE}", self.base_url)
+    }
+
+    /// The path of [`Identity::base_url`], without a trailing slash: empty, or where a reverse proxy mounts us.
+    #[must_use]
+    pub fn path_prefix(&self) -> String {
+        Url::parse(&self.base_url)
+            .map(|url| url.path().trim_end_matches('/').to_owned())
+            .unwrap_or_default()
+    }
+
+    /// What lifecycle tokens may be made for. Jira is always told an https URL.
+    #[must_use]
+    pub fn audiences(&self) -> Vec<String> {
+        let secure = |url: String| match url.strip_prefix("http://") {
+            Some(rest) if !is_loopback(&url) => format!("https://{rest}"),
+            _ => url,
+        };
+        let additional = self.additional_audience.as_ref();
+        let additional = additional.map(|url| format!("{}{CONNECT_BASE}", url.trim_end_matches('/')));
+        [Some(self.connect_base_url()), additional]
+            .into_iter()
+            .flatten()
+            .map(secure)
+            .collect()
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = Url::parse(url).ok();
+    match host.as_ref().and_then(Url::host) {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// Where Atlassian's install keys are.
+pub fn install_keys_urls(reader: &mut Reader<'_>) -> Vec<Url> {
+    let mut urls = Vec::new();
+    for entry in reader.list("INSTALL_KEYS_URL", &ATLASSIAN_KEY_SERVERS.join(",")) {
+        match Url::parse(&entry) {
+            Ok(url) => urls.push(url),
+            Err(_) => reader.problem("INSTALL_KEYS_URL is not a list of URLs.".to_owned()),
+        }
+    }
+    urls
+}
+
+/// Atlassian's API gateway.
+pub fn atlassian_api_url(reader: &mut Reader<'_>) -> Option<Url> {
+    reader.url("ATLASSIAN_API_URL", ATLASSIAN_API_URL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(variables: &[(&str, &str)]) -> Result<Identity, ConfigError> {
+        let source = |name: &str| {
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        let mut reader = Reader::new(&source);
+        let identity = Identity::read(&mut reader);
+        reader.finish(identity)
+    }
+
+    /// N2.
+    #[test]
+    fn the_host_names_the_app() {
+        let identity = identity(&[("BASE_URL", "https://gitlab.example.com/")]).expect("complete");
+        assert_eq!(identity.display_name(), "GitLab (gitlab.example.com)");
+        assert_eq!(identity.app_key, "gitlab-jira-connect-gitlab.example.com");
+        assert_eq!(
+            identity.audiences(),
+            ["https://gitlab.example.com/-/jira_connect"]
+        );
+    }
+
+    #[test]
+    fn a_proxy_and_a_prefix_name_it_too() {
+        let identity = identity(&[
+            ("BASE_URL", "https://apps.example.com/bridge"),
+            ("PROXY_URL", "https://gitlab.com"),
+            ("ADDITIONAL_AUDIENCE_URL", "http://internal.example.com/"),
+        ])
+        .expect("complete");
+        assert_eq!(
+            (identity.display_name().as_str(), identity.path_prefix().as_str()),
+            ("GitLab", "/bridge")
+        );
+        assert_eq!(
+            identity.audiences(),
+            [
+                "https://apps.example.com/bridge/-/jira_connect",
+                "https://internal.example.com/-/jira_connect"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_long_host_is_cut_to_atlassians_limit() {
+        let identity =
+            identity(&[("BASE_URL", &format!("https://{}.example.com", "a".repeat(60)))]).expect("complete");
+        assert_eq!(identity.app_key.len(), 64);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named_at_once() {
+        let source = |_: &str| None;
+        let mut reader = Reader::new(&source);
+        let _ = (reader.required("TABLE_NAME"), reader.url("BASE_URL", ""));
+        let error = reader.finish(Some(())).expect_err("incomplete");
+        assert_eq!(error.problems, ["TABLE_NAME is missing.", "BASE_URL is missing."]);
+    }
+}

@@ -1,0 +1,64 @@
+//! One door's credential on a site.
+
+use serde::{Deserialize, Serialize};
+
+use super::{InstallationId, SiteId};
+use crate::clock::Timestamp;
+use crate::envelope::Sealed;
+
+/// A way into a Jira site: who proves what to whom.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Installation {
+    /// Our id.
+    pub id: InstallationId,
+    /// The site it opens.
+    pub site: SiteId,
+    /// Which door, and what that door needs.
+    pub door: Door,
+    /// When it was made or last renewed.
+    pub installed_at: Timestamp,
+}
+
+/// The credential of a door.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Door {
+    /// A Connect app: tokens signed with a secret that both sides hold.
+    Connect {
+        /// Jira's name of the tenant. Never in a URL or a log.
+        client_key: String,
+        /// The HS256 secret.
+        shared_secret: Sealed,
+        /// Where people see the site, if it has a domain of its own. Never called.
+        #[serde(default)]
+        display_url: Option<String>,
+    },
+    /// OAuth credentials that a site administrator made for a self-hosted tool.
+    OauthCredentials {
+        /// Public half.
+        client_id: String,
+        /// Secret half.
+        client_secret: Sealed,
+    },
+}
+
+/// The kinds of doors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoorKind {
+    /// [`Door::Connect`].
+    Connect,
+    /// [`Door::OauthCredentials`].
+    OauthCredentials,
+}
+
+impl Door {
+    /// Which kind of door this is.
+    #[must_use]
+    pub fn kind(&self) -> DoorKind {
+        match self {
+            Self::Connect { .. } => DoorKind::Connect,
+            Self::OauthCredentials { .. } => DoorKind::OauthCredentials,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A GitLab group linked to a Jira site.
+
+use serde::{Deserialize, Serialize};
+
+use super::{SiteId, SubscriptionId};
+use crate::clock::Timestamp;
+use crate::envelope::Sealed;
+
+/// A link between a GitLab group and a Jira site.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Our id; part of the webhook's URL.
+    pub id: SubscriptionId,
+    /// The Jira site.
+    pub site: SiteId,
+    /// Base URL of the GitLab instance, without a trailing slash.
+    pub instance: String,
+    /// The instance's version when it was linked, such as `19.1.0`.
+    pub instance_version: String,
+    /// GitLab's id of the group: paths change, ids do not.
+    pub group_id: u64,
+    /// The group's full path when it was linked, for people.
+    pub group_path: String,
+    /// Whether the link is whole.
+    pub state: SubscriptionState,
+    /// The hook that speaks for the whole group (or for `--no-hook`); project hooks have their own items.
+    pub hook: Hook,
+    /// The token we read GitLab with.
+    pub credential: Option<Credential>,
+    /// Only issue keys of these Jira projects; empty means any.
+    #[serde(default)]
+    pub project_keys: Vec<String>,
+    /// What a person should look at, with the remedy.
+    #[serde(default)]
+    pub attention: Option<String>,
+    /// When it was linked.
+    pub created_at: Timestamp,
+}
+
+/// How far linking has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionState {
+    /// Stored before the first hook exists, so that no hook ever points nowhere.
+    Pending,
+    /// Whole.
+    Active,
+}
+
+/// Which kind of hook carries a link's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookKind {
+    /// One hook of the group: covers its projects and subgroups. GitLab asks for Premium and an Owner.
+    Group,
+    /// A hook per project.
+    Project,
+    /// Somebody makes the hook by hand with the secrets that `--no-hook` printed.
+    Manual,
+}
+
+/// A hook and what proves that it speaks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hook {
+    /// What it covers.
+    pub kind: HookKind,
+    /// GitLab's id of it, once it exists.
+    #[serde(default)]
+    pub id: Option<u64>,
+    /// The only project it may speak of; `None` for a group's hook.
+    #[serde(default)]
+    pub project_id: Option<u64>,
+    /// The secret sent in clear as `X-Gitlab-Token`.
+    pub token: Sealed,
+    /// The key of the signature (GitLab 19.0 and newer).
+    pub signing_token: Sealed,
+    /// Whether a valid signature is demanded: GitLab said that it kept the signing token, or a valid one was seen.
+    #[serde(default)]
+    pub signed: bool,
+}
+
+/// How the stored token came to be, and so what it may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialMode {
+    /// A group access token we made: `api`, Maintainer; repairs and removes hooks.
+    Managed,
+    /// A group access token we made: `read_api`, `read_repository`, `self_rotate`, Developer.
+    Read,
+    /// A token that a person gave us to keep.
+    Pasted,
+}
+
+/// A token for GitLab's API.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Credential {
+    /// How it came to be.
+    pub mode: CredentialMode,
+    /// The token.
+    pub token: Sealed,
+    /// GitLab's id of a token we made, to remove it by.
+    #[serde(default)]
+    pub token_id: Option<u64>,
+}

@@ -1,0 +1,141 @@
+//! What a sealed secret belongs to, and the bytes and names that key services see of it.
+
+use std::fmt;
+
+/// What a secret is for. A role may unwrap only the purposes it needs, by a condition on the encryption context, so
+/// these names are part of the deployed policies and of everything stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Purpose {
+    /// A Connect installation's shared secret.
+    SharedSecret,
+    /// The client secret of a site's OAuth credentials.
+    ClientSecret,
+    /// A Forge app's system token.
+    SystemToken,
+    /// What a GitLab webhook is verified by.
+    HookSecret,
+    /// A token for GitLab's API.
+    GitlabToken,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 5] = [
+        Self::SharedSecret,
+        Self::ClientSecret,
+        Self::SystemToken,
+        Self::HookSecret,
+        Self::GitlabToken,
+    ];
+
+    /// The name in encryption contexts; never changes.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SharedSecret => "shared-secret",
+            Self::ClientSecret => "client-secret",
+            Self::SystemToken => "system-token",
+            Self::HookSecret => "hook-secret",
+            Self::GitlabToken => "gitlab-token",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a secret belongs to: the encryption context of KMS and the additional data of AES-GCM. It is not secret, and
+/// KMS writes it into its audit log, so it holds ids only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Context {
+    site: String,
+    purpose: Purpose,
+    record: String,
+}
+
+impl Context {
+    /// The context of the secret that `record` (the id of an installation, subscription or hook) of `site` keeps for
+    /// `purpose`.
+    #[must_use]
+    pub fn new(site: impl Into<String>, purpose: Purpose, record: impl Into<String>) -> Self {
+        Self {
+            site: site.into(),
+            purpose,
+            record: record.into(),
+        }
+    }
+
+    /// The pairs of a KMS encryption context.
+    #[must_use]
+    pub fn pairs(&self) -> [(&'static str, &str); 3] {
+        [
+            ("site", &self.site),
+            ("purpose", self.purpose.as_str()),
+            ("record", &self.record),
+        ]
+    }
+
+    /// One text of bytes per context: each part follows its length as eight big-endian bytes, so no two contexts share
+    /// an encoding and none is the beginning of another.
+    #[must_use]
+    pub fn canonical(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64);
+        for (_, part) in self.pairs() {
+            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn contexts() -> impl Strategy<Value = Context> {
+        (".{0,6}", 0..Purpose::ALL.len(), ".{0,6}")
+            .prop_map(|(site, purpose, record)| Context::new(site, Purpose::ALL[purpose], record))
+    }
+
+    #[test]
+    fn names_of_purposes_are_stable() {
+        let names = Purpose::ALL.map(Purpose::as_str);
+        assert_eq!(
+            names,
+            [
+                "shared-secret",
+                "client-secret",
+                "system-token",
+                "hook-secret",
+                "gitlab-token"
+            ]
+        );
+        assert_eq!(Purpose::HookSecret.to_string(), "hook-secret");
+    }
+
+    #[test]
+    fn the_canonical_bytes_are_stable() {
+        let context = Context::new("s1", Purpose::HookSecret, "r");
+        assert_eq!(
+            context.canonical(),
+            b"\0\0\0\0\0\0\0\x02s1\0\0\0\0\0\0\0\x0bhook-secret\0\0\0\0\0\0\0\x01r"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn different_contexts_have_different_bytes(one in contexts(), other in contexts()) {
+            prop_assert_eq!(one == other, one.canonical() == other.canonical());
+        }
+
+        #[test]
+        fn moving_a_character_changes_the_bytes(site in "[a-z]{1,6}", record in "[a-z]{1,6}") {
+            let moved = Context::new(&site[1..], Purpose::SharedSecret, format!("{}{record}", &site[..1]));
+            prop_assert_ne!(Context::new(site, Purpose::SharedSecret, record).canonical(), moved.canonical());
+        }
+    }
+}

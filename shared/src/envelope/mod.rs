@@ -1,0 +1,22 @@
+//! Secrets at rest: how a shared secret, a token or a hook's secret becomes bytes that may be stored.
+//!
+//! Envelope encryption as AWS describes it
+//! (<https://docs.aws.amazon.com/kms/latest/developerguide/kms-cryptography.html>): each secret is encrypted with
+//! AES-256-GCM under a data key, and the data key is stored beside it, wrapped by a [`KeyService`]. What a secret
+//! belongs to, its [`Context`], is authenticated by both, so a stored value that is moved to another record is refused.
+//! Where sealed values are stored is `store`'s business; what they mean is their owner's.
+
+mod cipher;
+mod context;
+#[cfg(test)]
+pub(crate) mod contract;
+mod key_file;
+mod key_service;
+mod sealed;
+mod vault;
+
+pub use context::{Context, Purpose};
+pub use key_file::{KeyFile, KeyFileError};
+pub use key_service::{DataKey, KeyBytes, KeyService, KeyServiceError};
+pub use sealed::Sealed;
+pub use vault::{Envelope, EnvelopeError};

@@ -1,0 +1,176 @@
+//! Sealing and opening, with the caches that keep the key service from being asked each time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use moka::future::Cache;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+
+use super::cipher::Cipher;
+use super::context::Context;
+use super::key_service::{KeyService, KeyServiceError};
+use super::sealed::{MAX_SECRET_BYTES, Sealed, VERSION};
+
+/// Data keys that are remembered, for opening and for sealing each. A batch touches a few sites; a process that
+/// serves more asks the key service more often.
+const MAX_KEYS: u64 = 1000;
+
+/// A disabled master key or a withdrawn permission takes effect within this time.
+const MAX_KEY_AGE: Duration = Duration::from_secs(300);
+
+/// Secrets sealed under one data key: few, so that one leaked key opens few, and far below the 2^32 texts up to which
+/// random nonces are safe (NIST SP 800-38D, 8.3).
+const MAX_KEY_USES: u32 = 100;
+
+/// Why a secret was not sealed or opened.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum EnvelopeError {
+    /// The key service can't be reached; the same call may succeed later. Holds the cause.
+    #[error("the key service is unavailable: {0}")]
+    Unavailable(String),
+    /// Sealed for another context or altered since, or the key service refuses us.
+    #[error("the sealed secret was refused")]
+    Refused,
+    /// Too long to be a secret: over 16 KiB.
+    #[error("a secret of more than 16 KiB is not sealed")]
+    TooLong,
+}
+
+impl From<&KeyServiceError> for EnvelopeError {
+    fn from(error: &KeyServiceError) -> Self {
+        match error {
+            KeyServiceError::Unavailable(cause) => Self::Unavailable(cause.clone()),
+            KeyServiceError::Refused => Self::Refused,
+        }
+    }
+}
+
+/// Seals secrets for storage and opens them again.
+///
+/// Data keys are remembered for at most five minutes, at most a thousand of them, and only together with their
+/// context, so a remembered key is as strict about its context as the key service is.
+pub struct Envelope {
+    service: Arc<dyn KeyService>,
+    sealing: Cache<Context, Arc<SealingKey>>,
+    opening: Cache<OpeningId, Arc<Cipher>>,
+}
+
+struct SealingKey {
+    cipher: Cipher,
+    wrapped: Vec<u8>,
+    uses: AtomicU32,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct OpeningId {
+    wrapped: Vec<u8>,
+    context: Context,
+}
+
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("service", &self.service)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Envelope {
+    /// An envelope whose data keys `service` wraps.
+    #[must_use]
+    pub fn new(service: Arc<dyn KeyService>) -> Self {
+        let sealing = Cache::builder()
+            .max_capacity(MAX_KEYS)
+            .time_to_live(MAX_KEY_AGE)
+            .build();
+        let opening = Cache::builder()
+            .max_capacity(MAX_KEYS)
+            .time_to_live(MAX_KEY_AGE)
+            .build();
+        Self {
+            service,
+            sealing,
+            opening,
+        }
+    }
+
+    /// Encrypts `secret` for storage in the place that `context` describes.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError`].
+    pub async fn seal(&self, secret: &SecretString, context: &Context) -> Result<Sealed, EnvelopeError> {
+        let secret = secret.expose_secret().as_bytes();
+        if secret.len() > MAX_SECRET_BYTES {
+            return Err(EnvelopeError::TooLong);
+        }
+        let key = self.sealing_key(context).await?;
+        let encrypted = key.cipher.encrypt(secret, &additional_data(context));
+        Ok(Sealed {
+            wrapped: key.wrapped.clone(),
+            encrypted,
+        })
+    }
+
+    /// Decrypts `sealed`, which was found in the place that `context` describes.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError`]; a secret from any other place is refused.
+    pub async fn open(&self, sealed: &Sealed, context: &Context) -> Result<SecretString, EnvelopeError> {
+        let cipher = self.opening_key(sealed, context).await?;
+        let secret = cipher
+            .decrypt(&sealed.encrypted, &additional_data(context))
+            .map_err(|_| EnvelopeError::Refused)?;
+        let text = std::str::from_utf8(&secret).map_err(|_| EnvelopeError::Refused)?;
+        Ok(SecretString::from(text))
+    }
+
+    /// The remembered key of this context, or a new one when it was used up.
+    async fn sealing_key(&self, context: &Context) -> Result<Arc<SealingKey>, EnvelopeError> {
+        loop {
+            let made = self
+                .sealing
+                .try_get_with_by_ref(context, self.make_key(context))
+                .await;
+            let key = made.map_err(|error| EnvelopeError::from(&*error))?;
+            if key.uses.fetch_add(1, Ordering::Relaxed) < MAX_KEY_USES {
+                return Ok(key);
+            }
+            self.sealing.invalidate(context).await;
+        }
+    }
+
+    async fn make_key(&self, context: &Context) -> Result<Arc<SealingKey>, KeyServiceError> {
+        let key = self.service.generate_data_key(context).await?;
+        let cipher = Cipher::new(&key.plaintext);
+        Ok(Arc::new(SealingKey {
+            cipher,
+            wrapped: key.wrapped,
+            uses: AtomicU32::new(0),
+        }))
+    }
+
+    async fn opening_key(&self, sealed: &Sealed, context: &Context) -> Result<Arc<Cipher>, EnvelopeError> {
+        let id = OpeningId {
+            wrapped: sealed.wrapped.clone(),
+            context: context.clone(),
+        };
+        let unwrapped = async {
+            let key = self.service.unwrap_data_key(&sealed.wrapped, context).await?;
+            Ok(Arc::new(Cipher::new(&key)))
+        };
+        let cipher = self.opening.try_get_with(id, unwrapped).await;
+        cipher.map_err(|error: Arc<KeyServiceError>| EnvelopeError::from(&*error))
+    }
+}
+
+fn additional_data(context: &Context) -> Vec<u8> {
+    [b"secret ".as_slice(), &[VERSION], &context.canonical()].concat()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+use std::sync::atomic::AtomicBool;
+
+use async_trait::async_trait;
+use proptest::prelude::*;
+
+use super::*;
+use crate::envelope::{DataKey, KeyBytes, KeyFile, Purpose};
+
+/// A key file that counts its calls and can be switched off.
+#[derive(Debug)]
+struct Counted {
+    inner: KeyFile,
+    made: AtomicU32,
+    unwrapped: AtomicU32,
+    down: AtomicBool,
+}
+
+impl Counted {
+    fn new() -> Arc<Self> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let inner = KeyFile::open_or_create(&directory.path().join("key")).expect("a key file");
+        Arc::new(Self {
+            inner,
+            made: AtomicU32::new(0),
+            unwrapped: AtomicU32::new(0),
+            down: AtomicBool::new(false),
+        })
+    }
+
+    fn calls(&self) -> (u32, u32) {
+        (
+            self.made.load(Ordering::Relaxed),
+            self.unwrapped.load(Ordering::Relaxed),
+        )
+    }
+
+    fn check_up(&self) -> Result<(), KeyServiceError> {
+        if self.down.load(Ordering::Relaxed) {
+            Err(KeyServiceError::Unavailable("down".to_owned()))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[async_trait]
+impl KeyService for Counted {
+    async fn generate_data_key(&self, context: &Context) -> Result<DataKey, KeyServiceError> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        self.check_up()?;
+        self.inner.generate_data_key(context).await
+    }
+
+    async fn unwrap_data_key(&self, wrapped: &[u8], context: &Context) -> Result<KeyBytes, KeyServiceError> {
+        self.unwrapped.fetch_add(1, Ordering::Relaxed);
+        self.check_up()?;
+        self.inner.unwrap_data_key(wrapped, context).await
+    }
+}
+
+fn context() -> Context {
+    Context::new("site", Purpose::SharedSecret, "record")
+}
+
+fn other_contexts() -> [Context; 4] {
+    [
+        Context::new("other", Purpose::SharedSecret, "record"),
+        Context::new("site", Purpose::HookSecret, "record"),
+        Context::new("site", Purpose::SharedSecret, "other"),
+        Context::new("siter", Purpose::SharedSecret, "ecord"),
+    ]
+}
+
+fn secret() -> SecretString {
+    SecretString::from("planted-secret-5f3a")
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
+#[tokio::test]
+async fn a_secret_comes_back() {
+    let service = Counted::new();
+    let sealed = Envelope::new(service.clone())
+        .seal(&secret(), &context())
+        .await
+        .expect("sealed");
+    let stored = serde_json::to_string(&sealed).expect("JSON");
+    let read = serde_json::from_str(&stored).expect("sealed");
+    let opened = Envelope::new(service)
+        .open(&read, &context())
+        .await
+        .expect("opened");
+    assert_eq!(opened.expose_secret(), secret().expose_secret());
+}
+
+#[tokio::test]
+async fn another_context_is_refused_also_when_the_key_is_remembered() {
+    let envelope = Envelope::new(Counted::new());
+    let sealed = envelope.seal(&secret(), &context()).await.expect("sealed");
+    for remembered in [false, true] {
+        for other in other_contexts() {
+            let opened = envelope.open(&sealed, &other).await;
+            assert_eq!(
+                opened.map(|_| ()),
+                Err(EnvelopeError::Refused),
+                "{other:?} {remembered}"
+            );
+        }
+        envelope
+            .open(&sealed, &context())
+            .await
+            .expect("the right context");
+    }
+}
+
+#[tokio::test]
+async fn a_key_moved_to_another_secret_is_refused() {
+    let envelope = Envelope::new(Counted::new());
+    let one = envelope.seal(&secret(), &context()).await.expect("sealed");
+    let other = envelope
+        .seal(&secret(), &other_contexts()[0])
+        .await
+        .expect("sealed");
+    for envelope in [&envelope, &Envelope::new(Counted::new())] {
+        let mixed = Sealed {
+            wrapped: one.wrapped.clone(),
+            encrypted: other.encrypted.clone(),
+        };
+        assert_eq!(
+            envelope.open(&mixed, &context()).await.map(|_| ()),
+            Err(EnvelopeError::Refused)
+        );
+    }
+}
+
+#[tokio::test]
+async fn opening_asks_the_key_service_once() {
+    let service = Counted::new();
+    let envelope = Envelope::new(service.clone());
+    let context = context();
+    let sealed = envelope.seal(&secret(), &context).await.expect("sealed");
+    let opens = (0..20).map(|_| envelope.open(&sealed, &context));
+    assert!(futures::future::join_all(opens).await.iter().all(Result::is_ok));
+    assert_eq!(service.calls(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_key_seals_a_limited_number_of_secrets() {
+    let service = Counted::new();
+    let envelope = Envelope::new(service.clone());
+    for _ in 0..=MAX_KEY_USES {
+        envelope.seal(&secret(), &context()).await.expect("sealed");
+    }
+    assert_eq!(service.calls(), (2, 0));
+    envelope
+        .seal(&secret(), &other_contexts()[0])
+        .await
+        .expect("sealed");
+    assert_eq!(service.calls(), (3, 0), "keys are not shared between contexts");
+}
+
+#[tokio::test]
+async fn remembered_keys_are_bounded_in_number() {
+    let service = Counted::new();
+    let envelope = Envelope::new(service);
+    for record in 0..MAX_KEYS + 200 {
+        let context = Context::new("site", Purpose::HookSecret, record.to_string());
+        let sealed = envelope.seal(&secret(), &context).await.expect("sealed");
+        envelope.open(&sealed, &context).await.expect("opened");
+    }
+    envelope.sealing.run_pending_tasks().await;
+    envelope.opening.run_pending_tasks().await;
+    assert!(envelope.sealing.entry_count() <= MAX_KEYS && envelope.opening.entry_count() <= MAX_KEYS);
+    assert_eq!(envelope.opening.policy().time_to_live(), Some(MAX_KEY_AGE));
+    assert_eq!(envelope.sealing.policy().time_to_live(), Some(MAX_KEY_AGE));
+}
+
+#[tokio::test]
+async fn an_outage_is_told_apart_and_not_remembered() {
+    let service = Counted::new();
+    let envelope = Envelope::new(service.clone());
+    let sealed = envelope.seal(&secret(), &context()).await.expect("sealed");
+    service.down.store(true, Ordering::Relaxed);
+    let down = Err(EnvelopeError::Unavailable("down".to_owned()));
+    assert_eq!(envelope.open(&sealed, &context()).await.map(|_| ()), down);
+    assert_eq!(
+        envelope.seal(&secret(), &other_contexts()[0]).await.map(|_| ()),
+        down
+    );
+    envelope
+        .seal(&secret(), &context())
+        .await
+        .expect("this key is remembered");
+    service.down.store(false, Ordering::Relaxed);
+    envelope.open(&sealed, &context()).await.expect("up again");
+}
+
+#[tokio::test]
+async fn too_long_a_secret_is_not_sealed() {
+    let envelope = Envelope::new(Counted::new());
+    let longest = SecretString::from("x".repeat(MAX_SECRET_BYTES));
+    let sealed = envelope.seal(&longest, &context()).await.expect("sealed");
+    let stored = serde_json::to_value(&sealed).expect("JSON");
+    serde_json::from_value::<Sealed>(stored).expect("what is sealed can be read back");
+    let longer = SecretString::from("x".repeat(MAX_SECRET_BYTES + 1));
+    assert_eq!(
+        envelope.seal(&longer, &context()).await,
+        Err(EnvelopeError::TooLong)
+    );
+}
+
+#[tokio::test]
+async fn nothing_secret_is_printed() {
+    let envelope = Envelope::new(Counted::new());
+    let sealed = envelope.seal(&secret(), &context()).await.expect("sealed");
+    let opened = envelope.open(&sealed, &context()).await.expect("opened");
+    let printed = format!("{envelope:?} {sealed:?} {opened:?}");
+    assert!(
+        !printed.contains("planted") && printed.contains("Sealed([redacted])"),
+        "{printed}"
+    );
+    assert!(!serde_json::to_string(&sealed).expect("JSON").contains("planted"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_secret_comes_back(text in ".*", site in ".{0,9}", record in ".{0,9}") {
+        let context = Context::new(site, Purpose::GitlabToken, record);
+        block_on(async {
+            let envelope = Envelope::new(Counted::new());
+            let sealed = envelope.seal(&SecretString::from(text.as_str()), &context).await.expect("sealed");
+            let opened = envelope.open(&sealed, &context).await.expect("opened");
+            prop_assert_eq!(opened.expose_secret(), &text);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn any_altered_byte_is_refused(part in 0..3_usize, index: prop::sample::Index, bits in 1..=255_u8, warm: bool) {
+        block_on(async {
+            let envelope = Envelope::new(Counted::new());
+            let mut sealed = envelope.seal(&secret(), &context()).await.expect("sealed");
+            if warm {
+                envelope.open(&sealed, &context()).await.expect("opened");
+            }
+            let bytes = match part {
+                0 => sealed.wrapped.as_mut_slice(),
+                1 => sealed.encrypted.nonce.as_mut_slice(),
+                _ => sealed.encrypted.ciphertext.as_mut_slice(),
+            };
+            bytes[index.index(bytes.len())] ^= bits;
+            let opened = envelope.open(&sealed, &context()).await;
+            prop_assert_eq!(opened.map(|_| ()), Err(EnvelopeError::Refused));
+            Ok(())
+        })?;
+    }
+}

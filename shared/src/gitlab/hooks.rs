@@ -1,0 +1,663 @@
+//! Reading webhook bodies (<https://docs.gitlab.com/user/project/integrations/webhook_events/>) of every version since
+//! 15.7: fields come and go, dates change their form, and what is missing is normal. Group, project and system hooks
+//! speak the same language. Whether a delivery is believed is decided before, by `signature`.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use super::date;
+use super::model::{
+    Commit, Deployment, DeploymentJob, Environment, FeatureFlag, MergeRequest, Person, Pipeline,
+    PipelineMergeRequest, Project, Push, Reviewer, Verdict,
+};
+use crate::clock::Timestamp;
+use crate::domain::IssueKeys;
+use crate::sync::text::clean;
+
+/// What a delivery says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// The project it speaks of.
+    pub project: Project,
+    /// What happened.
+    pub event: Event,
+}
+
+/// The events that Jira hears of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// Commits were pushed, or a branch was made.
+    Push(Push),
+    /// A branch is gone.
+    BranchDeleted {
+        /// Its name.
+        branch: String,
+        /// The head it had.
+        before: String,
+    },
+    /// A merge request changed.
+    MergeRequest {
+        /// As the hook describes it.
+        merge_request: MergeRequest,
+        /// Keys that this very change took out of title or description.
+        removed_keys: IssueKeys,
+    },
+    /// A pipeline changed.
+    Pipeline(Pipeline),
+    /// A deployment changed.
+    Deployment(Deployment),
+    /// A feature flag was switched.
+    FeatureFlag(FeatureFlag),
+}
+
+/// A body that leads to no event.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// A kind we do not need, or a push of a tag.
+    #[error("nothing to do for {0}")]
+    Ignored(String),
+    /// A kind we need, but it does not say what it is about.
+    #[error("the {kind} event lacks {field}")]
+    Incomplete {
+        /// The kind.
+        kind: &'static str,
+        /// The first field that is missing.
+        field: &'static str,
+    },
+    /// Not the JSON that it says it is.
+    #[error("the body is not a GitLab event")]
+    Malformed(#[source] serde_json::Error),
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// [`HookError`].
+pub fn parse(body: &[u8]) -> Result<Delivery, HookError> {
+    let kind: Kind<'_> = serde_json::from_slice(body).map_err(HookError::Malformed)?;
+    let kind = kind.object_kind.or(kind.event_name).unwrap_or_default();
+    match kind.as_ref() {
+        "push" => read::<RawPush>(body)?.delivery(),
+        "merge_request" => read::<RawMergeRequestEvent>(body)?.delivery(),
+        "pipeline" => read::<RawPipelineEvent>(body)?.delivery(),
+        "deployment" => read::<RawDeployment>(body)?.delivery(),
+        "feature_flag" => read::<RawFeatureFlagEvent>(body)?.delivery(),
+        other => Err(HookError::Ignored(clean(other, 40))),
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, HookError> {
+    serde_json::from_slice(body).map_err(HookError::Malformed)
+}
+
+fn required<T>(value: Option<T>, kind: &'static str, field: &'static str) -> Result<T, HookError> {
+    value.ok_or(HookError::Incomplete { kind, field })
+}
+
+/// A SHA of zeros stands for "no commit".
+fn is_zero(sha: &str) -> bool {
+    sha.bytes().all(|byte| byte == b'0')
+}
+
+fn is_sha(sha: &str) -> bool {
+    (40..=64).contains(&sha.len()) && sha.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    object_kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    event_name: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize, Default)]
+struct RawProject {
+    id: Option<u64>,
+    name: Option<String>,
+    description: Option<String>,
+    web_url: Option<String>,
+    homepage: Option<String>,
+    avatar_url: Option<String>,
+    path_with_namespace: Option<String>,
+    default_branch: Option<String>,
+}
+
+impl RawProject {
+    fn project(self, id: Option<u64>, kind: &'static str) -> Result<Project, HookError> {
+        let id = required(self.id.or(id), kind, "project.id")?;
+        let web_url = required(self.web_url.or(self.homepage), kind, "project.web_url")?;
+        let path = required(self.path_with_namespace, kind, "project.path_with_namespace")?;
+        Ok(Project {
+            id,
+            name: self.name.unwrap_or_else(|| path.clone()),
+            description: self
+                .description
+                .filter(|text| !text.is_empty())
+                .map(|text| clean(&text, 1024)),
+            web_url: web_url.trim_end_matches('/').to_owned(),
+            avatar_url: self.avatar_url,
+            path,
+            default_branch: self.default_branch,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawPush {
+    before: Option<String>,
+    after: Option<String>,
+    #[serde(rename = "ref")]
+    git_ref: Option<String>,
+    project_id: Option<u64>,
+    #[serde(default)]
+    project: RawProject,
+    #[serde(default)]
+    commits: Vec<RawCommit>,
+    total_commits_count: Option<u64>,
+}
+
+impl RawPush {
+    fn delivery(self) -> Result<Delivery, HookError> {
+        const KIND: &str = "push";
+        let git_ref = required(self.git_ref, KIND, "ref")?;
+        let Some(branch) = git_ref.strip_prefix("refs/heads/").map(str::to_owned) else {
+            return Err(HookError::Ignored("a push to no branch".to_owned()));
+        };
+        let before = required(self.before.filter(|sha| is_sha(sha)), KIND, "before")?;
+        let after = required(self.after.filter(|sha| is_sha(sha)), KIND, "after")?;
+        let project = self.project.project(self.project_id, KIND)?;
+        let event = if is_zero(&after) {
+            Event::BranchDeleted { branch, before }
+        } else {
+            let commits: Vec<_> = self
+                .commits
+                .into_iter()
+                .filter_map(|commit| commit.commit(&project))
+                .collect();
+            let total = self.total_commits_count.unwrap_or(commits.len() as u64);
+            Event::Push(Push {
+                branch,
+                before: Some(before).filter(|sha| !is_zero(sha)),
+                after,
+                commits,
+                total,
+            })
+        };
+        Ok(Delivery { project, event })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawCommit {
+    id: Option<String>,
+    message: Option<String>,
+    #[serde(default, deserialize_with = "date::lenient")]
+    timestamp: Option<Timestamp>,
+    url: Option<String>,
+    author: Option<RawPerson>,
+    added: Option<Vec<IgnoredAny>>,
+    modified: Option<Vec<IgnoredAny>>,
+    removed: Option<Vec<IgnoredAny>>,
+}
+
+impl RawCommit {
+    fn commit(self, project: &Project) -> Option<Commit> {
+        let sha = self.id.filter(|sha| is_sha(sha))?;
+        let message = self.message.unwrap_or_default();
+        let lists = [self.added, self.modified, self.removed];
+        let count = lists.iter().flatten().map(Vec::len).sum::<usize>();
+        Some(Commit {
+            keys: IssueKeys::extract([message.as_str()]),
+            message: clean(&message, 1024),
+            author: self.author.unwrap_or_default().person(),
+            committed_at: self.timestamp,
+            web_url: self
+                .url
+                .unwrap_or_else(|| format!("{}/-/commit/{sha}", project.web_url)),
+            merge: false,
+            file_count: lists
+                .iter()
+                .any(Option::is_some)
+                .then(|| u32::try_from(count).unwrap_or(u32::MAX)),
+            files: Vec::new(),
+            parent: None,
+            sha,
+        })
+    }
+}
+
+#[derive(Deserialize, Default)]
+struct RawPerson {
+    name: Option<String>,
+    email: Option<String>,
+    username: Option<String>,
+    avatar_url: Option<String>,
+}
+
+impl RawPerson {
+    fn person(self) -> Person {
+        Person {
+            name: self.name.unwrap_or_default(),
+            // What GitLab hides is `[REDACTED]`.
+            email: self.email.filter(|email| email.contains('@')),
+            username: self.username,
+            web_url: None,
+            avatar_url: self.avatar_url,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct RawMergeRequestEvent {
+    #[serde(default)]
+    project: RawProject,
+    object_attributes: Option<RawMergeRequest>,
+    #[serde(default)]
+    reviewers: Vec<RawReviewer>,
+    #[serde(default)]
+    changes: RawChanges,
+}
+
+#[derive(Deserialize, Default)]
+struct RawChanges {
+    title: Option<RawChange>,
+    description: Option<RawChange>,
+}
+
+#[derive(Deserialize)]
+struct RawChange {
+    previous: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawReviewer {
+    #[serde(flatten)]
+    person: RawPerson,
+    state: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawMergeRequest {
+    id: Option<u64>,
+    iid: Option<u64>,
+    title: Option<String>,
+    description: Option<String>,
+    state: Option<String>,
+    draft: Option<bool>,
+    work_in_progress: Option<bool>,
+    source_branch: Option<String>,
+    target_branch: Option<String>,
+    source_project_id: Option<u64>,
+    target_project_id: Option<u64>,
+    source: Option<RawProject>,
+    #[serde(default, deserialize_with = "date::lenient")]
+    updated_at: Option<Timestamp>,
+    url: Option<String>,
+    last_commit: Option<RawCommit>,
+}
+
+impl RawMergeRequestEvent {
+    fn delivery(self) -> Result<Delivery, HookError> {
+        const KIND: &str = "merge_request";
+        let raw = required(self.object_attributes, KIND, "object_attributes")?;
+        let project = self.project.project(raw.target_project_id, KIND)?;
+        let removed_keys = removed_keys(&self.changes);
+        let reviewers = self.reviewers.into_iter().map(RawReviewer::reviewer).collect();
+        let merge_request = raw.merge_request(&project, reviewers)?;
+        Ok(Delivery {
+            project,
+            event: Event::MergeRequest {
+                merge_request,
+                removed_keys,
+            },
+        })
+    }
+}
+
+fn removed_keys(changes: &RawChanges) -> IssueKeys {
+    let previous = [&changes.title, &changes.description].into_iter().flatten();
+    IssueKeys::extract(previous.filter_map(|change| change.previous.as_deref()))
+}
+
+impl RawReviewer {
+    fn reviewer(self) -> Reviewer {
+        Reviewer {
+            person: self.person.person(),
+            verdict: verdict(self.state.as_deref()),
+        }
+    }
+}
+
+/// GitLab's reviewer states, from the hook or the API.
+pub(super) fn verdict(state: Option<&str>) -> Verdict {
+    match state {
+        Some("approved") => Verdict::Approved,
+        Some("reviewed" | "requested_changes") => Verdict::Reviewed,
+        _ => Verdict::Unreviewed,
+    }
+}
+
+impl RawMergeRequest {
+    fn merge_request(self, project: &Project, reviewers: Vec<Reviewer>) -> Result<MergeRequest, HookError> {
+        const KIND: &str = "merge_request";
+        let iid = required(self.iid, KIND, "object_attributes.iid")?;
+        let title = required(self.title, KIND, "object_attributes.title")?;
+        let description = self.description.unwrap_or_default();
+        let source_branch = required(self.source_branch, KIND, "object_attributes.source_branch")?;
+        Ok(MergeRequest {
+            id: required(self.id, KIND, "object_attributes.id")?,
+            iid,
+            keys: IssueKeys::extract([title.as_str(), description.as_str()]),
+            title: clean(&title, 1024),
+            state: required(self.state, KIND, "object_attributes.state")?,
+            draft: self.draft.or(self.work_in_progress).unwrap_or(false),
+            author: None,
+            reviewers,
+            notes: 0,
+            source_branch,
+            target_branch: required(self.target_branch, KIND, "object_attributes.target_branch")?,
+            source_project_id: self.source_project_id,
+            source_project_url: self.source.and_then(|source| source.web_url.or(source.homepage)),
+            updated_at: self.updated_at,
+            web_url: self
+                .url
+                .unwrap_or_else(|| format!("{}/-/merge_requests/{iid}", project.web_url)),
+            reference: format!("{}!{iid}", project.path),
+            last_commit: self
+                .last_commit
+                .and_then(|commit| commit.commit(project))
+                .map(Box::new),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawPipelineEvent {
+    #[serde(default)]
+    project: RawProject,
+    object_attributes: Option<RawPipeline>,
+    merge_request: Option<RawPipelineMergeRequest>,
+    commit: Option<RawCommit>,
+}
+
+#[derive(Deserialize)]
+struct RawPipeline {
+    id: Option<u64>,
+    iid: Option<u64>,
+    #[serde(rename = "ref")]
+    git_ref: Option<String>,
+    tag: Option<bool>,
+    sha: Option<String>,
+    status: Option<String>,
+    #[serde(default, deserialize_with = "date::lenient")]
+    finished_at: Option<Timestamp>,
+    url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawPipelineMergeRequest {
+    iid: Option<u64>,
+    title: Option<String>,
+    source_branch: Option<String>,
+}
+
+impl RawPipelineEvent {
+    fn delivery(self) -> Result<Delivery, HookError> {
+        const KIND: &str = "pipeline";
+        let raw = required(self.object_attributes, KIND, "object_attributes")?;
+        let project = self.project.project(None, KIND)?;
+        let id = required(raw.id, KIND, "object_attributes.id")?;
+        let message = self
+            .commit
+            .as_ref()
+            .and_then(|commit| commit.message.as_deref())
+            .unwrap_or_default();
+        let pipeline = Pipeline {
+            id,
+            iid: raw.iid,
+            git_ref: required(raw.git_ref, KIND, "object_attributes.ref")?,
+            tag: raw.tag.unwrap_or(false),
+            sha: required(raw.sha, KIND, "object_attributes.sha")?,
+            status: required(raw.status, KIND, "object_attributes.status")?,
+            updated_at: raw.finished_at,
+            web_url: raw
+                .url
+                .unwrap_or_else(|| format!("{}/-/pipelines/{id}", project.web_url)),
+            commit_keys: IssueKeys::extract([message]),
+            merge_requests: self
+                .merge_request
+                .and_then(RawPipelineMergeRequest::read)
+                .into_iter()
+                .collect(),
+            tests: None,
+        };
+        Ok(Delivery {
+            project,
+            event: Event::Pipeline(pipeline),
+        })
+    }
+}
+
+impl RawPipelineMergeRequest {
+    fn read(self) -> Option<PipelineMergeRequest> {
+        let source_branch = self.source_branch?;
+        let keys = IssueKeys::extract([source_branch.as_str(), self.title.as_deref().unwrap_or_default()]);
+        Some(PipelineMergeRequest {
+            iid: self.iid?,
+            source_branch,
+            keys,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawDeployment {
+    deployment_id: Option<u64>,
+    status: Option<String>,
+    #[serde(default, deserialize_with = "date::lenient")]
+    status_changed_at: Option<Timestamp>,
+    deployable_url: Option<String>,
+    environment: Option<String>,
+    environment_tier: Option<String>,
+    environment_external_url: Option<String>,
+    #[serde(rename = "ref")]
+    git_ref: Option<String>,
+    commit_url: Option<String>,
+    #[serde(default)]
+    project: RawProject,
+}
+
+impl RawDeployment {
+    fn delivery(self) -> Result<Delivery, HookError> {
+        const KIND: &str = "deployment";
+        let project = self.project.project(None, KIND)?;
+        let sha = self
+            .commit_url
+            .as_deref()
+            .and_then(|url| url.rsplit('/').next())
+            .filter(|sha| is_sha(sha));
+        let deployment = Deployment {
+            id: required(self.deployment_id, KIND, "deployment_id")?,
+            iid: None,
+            status: required(self.status, KIND, "status")?,
+            updated_at: self.status_changed_at,
+            git_ref: self.git_ref.unwrap_or_default(),
+            sha: sha.unwrap_or_default().to_owned(),
+            job: self.deployable_url.map(|url| DeploymentJob {
+                web_url: Some(url),
+                ..DeploymentJob::default()
+            }),
+            environment: Environment {
+                id: None,
+                name: required(self.environment, KIND, "environment")?,
+                tier: self.environment_tier,
+                external_url: self.environment_external_url,
+            },
+            keys: IssueKeys::default(),
+        };
+        Ok(Delivery {
+            project,
+            event: Event::Deployment(deployment),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawFeatureFlagEvent {
+    #[serde(default)]
+    project: RawProject,
+    object_attributes: Option<RawFeatureFlag>,
+}
+
+#[derive(Deserialize)]
+struct RawFeatureFlag {
+    id: Option<u64>,
+    name: Option<String>,
+    description: Option<String>,
+    active: Option<bool>,
+}
+
+impl RawFeatureFlagEvent {
+    fn delivery(self) -> Result<Delivery, HookError> {
+        const KIND: &str = "feature_flag";
+        let raw = required(self.object_attributes, KIND, "object_attributes")?;
+        let project = self.project.project(None, KIND)?;
+        let flag = FeatureFlag {
+            id: required(raw.id, KIND, "object_attributes.id")?,
+            name: required(raw.name, KIND, "object_attributes.name")?,
+            keys: IssueKeys::extract([raw.description.as_deref().unwrap_or_default()]),
+            active: required(raw.active, KIND, "object_attributes.active")?,
+            updated_at: None,
+            strategies: Vec::new(),
+        };
+        Ok(Delivery {
+            project,
+            event: Event::FeatureFlag(flag),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn project() -> Value {
+        json!({"id": 42, "name": "api", "description": "", "web_url": "https://gitlab.example.com/acme/api", "avatar_url": null,
+               "path_with_namespace": "acme/api", "default_branch": "main"})
+    }
+
+    fn push(before: &str, after: &str) -> Value {
+        json!({"object_kind": "push", "before": before, "after": after, "ref": "refs/heads/PAY-7-retry", "project_id": 42,
+               "project": project(), "total_commits_count": 1, "commits": [{
+                   "id": "9f1c2d3e4b5a69788796a5b4c3d2e1f009182736", "message": "PAY-7 retry\n\nand OPS-1", "timestamp": "2026-01-05T10:00:00+01:00",
+                   "url": "https://gitlab.example.com/acme/api/-/commit/9f1c", "author": {"name": "Ada", "email": "[REDACTED]"},
+                   "added": ["a"], "modified": ["b", "c"], "removed": []}]})
+    }
+
+    const ZERO: &str = "0000000000000000000000000000000000000000";
+    const SHA: &str = "9f1c2d3e4b5a69788796a5b4c3d2e1f009182736";
+
+    fn parse_value(value: &Value) -> Result<Delivery, HookError> {
+        parse(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_push_carries_keys_counts_and_no_hidden_address() {
+        let delivery = parse_value(&push(SHA, SHA)).expect("a push");
+        let Event::Push(push) = delivery.event else {
+            panic!("{:?}", delivery.event)
+        };
+        assert_eq!(
+            (push.branch.as_str(), push.before.as_deref()),
+            ("PAY-7-retry", Some(SHA))
+        );
+        let commit = &push.commits[0];
+        assert_eq!(commit.keys.as_slice(), ["PAY-7", "OPS-1"]);
+        assert_eq!(
+            (commit.file_count, commit.author.email.as_deref()),
+            (Some(3), None)
+        );
+        assert_eq!(delivery.project.description, None);
+    }
+
+    #[test]
+    fn zeros_make_and_delete_branches() {
+        let made = parse_value(&push(ZERO, SHA)).expect("a push");
+        assert!(matches!(made.event, Event::Push(Push { before: None, .. })));
+        let deleted = parse_value(&push(SHA, ZERO)).expect("a push");
+        assert_eq!(
+            deleted.event,
+            Event::BranchDeleted {
+                branch: "PAY-7-retry".to_owned(),
+                before: SHA.to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn tags_and_unknown_kinds_are_ignored_by_name() {
+        for (kind, name) in [("tag_push", "tag_push"), ("note", "note"), ("made_up", "made_up")] {
+            let error = parse_value(&json!({"object_kind": kind})).expect_err("ignored");
+            assert!(
+                matches!(&error, HookError::Ignored(kind) if kind == name),
+                "{error}"
+            );
+        }
+        assert!(matches!(parse(b"[]"), Err(HookError::Malformed(_))));
+        assert!(matches!(parse(b"\xff\xfe"), Err(HookError::Malformed(_))));
+    }
+
+    #[test]
+    fn system_hooks_name_their_event_elsewhere() {
+        let mut body = push(SHA, SHA);
+        body.as_object_mut().expect("an object").remove("object_kind");
+        body["event_name"] = json!("push");
+        assert!(matches!(
+            parse_value(&body).expect("a push").event,
+            Event::Push(_)
+        ));
+    }
+
+    #[test]
+    fn an_edit_that_takes_a_key_away_is_noticed() {
+        let body = json!({"object_kind": "merge_request", "project": project(), "changes": {"title": {"previous": "PAY-7 x", "current": "x"}},
+            "object_attributes": {"id": 900, "iid": 7, "title": "x", "description": null, "state": "opened", "source_branch": "s",
+                "target_branch": "main", "source_project_id": 42, "target_project_id": 42, "updated_at": "2026-01-05 10:00:00 UTC"}});
+        let Event::MergeRequest {
+            merge_request,
+            removed_keys,
+        } = parse_value(&body).expect("a merge request").event
+        else {
+            panic!("not a merge request")
+        };
+        assert!(merge_request.keys.is_empty());
+        assert_eq!(removed_keys.as_slice(), ["PAY-7"]);
+        assert_eq!(merge_request.reference, "acme/api!7");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let error =
+            parse_value(&json!({"object_kind": "deployment", "project": project(), "status": "success"}))
+                .expect_err("incomplete");
+        assert_eq!(error.to_string(), "the deployment event lacks deployment_id");
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(body in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = parse(&body);
+        }
+
+        #[test]
+        fn never_panics_on_odd_fields(kind in "push|merge_request|pipeline|deployment|feature_flag", field in "[a-z_]{1,12}", text in ".*") {
+            let _ = parse_value(&json!({"object_kind": kind, "project": project(), field: text, "object_attributes": {"id": 1, "ref": text}}));
+        }
+    }
+}

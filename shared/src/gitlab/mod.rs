@@ -1,0 +1,10 @@
+//! GitLab from outside: its hooks, its REST API, and the things both of them speak of.
+
+pub mod client;
+pub mod date;
+pub mod diff;
+pub mod hooks;
+pub mod model;
+mod rest;
+pub mod signature;
+pub mod version;

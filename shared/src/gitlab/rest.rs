@@ -1,0 +1,452 @@
+//! The shapes of GitLab's REST answers, and what of them we keep.
+
+use serde::Deserialize;
+
+use super::date;
+use super::diff::count_lines;
+use super::hooks::verdict;
+use super::model::{
+    Branch, ChangedFile, Commit, Deployment, DeploymentJob, Environment, FeatureFlag, FileChange,
+    FlagStrategy, MergeRequest, Person, Pipeline, Project, Reviewer, TestCounts, Verdict,
+};
+use crate::clock::Timestamp;
+use crate::domain::IssueKeys;
+use crate::sync::text::clean;
+
+#[derive(Deserialize)]
+pub(super) struct RawProject {
+    id: u64,
+    #[serde(default)]
+    name: String,
+    description: Option<String>,
+    web_url: String,
+    avatar_url: Option<String>,
+    path_with_namespace: String,
+    default_branch: Option<String>,
+}
+
+impl RawProject {
+    pub(super) fn project(self) -> Project {
+        Project {
+            id: self.id,
+            name: self.name,
+            description: self
+                .description
+                .filter(|text| !text.is_empty())
+                .map(|text| clean(&text, 1024)),
+            web_url: self.web_url.trim_end_matches('/').to_owned(),
+            avatar_url: self.avatar_url,
+            path: self.path_with_namespace,
+            default_branch: self.default_branch,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawBranch {
+    name: String,
+    commit: RawCommit,
+}
+
+impl RawBranch {
+    pub(super) fn branch(self, project: &Project) -> Branch {
+        Branch {
+            name: self.name,
+            head: self.commit.commit(project),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawCommit {
+    id: String,
+    message: Option<String>,
+    title: Option<String>,
+    author_name: Option<String>,
+    author_email: Option<String>,
+    #[serde(default, deserialize_with = "date::lenient")]
+    created_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "date::lenient")]
+    committed_date: Option<Timestamp>,
+    web_url: Option<String>,
+    #[serde(default)]
+    parent_ids: Vec<String>,
+}
+
+impl RawCommit {
+    pub(super) fn commit(self, project: &Project) -> Commit {
+        let message = self.message.or(self.title).unwrap_or_default();
+        Commit {
+            keys: IssueKeys::extract([message.as_str()]),
+            message: clean(&message, 1024),
+            author: Person {
+                name: self.author_name.unwrap_or_default(),
+                email: self.author_email.filter(|email| email.contains('@')),
+                ..Person::default()
+            },
+            committed_at: self.committed_date.or(self.created_at),
+            web_url: self
+                .web_url
+                .unwrap_or_else(|| format!("{}/-/commit/{}", project.web_url, self.id)),
+            merge: self.parent_ids.len() > 1,
+            file_count: None,
+            files: Vec::new(),
+            parent: self.parent_ids.into_iter().next(),
+            sha: self.id,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawDiff {
+    old_path: String,
+    new_path: String,
+    #[serde(default)]
+    new_file: bool,
+    #[serde(default)]
+    deleted_file: bool,
+    #[serde(default)]
+    renamed_file: bool,
+    #[serde(default)]
+    diff: String,
+}
+
+impl RawDiff {
+    pub(super) fn changed_file(self) -> ChangedFile {
+        let (added, removed) = count_lines(&self.diff);
+        let change = match (self.new_file, self.deleted_file, self.renamed_file) {
+            (true, _, _) => FileChange::New,
+            (_, true, _) => FileChange::Deleted,
+            (_, _, true) => FileChange::Renamed,
+            _ => FileChange::Modified,
+        };
+        ChangedFile {
+            old_path: self.old_path,
+            new_path: self.new_path,
+            change,
+            added,
+            removed,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawUser {
+    #[serde(default)]
+    name: String,
+    username: Option<String>,
+    public_email: Option<String>,
+    web_url: Option<String>,
+    avatar_url: Option<String>,
+}
+
+impl RawUser {
+    fn person(self) -> Person {
+        Person {
+            name: self.name,
+            email: self.public_email.filter(|email| email.contains('@')),
+            username: self.username,
+            web_url: self.web_url,
+            avatar_url: self.avatar_url,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawReviewer {
+    user: RawUser,
+    state: Option<String>,
+}
+
+impl RawReviewer {
+    pub(super) fn reviewer(self) -> Reviewer {
+        Reviewer {
+            person: self.user.person(),
+            verdict: verdict(self.state.as_deref()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawApprovals {
+    #[serde(default)]
+    approved_by: Vec<RawApproval>,
+}
+
+#[derive(Deserialize)]
+struct RawApproval {
+    user: RawUser,
+}
+
+impl RawApprovals {
+    pub(super) fn reviewers(self) -> Vec<Reviewer> {
+        let approved = |approval: RawApproval| Reviewer {
+            person: approval.user.person(),
+            verdict: Verdict::Approved,
+        };
+        self.approved_by.into_iter().map(approved).collect()
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawMergeRequest {
+    id: u64,
+    iid: u64,
+    #[serde(default)]
+    title: String,
+    description: Option<String>,
+    state: String,
+    draft: Option<bool>,
+    work_in_progress: Option<bool>,
+    author: Option<RawUser>,
+    #[serde(default)]
+    reviewers: Vec<RawUser>,
+    #[serde(default)]
+    user_notes_count: u32,
+    source_branch: String,
+    target_branch: String,
+    source_project_id: Option<u64>,
+    #[serde(default, deserialize_with = "date::lenient")]
+    updated_at: Option<Timestamp>,
+    web_url: Option<String>,
+    references: Option<RawReferences>,
+}
+
+#[derive(Deserialize)]
+struct RawReferences {
+    full: Option<String>,
+}
+
+impl RawMergeRequest {
+    pub(super) fn merge_request(self, project: &Project) -> MergeRequest {
+        let description = self.description.unwrap_or_default();
+        let iid = self.iid;
+        MergeRequest {
+            id: self.id,
+            iid,
+            keys: IssueKeys::extract([self.title.as_str(), description.as_str()]),
+            title: clean(&self.title, 1024),
+            state: self.state,
+            draft: self.draft.or(self.work_in_progress).unwrap_or(false),
+            author: self.author.map(RawUser::person),
+            reviewers: self
+                .reviewers
+                .into_iter()
+                .map(|user| Reviewer {
+                    person: user.person(),
+                    verdict: Verdict::Unreviewed,
+                })
+                .collect(),
+            notes: self.user_notes_count,
+            source_branch: self.source_branch,
+            target_branch: self.target_branch,
+            source_project_id: self.source_project_id,
+            source_project_url: None,
+            updated_at: self.updated_at,
+            web_url: self
+                .web_url
+                .unwrap_or_else(|| format!("{}/-/merge_requests/{iid}", project.web_url)),
+            reference: self
+                .references
+                .and_then(|references| references.full)
+                .unwrap_or_else(|| format!("{}!{iid}", project.path)),
+            last_commit: None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawPipeline {
+    id: u64,
+    iid: Option<u64>,
+    #[serde(rename = "ref", default)]
+    git_ref: String,
+    tag: Option<bool>,
+    sha: String,
+    status: String,
+    #[serde(default, deserialize_with = "date::lenient")]
+    updated_at: Option<Timestamp>,
+    web_url: Option<String>,
+}
+
+impl RawPipeline {
+    pub(super) fn pipeline(self, project: &Project) -> Pipeline {
+        Pipeline {
+            web_url: self
+                .web_url
+                .unwrap_or_else(|| format!("{}/-/pipelines/{}", project.web_url, self.id)),
+            id: self.id,
+            iid: self.iid,
+            git_ref: self.git_ref,
+            tag: self.tag.unwrap_or(false),
+            sha: self.sha,
+            status: self.status,
+            updated_at: self.updated_at,
+            ..Pipeline::default()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawTestSummary {
+    pub(super) total: TestTotals,
+}
+
+#[derive(Deserialize, Default)]
+pub(super) struct TestTotals {
+    #[serde(default)]
+    count: u64,
+    #[serde(default)]
+    success: u64,
+    #[serde(default)]
+    failed: u64,
+    #[serde(default)]
+    skipped: u64,
+    #[serde(default)]
+    error: u64,
+}
+
+impl TestTotals {
+    pub(super) fn counts(&self) -> Option<TestCounts> {
+        (self.count > 0).then_some(TestCounts {
+            total: self.count,
+            passed: self.success,
+            failed: self.failed + self.error,
+            skipped: self.skipped,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawEnvironment {
+    id: Option<u64>,
+    #[serde(default)]
+    name: String,
+    pub(super) tier: Option<String>,
+    external_url: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawDeployment {
+    id: u64,
+    iid: Option<u64>,
+    #[serde(rename = "ref", default)]
+    git_ref: String,
+    #[serde(default)]
+    sha: String,
+    status: String,
+    #[serde(default, deserialize_with = "date::lenient")]
+    updated_at: Option<Timestamp>,
+    environment: RawEnvironment,
+    deployable: Option<RawJob>,
+}
+
+#[derive(Deserialize)]
+struct RawJob {
+    #[serde(default)]
+    name: String,
+    web_url: Option<String>,
+    pipeline: Option<RawJobPipeline>,
+}
+
+#[derive(Deserialize)]
+struct RawJobPipeline {
+    id: u64,
+    iid: Option<u64>,
+    web_url: Option<String>,
+}
+
+impl RawDeployment {
+    pub(super) fn deployment(self) -> Deployment {
+        Deployment {
+            id: self.id,
+            iid: self.iid,
+            status: self.status,
+            updated_at: self.updated_at,
+            git_ref: self.git_ref,
+            sha: self.sha,
+            job: self.deployable.map(RawJob::job),
+            environment: Environment {
+                id: self.environment.id,
+                name: self.environment.name,
+                tier: self.environment.tier,
+                external_url: self.environment.external_url,
+            },
+            keys: IssueKeys::default(),
+        }
+    }
+}
+
+impl RawJob {
+    fn job(self) -> DeploymentJob {
+        let pipeline = self.pipeline;
+        DeploymentJob {
+            name: self.name,
+            web_url: self.web_url,
+            pipeline_id: pipeline.as_ref().map(|pipeline| pipeline.id),
+            pipeline_iid: pipeline.as_ref().and_then(|pipeline| pipeline.iid),
+            pipeline_url: pipeline.and_then(|pipeline| pipeline.web_url),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawFlag {
+    name: String,
+    description: Option<String>,
+    #[serde(default)]
+    active: bool,
+    #[serde(default, deserialize_with = "date::lenient")]
+    updated_at: Option<Timestamp>,
+    #[serde(default)]
+    strategies: Vec<RawStrategy>,
+}
+
+#[derive(Deserialize)]
+struct RawStrategy {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    parameters: serde_json::Value,
+    #[serde(default)]
+    scopes: Vec<RawScope>,
+}
+
+#[derive(Deserialize)]
+struct RawScope {
+    #[serde(default)]
+    environment_scope: String,
+}
+
+impl RawFlag {
+    pub(super) fn feature_flag(self, id: u64) -> FeatureFlag {
+        FeatureFlag {
+            id,
+            keys: IssueKeys::extract([self.description.as_deref().unwrap_or_default()]),
+            name: self.name,
+            active: self.active,
+            updated_at: self.updated_at,
+            strategies: self.strategies.into_iter().map(RawStrategy::strategy).collect(),
+        }
+    }
+}
+
+impl RawStrategy {
+    /// `flexibleRollout` calls its percentage `rollout`; both come as text.
+    fn strategy(self) -> FlagStrategy {
+        let percentage = ["rollout", "percentage"]
+            .into_iter()
+            .find_map(|name| self.parameters.get(name));
+        FlagStrategy {
+            name: self.name,
+            percentage: percentage
+                .and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()))
+                .filter(|percentage| (0.0..=100.0).contains(percentage)),
+            scopes: self
+                .scopes
+                .into_iter()
+                .map(|scope| scope.environment_scope)
+                .collect(),
+        }
+    }
+}

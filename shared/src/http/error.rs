@@ -1,0 +1,77 @@
+//! The one HTTP error: a status and at most a sentence for the caller; the cause goes to the log and nowhere else.
+
+use std::error::Error as StdError;
+
+use ::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+/// A refusal or a failure.
+#[derive(Debug)]
+pub struct Error {
+    status: StatusCode,
+    sentence: &'static str,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// Refuses a call without a word, as callers that could not prove themselves are.
+    #[must_use]
+    pub fn status(status: StatusCode) -> Self {
+        Self {
+            status,
+            sentence: "",
+            source: None,
+        }
+    }
+
+    /// Refuses a call with a sentence that names the remedy.
+    #[must_use]
+    pub fn new(status: StatusCode, sentence: &'static str) -> Self {
+        Self {
+            status,
+            sentence,
+            source: None,
+        }
+    }
+
+    /// 503: something we need is out of reach; the caller may come again.
+    #[must_use]
+    pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            sentence: "Try again later.",
+            source: Some(source.into()),
+        }
+    }
+
+    /// Keeps the cause for the log.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let cause = self.source.as_deref().map(chain).unwrap_or_default();
+        if self.status.is_server_error() {
+            tracing::error!(http.status = self.status.as_u16(), cause, "could not answer");
+        } else {
+            tracing::info!(http.status = self.status.as_u16(), cause, "refused");
+        }
+        (self.status, self.sentence).into_response()
+    }
+}
+
+/// An error with its causes, for the log.
+fn chain(error: &(dyn StdError + Send + Sync + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

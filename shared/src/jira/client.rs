@@ -1,0 +1,437 @@
+//! Jira's provider APIs through whichever door a site has. One client, three ways to address and to sign a call; what
+//! is sent and what an answer leads to belong to `sync::deliver`.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use url::Url;
+
+use super::answer::{Answer, RateLimitReason, error_text, retry_after};
+use super::doors::AccessTokens;
+use crate::clock::{SharedClock, Timestamp};
+use crate::jwt::{Request, symmetric};
+
+/// Jira's answers are lists of ids; anything larger is not one.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// Jira's provider APIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Api {
+    /// Development information: commits, branches, merge requests.
+    DevInfo,
+    /// Pipelines.
+    Builds,
+    /// Deployments.
+    Deployments,
+    /// Feature flags.
+    FeatureFlags,
+}
+
+impl Api {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::DevInfo, Self::Builds, Self::Deployments, Self::FeatureFlags];
+
+    /// The name in its paths.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DevInfo => "devinfo",
+            Self::Builds => "builds",
+            Self::Deployments => "deployments",
+            Self::FeatureFlags => "featureflags",
+        }
+    }
+
+    /// The path on the site itself.
+    fn site_path(self) -> String {
+        let version = if self == Self::DevInfo { "0.10" } else { "0.1" };
+        format!("/rest/{}/{version}", self.name())
+    }
+
+    /// The path on Atlassian's API gateway, which numbers dev info otherwise.
+    fn gateway_path(self, cloud_id: &str) -> String {
+        format!("/jira/{}/0.1/cloud/{cloud_id}", self.name())
+    }
+}
+
+impl fmt::Display for Api {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// Jira did not take a call.
+#[derive(Debug, thiserror::Error)]
+pub enum JiraError {
+    /// 400, with Jira's text.
+    #[error("Jira refuses the data: {0}")]
+    BadRequest(String),
+    /// 413, with Jira's text.
+    #[error("Data too large: {0}")]
+    TooLarge(String),
+    /// 401: the credential is wrong or was revoked.
+    #[error("Jira refuses the credential")]
+    Unauthorized,
+    /// 403: the credential does not cover this API.
+    #[error("the app does not support {0}")]
+    Forbidden(Api),
+    /// 3xx: the site has another name.
+    #[error("the Jira site was renamed")]
+    Renamed,
+    /// 404 on an API that must be there: the site is gone or deactivated.
+    #[error("Jira does not know the site or the API")]
+    NotFound,
+    /// 429.
+    #[error("Rate limit exceeded")]
+    RateLimited {
+        /// What it is about.
+        reason: RateLimitReason,
+        /// How long to rest, if Jira says.
+        retry_after: Option<Duration>,
+    },
+    /// 5xx.
+    #[error("Service unavailable ({status})")]
+    Unavailable {
+        /// The status.
+        status: StatusCode,
+        /// How long to rest, if Jira says.
+        retry_after: Option<Duration>,
+    },
+    /// No answer: nobody knows whether the call arrived.
+    #[error("Jira did not answer")]
+    NoAnswer(#[source] reqwest::Error),
+    /// Something that Atlassian does not document.
+    #[error("Jira's answer is not understood ({0})")]
+    Unexpected(StatusCode),
+}
+
+/// How calls are addressed and signed.
+#[derive(Clone)]
+pub enum Access {
+    /// Connect: to the site, with a token signed for this one request.
+    Connect {
+        /// The app's key: who we are.
+        app_key: String,
+        /// What both sides sign with.
+        shared_secret: SecretString,
+    },
+    /// OAuth credentials: to the gateway, with a Bearer token.
+    OauthCredentials {
+        /// The gateway.
+        api_url: Url,
+        /// The site.
+        cloud_id: String,
+        /// Public half of the credential.
+        client_id: String,
+        /// Secret half of the credential.
+        client_secret: SecretString,
+        /// Tokens got with credentials like this one.
+        tokens: AccessTokens,
+    },
+}
+
+/// A Jira site through one installation.
+#[derive(Clone)]
+pub struct JiraClient {
+    http: reqwest::Client,
+    clock: SharedClock,
+    base_url: Url,
+    access: Access,
+}
+
+impl fmt::Debug for JiraClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("JiraClient")
+            .field("base_url", &self.base_url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl JiraClient {
+    /// A client for the site at `base_url`, which the host guard has let through.
+    #[must_use]
+    pub fn new(http: reqwest::Client, clock: SharedClock, base_url: Url, access: Access) -> Self {
+        Self {
+            http,
+            clock,
+            base_url,
+            access,
+        }
+    }
+
+    /// Stores entities: `POST /bulk`.
+    pub async fn submit<B: Serialize + Sync>(&self, api: Api, body: &B) -> Result<Answer, JiraError> {
+        let body = serde_json::to_vec(body).map_err(|_| JiraError::Unexpected(StatusCode::BAD_REQUEST))?;
+        let answer = self.call(api, Method::POST, "/bulk", None, Some(body)).await?;
+        Answer::parse(&answer).map_err(|_| JiraError::Unexpected(StatusCode::ACCEPTED))
+    }
+
+    /// Removes an entity, as long as nothing newer than `number` is stored of it; one that is not there is removed already.
+    /// `segments` name it below the API's path and are encoded here.
+    pub async fn delete(&self, api: Api, segments: &[&str], number: Option<i64>) -> Result<(), JiraError> {
+        let path = segments.iter().fold(String::new(), |mut path, segment| {
+            path.push('/');
+            path.extend(utf8_percent_encode(segment, SEGMENT));
+            path
+        });
+        let query = number.map(|number| format!("_updateSequenceId={number}"));
+        match self
+            .call(api, Method::DELETE, &path, query.as_deref(), None)
+            .await
+        {
+            Ok(_) | Err(JiraError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes everything that was sent with all of `properties`.
+    pub async fn delete_by_properties(&self, api: Api, properties: &[(&str, &str)]) -> Result<(), JiraError> {
+        let query = properties
+            .iter()
+            .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, SEGMENT)))
+            .collect::<Vec<_>>()
+            .join("&");
+        self.call(api, Method::DELETE, "/bulkByProperties", Some(&query), None)
+            .await
+            .map(drop)
+    }
+
+    /// Whether the credential works: a question whose answer does not matter.
+    pub async fn check(&self) -> Result<(), JiraError> {
+        self.call(
+            Api::DevInfo,
+            Method::GET,
+            "/existsByProperties",
+            Some("check=1"),
+            None,
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Whether Jira has a project with this key; `None` through a door that can't ask.
+    pub async fn has_project(&self, key: &str) -> Result<Option<bool>, JiraError> {
+        let Access::Connect { .. } = self.access else {
+            return Ok(None);
+        };
+        let path = format!("/rest/api/3/project/{}", utf8_percent_encode(key, SEGMENT));
+        match self
+            .signed_call(Api::DevInfo, Method::GET, &path, None, None)
+            .await
+        {
+            Ok(_) => Ok(Some(true)),
+            Err(JiraError::NotFound) => Ok(Some(false)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Atlassian's id of the site. Proves nothing: anybody may ask.
+    pub async fn cloud_id(&self) -> Result<String, JiraError> {
+        cloud_id(&self.http, &self.base_url).await
+    }
+
+    async fn call(
+        &self,
+        api: Api,
+        method: Method,
+        path: &str,
+        query: Option<&str>,
+        body: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, JiraError> {
+        match &self.access {
+            Access::Connect { .. } => {
+                let path = api.site_path() + path;
+                self.signed_call(api, method, &path, query, body).await
+            }
+            Access::OauthCredentials { cloud_id, .. } => {
+                let path = api.gateway_path(cloud_id) + path;
+                match self
+                    .bearer_call(api, method.clone(), &path, query, body.clone(), false)
+                    .await
+                {
+                    // The token may have been revoked before its time; a new one tells.
+                    Err(JiraError::Unauthorized) => {
+                        self.bearer_call(api, method, &path, query, body, true).await
+                    }
+                    answer => answer,
+                }
+            }
+        }
+    }
+
+    async fn signed_call(
+        &self,
+        api: Api,
+        method: Method,
+        path: &str,
+        query: Option<&str>,
+        body: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, JiraError> {
+        let Access::Connect {
+            app_key,
+            shared_secret,
+        } = &self.access
+        else {
+            return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
+        };
+        let request = Request {
+            method: method.as_str(),
+            path,
+            query,
+        };
+        let claims = symmetric::AppClaims::new(app_key, &request, self.clock.now());
+        let token = symmetric::sign(&claims, shared_secret).map_err(|_| JiraError::Unauthorized)?;
+        let authorization = format!("JWT {}", token.expose_secret());
+        self.send(api, method, &self.base_url, path, query, body, authorization)
+            .await
+    }
+
+    async fn bearer_call(
+        &self,
+        api: Api,
+        method: Method,
+        path: &str,
+        query: Option<&str>,
+        body: Option<Vec<u8>>,
+        fresh: bool,
+    ) -> Result<Vec<u8>, JiraError> {
+        let Access::OauthCredentials {
+            api_url,
+            client_id,
+            client_secret,
+            tokens,
+            ..
+        } = &self.access
+        else {
+            return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
+        };
+        let now = self.clock.now();
+        let token = tokens
+            .get(&self.http, api_url, client_id, client_secret, now, fresh)
+            .await?;
+        let authorization = format!("Bearer {}", token.expose_secret());
+        self.send(api, method, api_url, path, query, body, authorization)
+            .await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one request, spelled out once")]
+    async fn send(
+        &self,
+        api: Api,
+        method: Method,
+        base: &Url,
+        path: &str,
+        query: Option<&str>,
+        body: Option<Vec<u8>>,
+        authorization: String,
+    ) -> Result<Vec<u8>, JiraError> {
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        let url = format!("{}{path}{query}", base.as_str().trim_end_matches('/'));
+        let mut authorization =
+            header::HeaderValue::from_str(&authorization).map_err(|_| JiraError::Unauthorized)?;
+        authorization.set_sensitive(true);
+        let mut request = self
+            .http
+            .request(method, url)
+            .header(header::AUTHORIZATION, authorization)
+            .header(header::ACCEPT, "application/json");
+        if let Some(body) = body {
+            request = request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body);
+        }
+        let response = request
+            .send()
+            .await
+            .map_err(|error| JiraError::NoAnswer(error.without_url()))?;
+        read(api, response).await
+    }
+}
+
+/// Encodes a value as one segment of a path or one value of a query. What needs no encoding stays as the query-string
+/// hash wants it.
+const SEGMENT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Asks a site for Atlassian's id of it: `GET /_edge/tenant_info`, without any credential.
+pub async fn cloud_id(http: &reqwest::Client, base_url: &Url) -> Result<String, JiraError> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct TenantInfo {
+        cloud_id: String,
+    }
+    let url = format!("{}/_edge/tenant_info", base_url.as_str().trim_end_matches('/'));
+    let response = http
+        .get(url)
+        .send()
+        .await
+        .map_err(|error| JiraError::NoAnswer(error.without_url()))?;
+    let body = read(Api::DevInfo, response).await?;
+    let info: TenantInfo =
+        serde_json::from_slice(&body).map_err(|_| JiraError::Unexpected(StatusCode::OK))?;
+    let well_formed = (1..=255).contains(&info.cloud_id.len())
+        && info
+            .cloud_id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if well_formed {
+        Ok(info.cloud_id)
+    } else {
+        Err(JiraError::Unexpected(StatusCode::OK))
+    }
+}
+
+/// Reads an answer, and tells what a refusal means.
+pub(super) async fn read(api: Api, mut response: reqwest::Response) -> Result<Vec<u8>, JiraError> {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| JiraError::NoAnswer(error.without_url()))?
+    {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(JiraError::Unexpected(status));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if status.is_success() {
+        Ok(body)
+    } else {
+        Err(refusal(api, status, &headers, &body))
+    }
+}
+
+fn refusal(api: Api, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> JiraError {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match status {
+        StatusCode::BAD_REQUEST => JiraError::BadRequest(error_text(body)),
+        StatusCode::PAYLOAD_TOO_LARGE => JiraError::TooLarge(error_text(body)),
+        StatusCode::UNAUTHORIZED => JiraError::Unauthorized,
+        StatusCode::FORBIDDEN => JiraError::Forbidden(api),
+        StatusCode::NOT_FOUND => JiraError::NotFound,
+        StatusCode::TOO_MANY_REQUESTS => JiraError::RateLimited {
+            reason: RateLimitReason::parse(text("ratelimit-reason")),
+            retry_after: retry_after(text("retry-after")),
+        },
+        status if status.is_redirection() => JiraError::Renamed,
+        status if status.is_server_error() => JiraError::Unavailable {
+            status,
+            retry_after: retry_after(text("retry-after")),
+        },
+        _ => JiraError::Unexpected(status),
+    }
+}
+
+/// The moment from which a token is not used any more, so that it does not expire on its way.
+pub(super) fn usable_until(now: Timestamp, expires_in: Duration) -> Timestamp {
+    now.after(expires_in.saturating_sub(Duration::from_secs(60)))
+}

@@ -1,0 +1,6 @@
+//! Jira: the bodies of its provider APIs, how they are called through each door, and what its answers mean.
+
+pub mod answer;
+pub mod client;
+pub mod doors;
+pub mod model;

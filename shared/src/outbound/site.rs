@@ -1,0 +1,75 @@
+//! What a Jira site's address looks like. Whether such a site may install at all is configuration, not decided here.
+
+use url::{Host, Url};
+
+/// Production, its older name, staging, and the government cloud: the suffixes for which Atlassian's own Connect
+/// framework accepts a `baseUrl` (<https://bitbucket.org/atlassian/atlassian-connect-express>).
+const SITE_SUFFIXES: [&str; 4] = [
+    ".atlassian.net",
+    ".jira.com",
+    ".jira-dev.com",
+    ".atlassian-us-gov-mod.net",
+];
+
+/// Whether `url` lies on a Jira Cloud site: https, the default port, and a host below one of Atlassian's site domains.
+/// A custom domain is never a `baseUrl`, so it is not recognised.
+#[must_use]
+pub fn is_atlassian_site(url: &Url) -> bool {
+    let Some(Host::Domain(host)) = url.host() else {
+        return false;
+    };
+    url.scheme() == "https"
+        && url.port().is_none()
+        && SITE_SUFFIXES
+            .iter()
+            .any(|suffix| host.strip_suffix(suffix).is_some_and(is_site_name))
+}
+
+/// At least one label, and none of them empty.
+fn is_site_name(name: &str) -> bool {
+    name.split('.').all(|label| !label.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(text: &str) -> bool {
+        is_atlassian_site(&Url::parse(text).expect("a URL"))
+    }
+
+    #[test]
+    fn sites_of_all_clouds() {
+        for text in [
+            "https://example.atlassian.net",
+            "https://EXAMPLE.Atlassian.NET/wiki?x=1",
+            "https://example.jira.com:443/",
+            "https://a.b.jira-dev.com",
+            "https://example.atlassian-us-gov-mod.net",
+        ] {
+            assert!(verdict(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn look_alikes() {
+        for text in [
+            "http://example.atlassian.net",
+            "https://example.atlassian.net:8443",
+            "https://atlassian.net",
+            "https://.atlassian.net",
+            "https://a..atlassian.net",
+            "https://evilatlassian.net",
+            "https://example.evilatlassian.net",
+            "https://example.atlassian.net.evil.example",
+            "https://example.atlassian.net.",
+            "https://evil.example/.atlassian.net",
+            "https://example.atlassian.net@evil.example/",
+            "https://127.0.0.1/",
+            "https://[2606:4700::1]/",
+            "data:text/plain,example.atlassian.net",
+        ] {
+            assert!(!verdict(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The queue of the local process: several queues by name in one SQLite file. Handing messages to handlers belongs to
+//! the local process's pump, for which there is more here than the port has.
+//!
+//! It behaves as an SQS standard queue with message groups does: messages are delivered at least once and in no
+//! promised order; a group with many messages does not hold up the others
+//! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html>); the receipt of
+//! an earlier delivery is accepted and does nothing
+//! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html>). Unlike SQS it
+//! knows when its only consumer dies: what was in flight is visible again as soon as the file is opened.
+//!
+//! # Durability
+//!
+//! The file is in WAL mode with `synchronous = NORMAL` (<https://www.sqlite.org/pragma.html#pragma_synchronous>): a
+//! commit is handed to the operating system and not waited for, so that taking in a webhook does not cost an fsync.
+//! What was acknowledged survives the end of the process, `kill -9` included. A loss of power or a crash of the
+//! operating system may undo the last commits, those since the last checkpoint at most, but does not corrupt the file;
+//! what is lost is found again by reconciliation, as after any outage.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::Notify;
+
+use self::keeper::Keeper;
+use super::{DeadLetter, Depth, MAX_DELAY, Outgoing, Queue, QueueError, Received};
+use crate::clock::SharedClock;
+
+mod keeper;
+mod table;
+
+/// One process, one connection: the lock is held as long as the file is open and goes with the process.
+const SETTINGS: &str =
+    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
+
+/// The queues' file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueFileError {
+    /// Another process has it open.
+    #[error("the queues' file {} is in use", .0.display())]
+    InUse(PathBuf),
+    /// A later release wrote it.
+    #[error("the queues' file {} was written by a newer release", .0.display())]
+    Newer(PathBuf),
+    /// No such folder, no permission, or not a database.
+    #[error("the queues' file {} can't be opened", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The machine gives no thread.
+    #[error("the queue's thread can't be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The queues in one file. It is closed when this and every queue from it are gone.
+pub struct EmbeddedQueues {
+    keeper: Arc<Keeper>,
+    clock: SharedClock,
+    queues: Mutex<BTreeMap<String, Arc<EmbeddedQueue>>>,
+}
+
+impl EmbeddedQueues {
+    /// Opens the file at `path`, or makes it. What was in flight when its last process ended is visible again.
+    ///
+    /// # Errors
+    /// The file can't be opened, is in use, or was written by a newer release.
+    pub fn open(path: &Path, clock: SharedClock) -> Result<Self, QueueFileError> {
+        Self::start(Connection::open(path), path, clock)
+    }
+
+    /// Queues that are forgotten with this value, for tests.
+    ///
+    /// # Errors
+    /// SQLite has no memory to give.
+    pub fn memory(clock: SharedClock) -> Result<Self, QueueFileError> {
+        Self::start(Connection::open_in_memory(), Path::new(":memory:"), clock)
+    }
+
+    fn start(
+        connection: rusqlite::Result<Connection>,
+        path: &Path,
+        clock: SharedClock,
+    ) -> Result<Self, QueueFileError> {
+        let opened = connection.and_then(|connection| {
+            connection.busy_timeout(Duration::ZERO)?;
+            connection.execute_batch(SETTINGS)?;
+            let known = table::prepare(&connection)?;
+            Ok((connection, known))
+        });
+        let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                QueueFileError::InUse(path.to_owned())
+            }
+            _ => QueueFileError::Open {
+                path: path.to_owned(),
+                source,
+            },
+        };
+        let (connection, known) = opened.map_err(failed)?;
+        if !known {
+            return Err(QueueFileError::Newer(path.to_owned()));
+        }
+        let recovered = table::recover(&connection, clock.now()).map_err(failed)?;
+        if recovered > 0 {
+            tracing::info!(
+                recovered,
+                "messages were in flight when the last process ended; they are delivered again"
+            );
+        }
+        let keeper = Keeper::start(connection, Arc::clone(&clock)).map_err(QueueFileError::Thread)?;
+        Ok(Self {
+            keeper: Arc::new(keeper),
+            clock,
+            queues: Mutex::default(),
+        })
+    }
+
+    /// The queue of that name, which needs no making. Always the same one, so that whoever waits hears of every send.
+    #[must_use]
+    pub fn queue(&self, name: &str) -> Arc<EmbeddedQueue> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queues.entry(name.to_owned()).or_insert_with(|| {
+            Arc::new(EmbeddedQueue {
+                name: Arc::from(name),
+                keeper: Arc::clone(&self.keeper),
+                clock: Arc::clone(&self.clock),
+                arrivals: Arc::default(),
+                turn: Arc::default(),
+            })
+        });
+        Arc::clone(queue)
+    }
+}
+
+impl fmt::Debug for EmbeddedQueues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedQueues").finish_non_exhaustive()
+    }
+}
+
+/// One of the queues of a file.
+pub struct EmbeddedQueue {
+    name: Arc<str>,
+    keeper: Arc<Keeper>,
+    clock: SharedClock,
+    /// Notified when messages may have become visible earlier than was known.
+    arrivals: Arc<Notify>,
+    /// The message group that was served last.
+    turn: Arc<Mutex<String>>,
+}
+
+impl EmbeddedQueue {
+    /// Takes at most `max` messages that are due, and hides them from others until `visibility` (at least a
+    /// millisecond) has passed. Groups take turns, from call to call too. A message that has been delivered five times
+    /// is not delivered again but becomes a dead letter: handlers acknowledge what they retry, so only a process that
+    /// died with the message, or a handler that outlasted `visibility`, lets it come back.
+    ///
+    /// A call that is dropped may have taken messages; they come back after `visibility`.
+    ///
+    /// # Errors
+    /// The file fails.
+    pub async fn receive(&self, max: usize, visibility: Duration) -> Result<Vec<Received>, QueueError> {
+        let (name, clock, turn) = (
+            Arc::clone(&self.name),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.turn),
+        );
+        let receive = move |connection: &Connection| {
+            let now = clock.now();
+            let hidden_until = now.after(visibility.max(Duration::from_millis(1)));
+            let mut turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            table::receive(connection, &name, max, now, hidden_until, &mut turn)
+        };
+        self.keeper.call(None, receive).await
+    }
+
+    /// Deletes the messages that were delivered with these receipts. As on SQS, a receipt counts until the message is
+    /// delivered again, even after its visibility has passed; an older or unknown one does nothing.
+    ///
+    /// # Errors
+    /// The file fails; none of the messages is deleted then.
+    pub async fn delete(&self, receipts: &[String]) -> Result<(), QueueError> {
+        let (name, receipts) = (Arc::clone(&self.name), receipts.to_vec());
+        self.keeper
+            .call(None, move |connection| {
+                table::delete(connection, &name, &receipts)
+            })
+            .await
+    }
+
+    /// Makes the messages that were delivered with these receipts visible again at once. The delivery still counts.
+    ///
+    /// # Errors
+    /// The file fails; none of the messages is released then.
+    pub async fn release(&self, receipts: &[String]) -> Result<(), QueueError> {
+        let (name, clock, receipts) = (Arc::clone(&self.name), Arc::clone(&self.clock), receipts.to_vec());
+        let release =
+            move |connection: &Connection| table::release(connection, &name, &receipts, clock.now());
+        self.keeper.call(Some(Arc::clone(&self.arrivals)), release).await
+    }
+
+    /// Waits until there is a message to receive: one that is sent, or whose delay or visibility ends, by the clock.
+    ///
+    /// # Errors
+    /// The file fails.
+    pub async fn wait_for_messages(&self) -> Result<(), QueueError> {
+        loop {
+            // Listening begins here, before looking, or a message sent in between would go unnoticed.
+            let arrival = self.arrivals.notified();
+            let name = Arc::clone(&self.name);
+            let due = self
+                .keeper
+                .call(None, move |connection| table::next_due(connection, &name))
+                .await?;
+            let now = self.clock.now();
+            match due {
+                None => arrival.await,
+                Some(due) if due <= now => return Ok(()),
+                Some(due) => tokio::select! {
+                    () = arrival => {}
+                    () = self.clock.sleep(due.since(now)) => {}
+                },
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for EmbeddedQueue {
+    /// All or none. A delay above [`MAX_DELAY`] is cut to it.
+    async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError> {
+        let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
+        let send = move |connection: &Connection| {
+            let now = clock.now();
+            for message in &messages {
+                table::insert(
+                    connection,
+                    &name,
+                    message,
+                    now,
+                    now.after(message.delay.min(MAX_DELAY)),
+                )?;
+            }
+            Ok(())
+        };
+        self.keeper.call(Some(Arc::clone(&self.arrivals)), send).await
+    }
+
+    async fn bury(&self, body: String, reason: String) -> Result<(), QueueError> {
+        let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
+        let bury = move |connection: &Connection| table::bury(connection, &name, &body, &reason, clock.now());
+        self.keeper.call(None, bury).await
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
+        self.keeper
+            .call(None, move |connection| {
+                table::depth(connection, &name, clock.now())
+            })
+            .await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let name = Arc::clone(&self.name);
+        self.keeper
+            .call(None, move |connection| {
+                table::dead_letters(connection, &name, limit)
+            })
+            .await
+    }
+
+    async fn redrive(&self, ids: Option<&[String]>) -> Result<u64, QueueError> {
+        let (name, clock, ids) = (
+            Arc::clone(&self.name),
+            Arc::clone(&self.clock),
+            ids.map(<[String]>::to_vec),
+        );
+        let redrive =
+            move |connection: &Connection| table::redrive(connection, &name, ids.as_deref(), clock.now());
+        self.keeper.call(Some(Arc::clone(&self.arrivals)), redrive).await
+    }
+}
+
+impl fmt::Debug for EmbeddedQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedQueue")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,344 @@
+//! The queues' file: its tables and what is done in them, in SQL. Who may do it, when, and who waits for it is not
+//! known here; neither is the time, which is always an argument.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+
+use crate::clock::Timestamp;
+use crate::queue::{DeadLetter, Depth, Outgoing, RETENTION, Received};
+
+/// Deliveries after which a message is given up. Handlers count their own attempts and acknowledge what they retry, so
+/// a message only comes back by itself when the process died with it; five deaths are no coincidence.
+pub(super) const RECEIVE_LIMIT: u32 = 5;
+
+/// The layout of the file. A file with a higher number was written by a newer release.
+const VERSION: u32 = 1;
+
+/// `id` is never used again, so that a receipt can't come to mean another message. `taken` tells a delivered message
+/// from a delayed one while neither is visible. `site` is the message group.
+const LAYOUT: &str = "
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue TEXT NOT NULL,
+        site TEXT NOT NULL,
+        sent_at INTEGER NOT NULL,
+        visible_at INTEGER NOT NULL,
+        receives INTEGER NOT NULL DEFAULT 0,
+        taken INTEGER NOT NULL DEFAULT 0,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX messages_due ON messages (queue, site, visible_at, taken);
+    CREATE TABLE dead_letters (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue TEXT NOT NULL,
+        site TEXT NOT NULL,
+        died_at INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX dead_letters_of ON dead_letters (queue, id);
+";
+
+/// Jumps from group to group through the index instead of reading every message, and finds when the first message of
+/// each becomes visible.
+const GROUPS: &str = "
+    WITH RECURSIVE sites (site) AS (
+        SELECT MIN(site) FROM messages WHERE queue = :queue
+        UNION ALL
+        SELECT (SELECT MIN(site) FROM messages WHERE queue = :queue AND site > sites.site)
+        FROM sites WHERE site IS NOT NULL
+    ), due (site, visible_at) AS (
+        SELECT site, (SELECT MIN(visible_at) FROM messages WHERE queue = :queue AND messages.site = sites.site)
+        FROM sites WHERE site IS NOT NULL
+    )
+";
+
+/// Whether this release knows the file's layout, after giving it to a new file.
+pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<bool> {
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 0 {
+        connection.execute_batch(&format!(
+            "BEGIN; {LAYOUT} PRAGMA user_version = {VERSION}; COMMIT;"
+        ))?;
+    }
+    Ok(version <= VERSION)
+}
+
+/// Makes visible what was in flight when the last process ended: nobody holds it any more.
+pub(super) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    connection.execute(
+        "UPDATE messages SET visible_at = ?1, taken = 0 WHERE taken = 1",
+        [now.0],
+    )
+}
+
+/// Deletes what has outlived the retention. Ids rise with the time of sending, so the oldest are looked at alone.
+pub(super) fn expire(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let before = now.before(RETENTION).0;
+    for oldest in [
+        "DELETE FROM messages WHERE id = (SELECT MIN(id) FROM messages) AND sent_at < ?1",
+        "DELETE FROM dead_letters WHERE id = (SELECT MIN(id) FROM dead_letters) AND died_at < ?1",
+    ] {
+        let mut oldest = connection.prepare_cached(oldest)?;
+        let mut expired = 0_usize;
+        while oldest.execute([before])? > 0 {
+            expired += 1;
+        }
+        if expired > 0 {
+            tracing::warn!(
+                expired,
+                "messages outlived the queue's retention and were deleted"
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn insert(
+    connection: &Connection,
+    queue: &str,
+    message: &Outgoing,
+    sent_at: Timestamp,
+    visible_at: Timestamp,
+) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO messages (queue, site, sent_at, visible_at, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let row = params![queue, message.group, sent_at.0, visible_at.0, message.body];
+    connection.prepare_cached(insert)?.execute(row)?;
+    Ok(())
+}
+
+/// When the first message becomes visible, now or later; none when there is no message.
+pub(super) fn next_due(connection: &Connection, queue: &str) -> rusqlite::Result<Option<Timestamp>> {
+    let mut first = connection.prepare_cached(&format!("{GROUPS} SELECT MIN(visible_at) FROM due"))?;
+    let due: Option<i64> = first.query_row(named_params! {":queue": queue}, |row| row.get(0))?;
+    Ok(due.map(Timestamp))
+}
+
+/// Takes at most `max` visible messages and hides them until `hidden_until`. Every group has its turn, beginning after
+/// the one in `turn`, which becomes the last that was served; what room is left is shared among those that have more.
+pub(super) fn receive(
+    connection: &Connection,
+    queue: &str,
+    max: usize,
+    now: Timestamp,
+    hidden_until: Timestamp,
+    turn: &mut String,
+) -> rusqlite::Result<Vec<Received>> {
+    let mut groups = due_groups(connection, queue, now)?;
+    let first = groups.partition_point(|group| *group <= *turn);
+    groups.rotate_left(first);
+    let mut received = Vec::new();
+    while received.len() < max && !groups.is_empty() {
+        let share = ((max - received.len()) / groups.len()).max(1);
+        let mut with_more = Vec::new();
+        for group in groups {
+            let share = share.min(max - received.len());
+            if share == 0 {
+                break;
+            }
+            let taken = take(connection, (queue, &group), share, now, hidden_until)?;
+            turn.clone_from(&group);
+            if taken.len() == share {
+                with_more.push(group);
+            }
+            for (id, message) in taken {
+                if message.receives > RECEIVE_LIMIT {
+                    give_up(connection, id, now)?;
+                } else {
+                    received.push(message);
+                }
+            }
+        }
+        groups = with_more;
+    }
+    Ok(received)
+}
+
+/// The groups with a visible message, in their order.
+fn due_groups(connection: &Connection, queue: &str, now: Timestamp) -> rusqlite::Result<Vec<String>> {
+    let mut due =
+        connection.prepare_cached(&format!("{GROUPS} SELECT site FROM due WHERE visible_at <= :now"))?;
+    let mut groups: Vec<String> = due
+        .query_map(named_params! {":queue": queue, ":now": now.0}, |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    groups.sort_unstable();
+    Ok(groups)
+}
+
+/// The `share` messages of a group that have been visible for longest, by id.
+fn take(
+    connection: &Connection,
+    (queue, group): (&str, &str),
+    share: usize,
+    now: Timestamp,
+    hidden_until: Timestamp,
+) -> rusqlite::Result<Vec<(i64, Received)>> {
+    let mut take = connection.prepare_cached(
+        "UPDATE messages SET receives = receives + 1, taken = 1, visible_at = ?5
+         WHERE id IN (SELECT id FROM messages WHERE queue = ?1 AND site = ?2 AND visible_at <= ?3
+                      ORDER BY visible_at LIMIT ?4)
+         RETURNING id, receives, body",
+    )?;
+    let received = |row: &Row<'_>| {
+        let (id, receives): (i64, u32) = (row.get(0)?, row.get(1)?);
+        Ok((
+            id,
+            Received {
+                receipt: format!("{id}.{receives}"),
+                body: row.get(2)?,
+                receives,
+            },
+        ))
+    };
+    let share = i64::try_from(share).unwrap_or(i64::MAX);
+    let rows = take.query_map(params![queue, group, now.0, share, hidden_until.0], received)?;
+    let mut taken: Vec<_> = rows.collect::<Result<_, _>>()?;
+    taken.sort_unstable_by_key(|(id, _)| *id);
+    Ok(taken)
+}
+
+/// Moves a message that was delivered too often to the dead letters.
+fn give_up(connection: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
+    let reason = format!(
+        "delivered {RECEIVE_LIMIT} times and never finished: the process died with it, or it took too long"
+    );
+    let bury = "INSERT INTO dead_letters (queue, site, died_at, reason, body)
+                SELECT queue, site, ?2, ?3, body FROM messages WHERE id = ?1";
+    connection
+        .prepare_cached(bury)?
+        .execute(params![id, now.0, reason])?;
+    connection
+        .prepare_cached("DELETE FROM messages WHERE id = ?1")?
+        .execute([id])?;
+    Ok(())
+}
+
+/// The message and delivery that a receipt names; none when it is not one of ours.
+fn delivery(receipt: &str) -> Option<(i64, u32)> {
+    let (id, receives) = receipt.split_once('.')?;
+    Some((id.parse().ok()?, receives.parse().ok()?))
+}
+
+/// Deletes the messages whose latest delivery has one of these receipts.
+pub(super) fn delete(connection: &Connection, queue: &str, receipts: &[String]) -> rusqlite::Result<()> {
+    let mut delete =
+        connection.prepare_cached("DELETE FROM messages WHERE id = ?1 AND receives = ?2 AND queue = ?3")?;
+    for (id, receives) in receipts.iter().filter_map(|receipt| delivery(receipt)) {
+        delete.execute(params![id, receives, queue])?;
+    }
+    Ok(())
+}
+
+/// Makes visible the messages in flight whose latest delivery has one of these receipts.
+pub(super) fn release(
+    connection: &Connection,
+    queue: &str,
+    receipts: &[String],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let mut release = connection.prepare_cached(
+        "UPDATE messages SET visible_at = ?4, taken = 0 WHERE id = ?1 AND receives = ?2 AND queue = ?3 AND taken = 1",
+    )?;
+    for (id, receives) in receipts.iter().filter_map(|receipt| delivery(receipt)) {
+        release.execute(params![id, receives, queue, now.0])?;
+    }
+    Ok(())
+}
+
+pub(super) fn bury(
+    connection: &Connection,
+    queue: &str,
+    body: &str,
+    reason: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let bury = "INSERT INTO dead_letters (queue, site, died_at, reason, body) VALUES (?1, '', ?2, ?3, ?4)";
+    connection
+        .prepare_cached(bury)?
+        .execute(params![queue, now.0, reason, body])?;
+    Ok(())
+}
+
+pub(super) fn depth(connection: &Connection, queue: &str, now: Timestamp) -> rusqlite::Result<Depth> {
+    let mut messages = connection.prepare_cached(
+        "SELECT COUNT(*) FILTER (WHERE visible_at <= ?2), COUNT(*) FILTER (WHERE visible_at > ?2 AND taken = 0),
+                COUNT(*) FILTER (WHERE visible_at > ?2 AND taken = 1),
+                (SELECT COUNT(*) FROM dead_letters WHERE queue = ?1)
+         FROM messages WHERE queue = ?1",
+    )?;
+    messages.query_row(params![queue, now.0], |row| {
+        Ok(Depth {
+            ready: row.get(0)?,
+            delayed: row.get(1)?,
+            in_flight: row.get(2)?,
+            dead: row.get(3)?,
+        })
+    })
+}
+
+pub(super) fn dead_letters(
+    connection: &Connection,
+    queue: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<DeadLetter>> {
+    let newest =
+        "SELECT id, reason, died_at, body FROM dead_letters WHERE queue = ?1 ORDER BY id DESC LIMIT ?2";
+    let dead_letter = |row: &Row<'_>| {
+        let id: i64 = row.get(0)?;
+        let died_at = Timestamp(row.get(2)?);
+        Ok(DeadLetter {
+            id: id.to_string(),
+            reason: row.get(1)?,
+            died_at,
+            body: row.get(3)?,
+        })
+    };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(newest)?
+        .query_map(params![queue, limit], dead_letter)?
+        .collect()
+}
+
+/// Puts dead letters back as new messages, oldest first; answers how many there were.
+pub(super) fn redrive(
+    connection: &Connection,
+    queue: &str,
+    ids: Option<&[String]>,
+    now: Timestamp,
+) -> rusqlite::Result<u64> {
+    let ids = match ids {
+        Some(ids) => {
+            let mut ids: Vec<i64> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+            ids.sort_unstable();
+            ids
+        }
+        None => connection
+            .prepare_cached("SELECT id FROM dead_letters WHERE queue = ?1 ORDER BY id")?
+            .query_map([queue], |row| row.get(0))?
+            .collect::<Result<_, _>>()?,
+    };
+    let mut revived = 0;
+    for id in ids {
+        revived += u64::from(revive(connection, queue, id, now)?);
+    }
+    Ok(revived)
+}
+
+fn revive(connection: &Connection, queue: &str, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
+    let mut unbury = connection
+        .prepare_cached("DELETE FROM dead_letters WHERE id = ?1 AND queue = ?2 RETURNING site, body")?;
+    let letter = unbury.query_row(params![id, queue], |row| {
+        Ok(Outgoing {
+            group: row.get(0)?,
+            body: row.get(1)?,
+            delay: Duration::ZERO,
+        })
+    });
+    let Some(letter) = letter.optional()? else {
+        return Ok(false);
+    };
+    insert(connection, queue, &letter, now, now)?;
+    Ok(true)
+}

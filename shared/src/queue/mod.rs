@@ -1,0 +1,102 @@
+//! The queue as a port. What a message says belongs to whoever writes and reads it; how a handler's answer becomes an
+//! acknowledgement, a copy or a dead letter belongs to [`disposition`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+pub mod disposition;
+
+#[cfg(feature = "embedded")]
+pub mod embedded;
+
+/// SQS delivers nothing later than this; longer waits are made of several
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html>).
+pub const MAX_DELAY: Duration = Duration::from_secs(900);
+
+/// How long a queue keeps a message that nobody takes: SQS's maximum.
+pub const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// A message on its way to a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The text, at most 1 MiB.
+    pub body: String,
+    /// The message group: a site. Keeps a busy site from starving the others.
+    pub group: String,
+    /// Not delivered before this has passed; at most [`MAX_DELAY`].
+    pub delay: Duration,
+}
+
+/// A message taken from a queue; it comes back unless it is deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The queue's own handle of this delivery.
+    pub receipt: String,
+    /// The text.
+    pub body: String,
+    /// How often the queue has handed it out, this time included.
+    pub receives: u32,
+}
+
+/// A message that was given up, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The queue's handle, for `redrive`.
+    pub id: String,
+    /// Why it was given up, for a person.
+    pub reason: String,
+    /// When.
+    pub died_at: Timestamp,
+    /// The text as it was last.
+    pub body: String,
+}
+
+/// How many messages a queue holds, by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Depth {
+    /// Could be taken now.
+    pub ready: u64,
+    /// Not due yet.
+    pub delayed: u64,
+    /// Taken and not yet deleted.
+    pub in_flight: u64,
+    /// Given up.
+    pub dead: u64,
+}
+
+/// A queue did not take or give what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The queue can't be reached, or failed; nothing of the call may be taken as done.
+    #[error("the queue is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What handlers and operators need of a queue. Delivery is the runtime's: an event source mapping on Lambda, a pump in
+/// the local process.
+#[async_trait]
+pub trait Queue: fmt::Debug + Send + Sync {
+    /// Stores all of `messages`, or fails; after a failure some may have been stored.
+    async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError>;
+
+    /// Puts `body` among the dead letters.
+    async fn bury(&self, body: String, reason: String) -> Result<(), QueueError>;
+
+    /// Counts messages by state. Approximate on SQS.
+    async fn depth(&self) -> Result<Depth, QueueError>;
+
+    /// The newest dead letters, at most `limit`.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// Puts dead letters back at the end of the queue: those with the given ids, or all. Answers how many.
+    async fn redrive(&self, ids: Option<&[String]>) -> Result<u64, QueueError>;
+}
+
+/// A queue that several owners share.
+pub type SharedQueue = Arc<dyn Queue>;

@@ -1,0 +1,65 @@
+//! Which projects lie inside a subscription. A hook's project id is a claim; this is what is known about it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Store, StoreError, When};
+use crate::domain::SubscriptionId;
+
+/// Projects move in seldom, but when they do, people wait for it.
+const OUTSIDE_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Projects move out seldom.
+const INSIDE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether a project lies inside a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Coverage {
+    /// It belongs to the group or a subgroup.
+    Inside,
+    /// It does not.
+    Outside,
+}
+
+impl Store {
+    /// What is known of a project; `None` when nothing is.
+    pub async fn coverage(
+        &self,
+        subscription: SubscriptionId,
+        project: u64,
+    ) -> Result<Option<Coverage>, StoreError> {
+        Ok(self
+            .get(&key(subscription, project))
+            .await?
+            .map(|stored| stored.value))
+    }
+
+    /// Remembers it for a while.
+    pub async fn record_coverage(
+        &self,
+        subscription: SubscriptionId,
+        project: u64,
+        coverage: Coverage,
+    ) -> Result<(), StoreError> {
+        let lifetime = match coverage {
+            Coverage::Inside => INSIDE_LIFETIME,
+            Coverage::Outside => OUTSIDE_LIFETIME,
+        };
+        self.put(
+            &key(subscription, project),
+            &coverage,
+            When::Always,
+            Some(lifetime),
+        )
+        .await
+    }
+}
+
+fn key(subscription: SubscriptionId, project: u64) -> Key {
+    Key::new(
+        format!("SUBSCRIPTION#{subscription}"),
+        format!("PROJECT#{project}"),
+    )
+}

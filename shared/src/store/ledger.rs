@@ -1,0 +1,86 @@
+//! What was last sent of each entity, and which branches are gone. Numbers and dates only; never content.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Store, StoreError};
+use crate::clock::Timestamp;
+use crate::domain::SiteId;
+use crate::sync::entity::{EntityKey, EntityKind};
+
+/// Longer than any message can wait, so that no message is older than what it is compared with.
+const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// How long a branch stays deleted for messages that were on their way: the queue's retention.
+const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// The last version of an entity that Jira accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// The number it was sent with.
+    pub number: i64,
+    /// When GitLab says it had last changed.
+    #[serde(default)]
+    pub changed_at: Option<Timestamp>,
+    /// How far it had come.
+    #[serde(default)]
+    pub rank: u8,
+    /// For a branch that is gone: the head it had.
+    #[serde(default)]
+    pub deleted_head: Option<String>,
+}
+
+impl LedgerEntry {
+    /// Whether it says that a branch is gone.
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        self.deleted_head.is_some()
+    }
+}
+
+impl Store {
+    /// The ledger entries of `entities`, where there are any.
+    pub async fn ledger(
+        &self,
+        site: SiteId,
+        entities: impl IntoIterator<Item = &EntityKey>,
+    ) -> Result<HashMap<EntityKey, LedgerEntry>, StoreError> {
+        let wanted: HashMap<Key, &EntityKey> = entities
+            .into_iter()
+            .map(|entity| (key(site, entity), entity))
+            .collect();
+        let keys: Vec<Key> = wanted.keys().cloned().collect();
+        let mut found = self.get_many::<LedgerEntry>(&keys).await?;
+        Ok(wanted
+            .into_iter()
+            .filter_map(|(key, entity)| Some((entity.clone(), found.remove(&key)?)))
+            .collect())
+    }
+
+    /// Remembers what Jira has now.
+    pub async fn record_sent(
+        &self,
+        site: SiteId,
+        entries: Vec<(EntityKey, LedgerEntry)>,
+    ) -> Result<(), StoreError> {
+        let items = entries.into_iter().map(|(entity, entry)| {
+            let lifetime = match (entry.is_tombstone(), entity.kind) {
+                (true, _) => Some(TOMBSTONE_LIFETIME),
+                // Which branches Jira shows must be known as long as it shows them.
+                (false, EntityKind::Branch) => None,
+                _ => Some(LIFETIME),
+            };
+            (key(site, &entity), entry, lifetime)
+        });
+        self.put_many(items.collect()).await
+    }
+}
+
+fn key(site: SiteId, entity: &EntityKey) -> Key {
+    Key::new(
+        format!("LEDGER#{site}#{}", entity.project),
+        format!("{}#{}", entity.kind, entity.id),
+    )
+}

@@ -1,0 +1,196 @@
+//! Sites, their installations, and which clientKey or cloud id leads to them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Store, StoreError, When, digest};
+use crate::clock::Timestamp;
+use crate::domain::{Door, Installation, InstallationId, Site, SiteCondition, SiteId, SiteState};
+
+/// From a clientKey to its installation. Stays when the app is uninstalled, so that a re-install finds its site again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientKeyPointer {
+    /// The site.
+    pub site: SiteId,
+    /// The installation.
+    pub installation: InstallationId,
+}
+
+impl Store {
+    /// A site by id.
+    pub async fn site(&self, id: SiteId) -> Result<Option<Site>, StoreError> {
+        Ok(self.get(&site_key(id)).await?.map(|stored| stored.value))
+    }
+
+    /// All sites, oldest first.
+    pub async fn sites(&self) -> Result<Vec<Site>, StoreError> {
+        let ids: Vec<SiteId> = self.query("SITES", "").await?;
+        let keys: Vec<Key> = ids.iter().copied().map(site_key).collect();
+        let mut sites: Vec<Site> = self.get_many(&keys).await?.into_values().collect();
+        sites.sort_by_key(|site: &Site| site.id);
+        Ok(sites)
+    }
+
+    /// The site with Atlassian's id `cloud_id`.
+    pub async fn site_by_cloud_id(&self, cloud_id: &str) -> Result<Option<Site>, StoreError> {
+        match self.get::<SiteId>(&cloud_key(cloud_id)).await? {
+            Some(pointer) => self.site(pointer.value).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Stores a new site with its first installation, all of it or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when its clientKey or cloud id belongs to another site already.
+    pub async fn create_site(&self, site: &Site, installation: &Installation) -> Result<(), StoreError> {
+        let mut puts = vec![
+            self.put_of(&site_key(site.id), site, When::Absent, None)?,
+            self.put_of(
+                &Key::new("SITES", site.id.to_string()),
+                &site.id,
+                When::Absent,
+                None,
+            )?,
+            self.put_of(&installation_key(installation), installation, When::Absent, None)?,
+        ];
+        if let Some(cloud_id) = &site.cloud_id {
+            puts.push(self.put_of(&cloud_key(cloud_id), &site.id, When::Absent, None)?);
+        }
+        if let Door::Connect { client_key, .. } = &installation.door {
+            let pointer = ClientKeyPointer {
+                site: site.id,
+                installation: installation.id,
+            };
+            puts.push(self.put_of(&client_key_key(client_key), &pointer, When::Absent, None)?);
+        }
+        self.transact(puts).await
+    }
+
+    /// Changes a site; `None` when there is none.
+    pub async fn update_site(
+        &self,
+        id: SiteId,
+        change: impl Fn(&mut Site) + Send + Sync,
+    ) -> Result<Option<Site>, StoreError> {
+        self.update(&site_key(id), change).await
+    }
+
+    /// Notes the condition of a site, if it is another than before.
+    pub async fn set_condition(&self, site: &Site, condition: SiteCondition) -> Result<(), StoreError> {
+        if site.state.condition != condition {
+            let since = self.clock.now();
+            self.update_site(site.id, |site| site.state = SiteState { condition, since })
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Notes Atlassian's id of a site after an authenticated call has proved it. `false`: another site has it.
+    pub async fn claim_cloud_id(&self, id: SiteId, cloud_id: &str) -> Result<bool, StoreError> {
+        match self.put(&cloud_key(cloud_id), &id, When::Absent, None).await {
+            Ok(()) => {}
+            Err(StoreError::Conflict) => {
+                let holder = self.get::<SiteId>(&cloud_key(cloud_id)).await?;
+                if holder.is_none_or(|holder| holder.value != id) {
+                    return Ok(false);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        self.update_site(id, |site| site.cloud_id = Some(cloud_id.to_owned()))
+            .await?;
+        Ok(true)
+    }
+
+    /// The installations of a site, oldest first.
+    pub async fn installations(&self, site: SiteId) -> Result<Vec<Installation>, StoreError> {
+        self.query(&format!("SITE#{site}"), "INSTALLATION#").await
+    }
+
+    /// An installation of a site.
+    pub async fn installation(
+        &self,
+        site: SiteId,
+        id: InstallationId,
+    ) -> Result<Option<Installation>, StoreError> {
+        let key = Key::new(format!("SITE#{site}"), format!("INSTALLATION#{id}"));
+        Ok(self.get(&key).await?.map(|stored| stored.value))
+    }
+
+    /// The installation that a clientKey belongs to, even when it was uninstalled.
+    pub async fn client_key_pointer(&self, client_key: &str) -> Result<Option<ClientKeyPointer>, StoreError> {
+        Ok(self
+            .get(&client_key_key(client_key))
+            .await?
+            .map(|stored| stored.value))
+    }
+
+    /// The installation with a clientKey, with its site.
+    pub async fn installation_by_client_key(
+        &self,
+        client_key: &str,
+    ) -> Result<Option<(Site, Installation)>, StoreError> {
+        let Some(pointer) = self.client_key_pointer(client_key).await? else {
+            return Ok(None);
+        };
+        let site = self.site(pointer.site).await?;
+        let installation = self.installation(pointer.site, pointer.installation).await?;
+        Ok(site.zip(installation))
+    }
+
+    /// Stores an installation, new or renewed.
+    pub async fn put_installation(&self, installation: &Installation) -> Result<(), StoreError> {
+        self.put(&installation_key(installation), installation, When::Always, None)
+            .await
+    }
+
+    /// Removes an installation; the clientKey goes on leading to its site.
+    pub async fn delete_installation(&self, installation: &Installation) -> Result<(), StoreError> {
+        self.delete_many(&[installation_key(installation)]).await
+    }
+
+    /// Removes a site without subscriptions, and all its installations.
+    pub async fn delete_site(&self, site: &Site) -> Result<(), StoreError> {
+        let mut keys = vec![site_key(site.id), Key::new("SITES", site.id.to_string())];
+        keys.extend(site.cloud_id.as_deref().map(cloud_key));
+        for installation in self.installations(site.id).await? {
+            if let Door::Connect { client_key, .. } = &installation.door {
+                keys.push(client_key_key(client_key));
+            }
+            keys.push(installation_key(&installation));
+        }
+        self.delete_many(&keys).await
+    }
+
+    /// Uses up a lifecycle token until it expires. `false`: it was used before.
+    pub async fn use_token(&self, token: &str, expires_at: Timestamp) -> Result<bool, StoreError> {
+        let lifetime = expires_at.since(self.clock.now()) + Duration::from_secs(60);
+        let key = Key::new(format!("TOKEN#{}", digest(token)), "USED");
+        match self.put(&key, &true, When::Absent, Some(lifetime)).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn site_key(id: SiteId) -> Key {
+    Key::new(format!("SITE#{id}"), "SITE")
+}
+
+fn cloud_key(cloud_id: &str) -> Key {
+    Key::new(format!("CLOUD#{cloud_id}"), "SITE")
+}
+
+fn client_key_key(client_key: &str) -> Key {
+    Key::new(format!("CLIENT#{}", digest(client_key)), "INSTALLATION")
+}
+
+fn installation_key(installation: &Installation) -> Key {
+    Key::new(
+        format!("SITE#{}", installation.site),
+        format!("INSTALLATION#{}", installation.id),
+    )
+}

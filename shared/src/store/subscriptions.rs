@@ -1,0 +1,118 @@
+//! Subscriptions and the hooks of single projects.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Store, StoreError, When};
+use crate::domain::{Hook, SiteId, Subscription, SubscriptionId};
+
+/// From a site to one of its subscriptions.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Pointer(SubscriptionId);
+
+impl Store {
+    /// A subscription by id.
+    pub async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>, StoreError> {
+        Ok(self.get(&key(id)).await?.map(|stored| stored.value))
+    }
+
+    /// The subscriptions of a site, oldest first.
+    pub async fn subscriptions(&self, site: SiteId) -> Result<Vec<Subscription>, StoreError> {
+        let pointers: Vec<Pointer> = self.query(&format!("SITE#{site}"), "SUBSCRIPTION#").await?;
+        let keys: Vec<Key> = pointers.iter().map(|pointer| key(pointer.0)).collect();
+        let mut subscriptions: Vec<Subscription> = self.get_many(&keys).await?.into_values().collect();
+        subscriptions.sort_by_key(|subscription: &Subscription| subscription.id);
+        Ok(subscriptions)
+    }
+
+    /// Stores a new subscription.
+    pub async fn create_subscription(&self, subscription: &Subscription) -> Result<(), StoreError> {
+        let pointer = Pointer(subscription.id);
+        self.transact(vec![
+            self.put_of(&key(subscription.id), subscription, When::Absent, None)?,
+            self.put_of(&pointer_key(subscription), &pointer, When::Absent, None)?,
+        ])
+        .await
+    }
+
+    /// Changes a subscription; `None` when there is none.
+    pub async fn update_subscription(
+        &self,
+        id: SubscriptionId,
+        change: impl Fn(&mut Subscription) + Send + Sync,
+    ) -> Result<Option<Subscription>, StoreError> {
+        self.update(&key(id), change).await
+    }
+
+    /// Removes a subscription with its project hooks.
+    pub async fn delete_subscription(&self, subscription: &Subscription) -> Result<(), StoreError> {
+        let mut keys = vec![key(subscription.id), pointer_key(subscription)];
+        for hook in self.project_hooks(subscription.id).await? {
+            keys.extend(hook.project_id.map(|project| hook_key(subscription.id, project)));
+        }
+        self.delete_many(&keys).await
+    }
+
+    /// The hook of one project.
+    pub async fn project_hook(
+        &self,
+        subscription: SubscriptionId,
+        project: u64,
+    ) -> Result<Option<Hook>, StoreError> {
+        Ok(self
+            .get(&hook_key(subscription, project))
+            .await?
+            .map(|stored| stored.value))
+    }
+
+    /// The hooks of single projects.
+    pub async fn project_hooks(&self, subscription: SubscriptionId) -> Result<Vec<Hook>, StoreError> {
+        self.query(&format!("SUBSCRIPTION#{subscription}"), "HOOK#").await
+    }
+
+    /// Stores the hook of one project.
+    pub async fn put_project_hook(
+        &self,
+        subscription: SubscriptionId,
+        project: u64,
+        hook: &Hook,
+    ) -> Result<(), StoreError> {
+        self.put(&hook_key(subscription, project), hook, When::Always, None)
+            .await
+    }
+
+    /// Remembers that a hook signs: from now on it must.
+    pub async fn demand_signature(
+        &self,
+        subscription: SubscriptionId,
+        project: Option<u64>,
+    ) -> Result<(), StoreError> {
+        match project {
+            Some(project) => {
+                self.update(&hook_key(subscription, project), |hook: &mut Hook| {
+                    hook.signed = true
+                })
+                .await?;
+            }
+            None => {
+                self.update_subscription(subscription, |subscription| subscription.hook.signed = true)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key(id: SubscriptionId) -> Key {
+    Key::new(format!("SUBSCRIPTION#{id}"), "SUBSCRIPTION")
+}
+
+fn pointer_key(subscription: &Subscription) -> Key {
+    Key::new(
+        format!("SITE#{}", subscription.site),
+        format!("SUBSCRIPTION#{}", subscription.id),
+    )
+}
+
+fn hook_key(subscription: SubscriptionId, project: u64) -> Key {
+    Key::new(format!("SUBSCRIPTION#{subscription}"), format!("HOOK#{project}"))
+}

@@ -1,0 +1,456 @@
+//! Sending entities to Jira and learning what became of each: refused calls are halved until the culprit stands alone,
+//! rate limits rest what they name, and a site that can't be reached holds its work. Never gives up an entity that Jira
+//! did not refuse.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::entity::{Content, Entity, EntityKind};
+use super::pack::{Call, Undocumented, pack};
+use crate::clock::{Clock, Timestamp};
+use crate::domain::{Capability, Site, SiteCondition};
+use crate::jira::answer::{Answer, FailedEntity, RateLimitReason};
+use crate::jira::client::{Api, JiraClient, JiraError};
+use crate::store::rests::{Rest, Resting};
+use crate::store::{Store, StoreError};
+
+/// How long a site's work is held before it is tried again, when Jira does not say: first, and at most.
+const FIRST_REST: Duration = Duration::from_secs(30);
+const LONGEST_REST: Duration = Duration::from_secs(900);
+
+/// A rest that Jira asks for is believed up to here; its pools refill every hour.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// After this long without an answer a site counts as suspended.
+const SUSPENDED_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// What became of an entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Jira has it, for the keys it knows.
+    Accepted,
+    /// Jira knows none of its keys and took no part of it.
+    UnknownIssues,
+    /// Jira will never take it.
+    Rejected(String),
+    /// It has to wait.
+    Waiting(Timestamp, String),
+    /// It may work later.
+    Failed(String),
+}
+
+/// An entity after its delivery.
+#[derive(Clone, Debug)]
+pub struct Delivered {
+    /// The entity as it was sent.
+    pub entity: Entity,
+    /// What became of it.
+    pub fate: Fate,
+    /// Those of its keys that Jira does not know.
+    pub unknown_keys: Vec<String>,
+}
+
+/// A site's deliveries during one batch.
+#[derive(Debug)]
+pub struct Courier<'a> {
+    /// How to reach Jira.
+    pub client: &'a JiraClient,
+    /// Where rests and conditions are kept.
+    pub store: &'a Store,
+    /// Tells the time.
+    pub clock: &'a dyn Clock,
+    /// The site.
+    pub site: Site,
+    rests: HashMap<Resting, Rest>,
+    /// How many calls were made.
+    pub calls: u32,
+}
+
+impl<'a> Courier<'a> {
+    /// A courier that knows which rests are on.
+    pub async fn new(
+        client: &'a JiraClient,
+        store: &'a Store,
+        clock: &'a dyn Clock,
+        site: Site,
+    ) -> Result<Self, StoreError> {
+        let mut rests = HashMap::new();
+        let scopes = Api::ALL.map(|api| Resting::Api(site.id, api));
+        for resting in scopes.into_iter().chain([Resting::Site(site.id)]) {
+            if let Some(rest) = store.rest(&resting).await? {
+                rests.insert(resting, rest);
+            }
+        }
+        Ok(Self {
+            client,
+            store,
+            clock,
+            site,
+            rests,
+            calls: 0,
+        })
+    }
+
+    /// Sends `entities` and tells what became of each.
+    pub async fn deliver(&mut self, entities: Vec<Entity>) -> Result<Vec<Delivered>, StoreError> {
+        let (deletions, mut upserts): (Vec<_>, Vec<_>) = entities
+            .into_iter()
+            .partition(|entity| matches!(entity.content, Content::Deleted));
+        let mut delivered = Vec::new();
+        for entity in deletions {
+            delivered.push(self.remove(entity).await?);
+        }
+        self.probe(&mut upserts, &mut delivered).await?;
+        let mut calls = pack(upserts);
+        calls.reverse();
+        while let Some(call) = calls.pop() {
+            match self.submit(&call).await? {
+                Submitted::Answered(answer) => delivered.extend(read(call, &answer)),
+                Submitted::Fate(fate) => delivered.extend(all(call, &fate)),
+                Submitted::Refused(text) => match call.clone().halves() {
+                    Some((first, second)) => calls.extend([second, first]),
+                    None => delivered.extend(all(call, &Fate::Rejected(text))),
+                },
+            }
+        }
+        Ok(delivered)
+    }
+
+    async fn remove(&mut self, entity: Entity) -> Result<Delivered, StoreError> {
+        let api = entity.key.kind.api();
+        let fate = match self.resting(api) {
+            Some(fate) => fate,
+            None => {
+                self.calls += 1;
+                match self.delete(&entity).await {
+                    Ok(()) => {
+                        self.went_through(api).await?;
+                        Fate::Accepted
+                    }
+                    Err(JiraError::BadRequest(text) | JiraError::TooLarge(text)) => Fate::Rejected(text),
+                    Err(error) => self.fate_of(api, &error).await?,
+                }
+            }
+        };
+        Ok(Delivered {
+            entity,
+            fate,
+            unknown_keys: Vec::new(),
+        })
+    }
+
+    async fn delete(&self, entity: &Entity) -> Result<(), JiraError> {
+        let (kind, number) = (entity.key.kind, Some(entity.version.known_at.0));
+        let (project, id) = (entity.key.project.as_str(), entity.key.id.as_str());
+        match kind {
+            EntityKind::Commit | EntityKind::Branch | EntityKind::PullRequest => {
+                let segments = ["repository", project, &kind.to_string(), id];
+                self.client.delete(Api::DevInfo, &segments, number).await
+            }
+            EntityKind::Build => {
+                let (pipeline, number) = id.split_once('/').unwrap_or((id, ""));
+                self.client
+                    .delete(Api::Builds, &["pipelines", pipeline, "builds", number], None)
+                    .await
+            }
+            EntityKind::Deployment => {
+                let mut parts = id.splitn(3, '/');
+                let mut next = || parts.next().unwrap_or_default();
+                let (pipeline, environment, number) = (next(), next(), next());
+                let segments = [
+                    "pipelines",
+                    pipeline,
+                    "environments",
+                    environment,
+                    "deployments",
+                    number,
+                ];
+                self.client.delete(Api::Deployments, &segments, None).await
+            }
+            EntityKind::FeatureFlag => self.client.delete(Api::FeatureFlags, &["flag", id], None).await,
+        }
+    }
+
+    /// Finds out, with one entity in a call of its own, whether the site takes what Atlassian does not document; says
+    /// what it refuses in documented words from then on.
+    async fn probe(
+        &mut self,
+        entities: &mut Vec<Entity>,
+        delivered: &mut Vec<Delivered>,
+    ) -> Result<(), StoreError> {
+        for undocumented in Undocumented::ALL {
+            if undocumented.capability(&self.site) == Capability::Unknown
+                && let Some(index) = entities.iter().position(|entity| undocumented.is_used_by(entity))
+            {
+                let mut entity = entities.swap_remove(index);
+                // One question at a time: what else may be refused must not answer it.
+                for other in Undocumented::ALL {
+                    if other != undocumented && other.capability(&self.site) != Capability::Accepted {
+                        other.replace(&mut entity);
+                    }
+                }
+                self.ask(undocumented, entity, delivered).await?;
+            }
+            // Not accepted means refused, or that the question could not be asked just now.
+            if undocumented.capability(&self.site) != Capability::Accepted {
+                entities
+                    .iter_mut()
+                    .for_each(|entity| undocumented.replace(entity));
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(
+        &mut self,
+        undocumented: Undocumented,
+        entity: Entity,
+        delivered: &mut Vec<Delivered>,
+    ) -> Result<(), StoreError> {
+        let answer = self.send_alone(entity.clone()).await?;
+        if !matches!(answer.fate, Fate::Rejected(_)) {
+            // An entity that waits, or that no issue is known of, proves nothing.
+            if answer.fate == Fate::Accepted {
+                self.learn(undocumented, Capability::Accepted).await?;
+            }
+            delivered.push(answer);
+            return Ok(());
+        }
+        let mut plain = entity;
+        undocumented.replace(&mut plain);
+        let answer = self.send_alone(plain).await?;
+        // Refused in documented words, too, it was refused for something else.
+        if answer.fate == Fate::Accepted {
+            self.learn(undocumented, Capability::Refused).await?;
+        }
+        delivered.push(answer);
+        Ok(())
+    }
+
+    async fn send_alone(&mut self, entity: Entity) -> Result<Delivered, StoreError> {
+        let call = Call {
+            api: entity.key.kind.api(),
+            entities: vec![entity.clone()],
+        };
+        let delivered = match self.submit(&call).await? {
+            Submitted::Answered(answer) => read(call, &answer).pop(),
+            Submitted::Fate(fate) => all(call, &fate).next(),
+            Submitted::Refused(text) => all(call, &Fate::Rejected(text)).next(),
+        };
+        let lost = Fate::Failed("Jira said nothing of it".to_owned());
+        Ok(delivered.unwrap_or(Delivered {
+            entity,
+            fate: lost,
+            unknown_keys: Vec::new(),
+        }))
+    }
+
+    async fn learn(&mut self, undocumented: Undocumented, capability: Capability) -> Result<(), StoreError> {
+        let note = |site: &mut Site| match undocumented {
+            Undocumented::Draft => site.draft = capability,
+            Undocumented::NeedsWork => site.needs_work = capability,
+        };
+        note(&mut self.site);
+        self.store.update_site(self.site.id, note).await?;
+        Ok(())
+    }
+
+    async fn submit(&mut self, call: &Call) -> Result<Submitted, StoreError> {
+        if let Some(fate) = self.resting(call.api) {
+            return Ok(Submitted::Fate(fate));
+        }
+        self.calls += 1;
+        match self.client.submit(call.api, &call.body()).await {
+            Ok(answer) => {
+                self.went_through(call.api).await?;
+                Ok(Submitted::Answered(answer))
+            }
+            Err(JiraError::BadRequest(text) | JiraError::TooLarge(text)) => Ok(Submitted::Refused(text)),
+            Err(error) => Ok(Submitted::Fate(self.fate_of(call.api, &error).await?)),
+        }
+    }
+
+    fn resting(&self, api: Api) -> Option<Fate> {
+        let now = self.clock.now();
+        [Resting::Site(self.site.id), Resting::Api(self.site.id, api)]
+            .iter()
+            .filter_map(|resting| self.rests.get(resting))
+            .find(|rest| rest.until > now)
+            .map(|rest| Fate::Waiting(rest.until, rest.reason.clone()))
+    }
+
+    /// What an error means for the entities of the call, and for the calls to come.
+    async fn fate_of(&mut self, api: Api, error: &JiraError) -> Result<Fate, StoreError> {
+        let (site, of_api) = (Resting::Site(self.site.id), Resting::Api(self.site.id, api));
+        let text = error.to_string();
+        match error {
+            JiraError::RateLimited {
+                reason: RateLimitReason::PerIssue,
+                retry_after,
+            } => {
+                let until = self
+                    .clock
+                    .now()
+                    .after(retry_after.unwrap_or(FIRST_REST).min(MAX_RETRY_AFTER));
+                Ok(Fate::Waiting(until, format!("{text} for one issue.")))
+            }
+            JiraError::RateLimited {
+                reason: RateLimitReason::Quota,
+                retry_after,
+            } => {
+                self.rest(site, *retry_after, format!("{text} for the site."))
+                    .await
+            }
+            JiraError::RateLimited {
+                reason: RateLimitReason::Burst,
+                retry_after,
+            } => {
+                self.rest(of_api, *retry_after, format!("{text} for {api}."))
+                    .await
+            }
+            JiraError::Unauthorized => self.hold(site, SiteCondition::CredentialRejected, text).await,
+            JiraError::Forbidden(_) => self.hold(of_api, SiteCondition::PermissionMissing, text).await,
+            JiraError::Renamed => self.hold(site, SiteCondition::Renamed, text).await,
+            JiraError::NotFound => self.hold(site, SiteCondition::Suspended, text).await,
+            JiraError::Unavailable { status, retry_after }
+                if *status == http::StatusCode::SERVICE_UNAVAILABLE =>
+            {
+                self.out_of_reach(site, *retry_after, text).await
+            }
+            JiraError::NoAnswer(source) if source.is_connect() => self.out_of_reach(site, None, text).await,
+            JiraError::Unavailable { .. }
+            | JiraError::NoAnswer(_)
+            | JiraError::Unexpected(_)
+            | JiraError::BadRequest(_)
+            | JiraError::TooLarge(_) => Ok(Fate::Failed(text)),
+        }
+    }
+
+    async fn hold(
+        &mut self,
+        resting: Resting,
+        condition: SiteCondition,
+        text: String,
+    ) -> Result<Fate, StoreError> {
+        self.note(condition).await?;
+        self.rest(resting, None, format!("{text}.")).await
+    }
+
+    async fn out_of_reach(
+        &mut self,
+        site: Resting,
+        retry_after: Option<Duration>,
+        text: String,
+    ) -> Result<Fate, StoreError> {
+        let rows = self.rests.get(&site).map_or(0, |rest| rest.row);
+        // Rests grow to 15 minutes, so their number tells how long it has been.
+        if LONGEST_REST.saturating_mul(rows) > SUSPENDED_AFTER {
+            self.note(SiteCondition::Suspended).await?;
+        }
+        self.rest(site, retry_after, format!("{text}.")).await
+    }
+
+    async fn note(&mut self, condition: SiteCondition) -> Result<(), StoreError> {
+        self.store.set_condition(&self.site, condition).await?;
+        self.site.state.condition = condition;
+        Ok(())
+    }
+
+    async fn rest(
+        &mut self,
+        resting: Resting,
+        asked: Option<Duration>,
+        reason: String,
+    ) -> Result<Fate, StoreError> {
+        let row = self.rests.get(&resting).map_or(0, |rest| rest.row) + 1;
+        let growing = FIRST_REST.saturating_mul(1 << (row - 1).min(8)).min(LONGEST_REST);
+        let until = self
+            .clock
+            .now()
+            .after(asked.unwrap_or(growing).min(MAX_RETRY_AFTER));
+        let rest = Rest {
+            until,
+            row,
+            reason: reason.clone(),
+        };
+        self.store.begin_rest(&resting, &rest).await?;
+        tracing::warn!(site.id = %self.site.id, rest.until = %until.iso8601(), reason, "resting");
+        self.rests.insert(resting, rest);
+        Ok(Fate::Waiting(until, reason))
+    }
+
+    /// Jira answered: whatever rested is awake, and the site is well.
+    async fn went_through(&mut self, api: Api) -> Result<(), StoreError> {
+        for resting in [Resting::Site(self.site.id), Resting::Api(self.site.id, api)] {
+            if self.rests.remove(&resting).is_some() {
+                self.store.end_rest(&resting).await?;
+            }
+        }
+        let well = self.site.state.condition == SiteCondition::Active
+            // One API that answers says nothing about the one that is forbidden.
+            || (self.site.state.condition == SiteCondition::PermissionMissing && !self.rests.is_empty());
+        if !well {
+            self.note(SiteCondition::Active).await?;
+        }
+        Ok(())
+    }
+}
+
+enum Submitted {
+    Answered(Answer),
+    Refused(String),
+    Fate(Fate),
+}
+
+fn all(call: Call, fate: &Fate) -> impl Iterator<Item = Delivered> {
+    call.entities.into_iter().map(|entity| Delivered {
+        entity,
+        fate: fate.clone(),
+        unknown_keys: Vec::new(),
+    })
+}
+
+/// What an answer says of each entity of its call.
+fn read(call: Call, answer: &Answer) -> Vec<Delivered> {
+    call.entities
+        .into_iter()
+        .map(|entity| {
+            let keys = entity.issue_keys.as_slice();
+            let unknown_keys: Vec<_> = keys
+                .iter()
+                .filter(|key| answer.unknown_issue_keys.contains(key))
+                .cloned()
+                .collect();
+            let refusal = answer
+                .failed
+                .get(&failed_entity(&entity))
+                .or_else(|| answer.failed_repositories.get(&entity.key.project));
+            let fate = match refusal {
+                Some(text) => Fate::Rejected(text.clone()),
+                None if !keys.is_empty() && unknown_keys.len() == keys.len() => Fate::UnknownIssues,
+                None => Fate::Accepted,
+            };
+            Delivered {
+                entity,
+                fate,
+                unknown_keys,
+            }
+        })
+        .collect()
+}
+
+fn failed_entity(entity: &Entity) -> FailedEntity {
+    let (project, id) = (entity.key.project.clone(), entity.key.id.clone());
+    match &entity.content {
+        Content::Build(build) => FailedEntity::Build(build.pipeline_id.clone(), build.build_number),
+        Content::Deployment(deployment) => FailedEntity::Deployment(
+            deployment.pipeline.id.clone(),
+            deployment.environment.id.clone(),
+            deployment.deployment_sequence_number,
+        ),
+        Content::FeatureFlag(_) => FailedEntity::FeatureFlag(id),
+        Content::Branch(_) => FailedEntity::DevInfo(project, "branches", id),
+        Content::PullRequest(_) => FailedEntity::DevInfo(project, "pullRequests", id),
+        Content::Commit(_) | Content::Deleted => FailedEntity::DevInfo(project, "commits", id),
+    }
+}

@@ -1,0 +1,166 @@
+//! What `webhook` puts on the events queue and `sync` takes from it. Kept small: texts are cut and keys extracted when the
+//! hook comes in, so that a message never holds a description or a diff.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::domain::SubscriptionId;
+use crate::gitlab::hooks::Event;
+use crate::gitlab::model::{Project, Push};
+use crate::queue::disposition::Message;
+
+/// The largest message: small enough that a batch of hundreds fits a function's memory.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+
+/// An event of a linked group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventMessage {
+    /// The link it came through.
+    pub subscription: SubscriptionId,
+    /// When the hook came in.
+    pub received_at: Timestamp,
+    /// What it says.
+    #[serde(flatten)]
+    pub intake: Intake,
+}
+
+/// What came in.
+#[expect(clippy::large_enum_variant, reason = "nearly every message is the large one")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "intake", rename_all = "snake_case")]
+pub enum Intake {
+    /// A delivery that proved where it came from.
+    Verified {
+        /// The project it speaks of.
+        project: Project,
+        /// What happened.
+        event: Event,
+    },
+    /// A delivery taken in while secrets could not be read; `sync` verifies it.
+    Unverified(Unverified),
+}
+
+/// A delivery as it came, with what can prove it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unverified {
+    /// The project whose hook it says it is.
+    pub hook_project: Option<u64>,
+    /// What stands for `X-Gitlab-Token`; the token itself must not lie on a queue.
+    pub token_digest: String,
+    /// `webhook-id`, `webhook-timestamp` and `webhook-signature`.
+    pub signature: Option<(String, String, String)>,
+    /// The raw body.
+    pub body: String,
+}
+
+impl EventMessage {
+    /// Messages for a delivery, each small enough. The commits of a large push are spread over several.
+    #[must_use]
+    pub fn split(
+        subscription: SubscriptionId,
+        received_at: Timestamp,
+        group: &str,
+        project: &Project,
+        event: Event,
+    ) -> Vec<Message<Self>> {
+        let message = |event: Event| {
+            let intake = Intake::Verified {
+                project: project.clone(),
+                event,
+            };
+            Message::new(
+                group.to_owned(),
+                received_at,
+                Self {
+                    subscription,
+                    received_at,
+                    intake,
+                },
+            )
+        };
+        match event {
+            Event::Push(push) => spread(push)
+                .into_iter()
+                .map(|push| message(Event::Push(push)))
+                .collect(),
+            event => vec![message(event)],
+        }
+    }
+}
+
+/// Halves a push until each part fits.
+fn spread(push: Push) -> Vec<Push> {
+    // Project, group and envelope take far less than the quarter that is left for them.
+    const MAX_PUSH: usize = MAX_MESSAGE / 4 * 3;
+    let size = serde_json::to_vec(&push).map_or(0, |text| text.len());
+    if size <= MAX_PUSH || push.commits.len() < 2 {
+        return vec![push];
+    }
+    let mut first = push;
+    let commits = first.commits.split_off(first.commits.len() / 2);
+    let second = Push {
+        commits,
+        ..first.clone()
+    };
+    let mut parts = spread(first);
+    parts.extend(spread(second));
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::IssueKeys;
+    use crate::gitlab::model::{Commit, Person};
+
+    fn commit(number: usize) -> Commit {
+        Commit {
+            sha: format!("{number:040}"),
+            message: "é".repeat(1024),
+            keys: IssueKeys::extract([(1..=500)
+                .map(|key| format!("PAY-{key} "))
+                .collect::<String>()
+                .as_str()]),
+            author: Person::default(),
+            committed_at: None,
+            web_url: "https://gitlab.example.com/acme/api/-/commit/1".to_owned(),
+            merge: false,
+            file_count: None,
+            files: Vec::new(),
+            parent: None,
+        }
+    }
+
+    #[test]
+    fn a_large_push_becomes_several_small_messages_and_loses_nothing() {
+        let commits: Vec<_> = (0..20).map(commit).collect();
+        let push = Push {
+            branch: "main".to_owned(),
+            before: None,
+            after: "a".repeat(40),
+            commits,
+            total: 20,
+        };
+        let messages = EventMessage::split(
+            SubscriptionId::generate(),
+            Timestamp(1),
+            "site",
+            &Project::default(),
+            Event::Push(push.clone()),
+        );
+        assert!(messages.len() > 1);
+        let mut together = Vec::new();
+        for message in messages {
+            assert!(message.outgoing(Timestamp(1)).expect("JSON").body.len() <= MAX_MESSAGE);
+            let Intake::Verified {
+                event: Event::Push(part),
+                ..
+            } = message.body.intake
+            else {
+                panic!("not a push")
+            };
+            together.extend(part.commits);
+        }
+        assert_eq!(together, push.commits);
+    }
+}

@@ -1,1 +1,0 @@
-//! The integration suite lives in tests/.
