@@ -1,5 +1,10 @@
 //! The bundle as one local process: all functions behind one router, the embedded table and queues, and the commands of
 //! an operator. What the functions do belongs to them; nothing here decides what reaches Jira.
 
+pub mod cli;
+pub mod control;
+pub mod demo;
+pub mod local;
 pub mod operate;
+pub mod serve;
 pub mod settings;

@@ -15,7 +15,7 @@ use shared::sync::message::{EventMessage, Intake, Unverified};
 use shared::sync::verify::VerifyError;
 
 use crate::reader::{Reader, Trouble};
-use crate::{STORE_REST, EventSync, Work, disposition_of};
+use crate::{EventSync, STORE_REST, Work, disposition_of};
 
 /// An event that goes on.
 #[derive(Debug)]

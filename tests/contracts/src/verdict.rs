@@ -101,11 +101,17 @@ impl Verdict {
 
     fn violation(&mut self, recorded: &Recorded, text: &str) {
         let Exchange {
-            method, path, door, ..
+            api,
+            method,
+            path,
+            door,
+            ..
         } = &recorded.exchange;
         let text: String = text.chars().take(SHOWN_CHARACTERS).collect();
-        self.violations
-            .push(format!("{} {method} {path} ({door}): {text}", recorded.place));
+        self.violations.push(format!(
+            "{} {method} {api} {path} ({door}): {text}",
+            recorded.place
+        ));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::body::to_bytes;
-use axum::extract::{FromRequestParts as _, RawPathParams, Request};
+use axum::extract::{FromRequestParts as _, OriginalUri, RawPathParams, Request};
 use axum::http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -45,7 +45,12 @@ impl Call {
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let url = format!("{base_url}{}", parts.uri);
+        // Inside the nested router the address lacks `/api/v4`.
+        let uri = parts
+            .extensions
+            .get::<OriginalUri>()
+            .map_or_else(|| parts.uri.clone(), |uri| uri.0.clone());
+        let url = format!("{base_url}{uri}");
         let body = to_bytes(body, LARGEST_BODY)
             .await
             .map_err(|_| Refusal::invalid("body"))?;

@@ -24,12 +24,9 @@ pub(crate) fn list(world: &mut World, call: &Call) -> Outcome {
         &STATUSES[..5]
     };
     let status = call.optional_choice("status", known)?;
-    let (after, before) = (call.date("updated_after")?, call.date("updated_before")?);
-    if (after.is_some() || before.is_some()) != (order == "updated_at") {
-        return Err(Refusal::bad_request(
-            "`updated_at` filter and `updated_at` sorting must be paired",
-        ));
-    }
+    let updated = (call.date("updated_after")?, call.date("updated_before")?);
+    let finished = (call.date("finished_after")?, call.date("finished_before")?);
+    check_pairs(order, status, updated != (None, None), finished != (None, None))?;
     let environment = call.text("environment");
     let mut found: Vec<&Deployment> = project
         .deployments
@@ -39,8 +36,8 @@ pub(crate) fn list(world: &mut World, call: &Call) -> Outcome {
             let name = &project.environment(deployment.environment).name;
             environment.as_ref().is_none_or(|wanted| wanted == name)
         })
-        .filter(|deployment| after.is_none_or(|after| deployment.updated_at >= after))
-        .filter(|deployment| before.is_none_or(|before| deployment.updated_at <= before))
+        .filter(|deployment| within(updated, Some(deployment.updated_at)))
+        .filter(|deployment| within(finished, deployment.finished_at))
         .collect();
     found.sort_by_key(|deployment| match order {
         "updated_at" => (Some(deployment.updated_at), String::new(), deployment.id),
@@ -52,6 +49,33 @@ pub(crate) fn list(world: &mut World, call: &Call) -> Outcome {
         found.reverse();
     }
     Answer::page(call, &found, |found| deployment(world, project, found))
+}
+
+/// Filters and orders by a time go together.
+fn check_pairs(order: &str, status: Option<&str>, by_update: bool, by_finish: bool) -> Result<(), Refusal> {
+    if by_update && order != "updated_at" {
+        return Err(Refusal::bad_request(
+            "`updated_at` filter and `updated_at` sorting must be paired",
+        ));
+    }
+    if by_finish != (order == "finished_at") {
+        return Err(Refusal::bad_request(
+            "`finished_at` filter and `finished_at` sorting must be paired",
+        ));
+    }
+    if by_finish && status != Some("success") {
+        return Err(Refusal::bad_request(
+            "`finished_at` filter must be combined with `success` status filter.",
+        ));
+    }
+    Ok(())
+}
+
+type Moment = Option<time::OffsetDateTime>;
+
+fn within((after, before): (Moment, Moment), at: Moment) -> bool {
+    after.is_none_or(|after| at >= Some(after))
+        && before.is_none_or(|before| at.is_some_and(|at| at <= before))
 }
 
 /// `GET /projects/:id/deployments/:deployment_id`

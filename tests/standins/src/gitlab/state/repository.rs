@@ -194,16 +194,20 @@ impl Repository {
         found
     }
 
-    /// The newest commit both sides share.
+    /// The newest commit both sides share: where what only `one` has was started.
     pub(crate) fn merge_base(&self, one: &str, other: &str) -> Option<&Commit> {
-        let theirs: HashMap<&str, ()> = self
-            .log(&[other], &[], false)
+        let own = self.log(&[one], &[other], false);
+        if own.is_empty() {
+            return self.commit(one);
+        }
+        let parents = own
             .iter()
-            .map(|c| (c.sha.as_str(), ()))
-            .collect();
-        self.log(&[one], &[], false)
-            .into_iter()
-            .find(|commit| theirs.contains_key(commit.sha.as_str()))
+            .flat_map(|commit| &commit.parents)
+            .filter_map(|sha| self.commit(sha));
+        let is_own = |commit: &Commit| own.iter().any(|known| known.order == commit.order);
+        parents
+            .filter(|parent| !is_own(parent))
+            .max_by_key(|parent| parent.order)
     }
 }
 

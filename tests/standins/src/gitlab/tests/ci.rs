@@ -211,10 +211,13 @@ async fn deployments_are_narrowed_and_ordered() {
         ids("order_by=updated_at&updated_after=2001-01-01&sort=desc").await,
         [first.id(), second.id()]
     );
+    let finished = "order_by=finished_at&finished_after=2001-01-01&status=success";
+    assert_eq!(ids(finished).await, [first.id()]);
     for wrong in [
         "status=skipped",
         "updated_after=2001-01-01",
-        "order_by=updated_at",
+        "order_by=finished_at",
+        "order_by=finished_at&finished_after=2001-01-01",
         "order_by=mood",
     ] {
         assert_eq!(

@@ -248,3 +248,17 @@ async fn a_comparison_lists_what_the_other_lacks() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn a_merge_request_starts_where_its_branch_left() {
+    let scene = Scene::new(Version::V19_1).await;
+    let base = scene.project.push("main", [commit("base")]).await.after;
+    scene.project.push("PAY-7", [commit("one"), commit("two")]).await;
+    scene.project.push("main", [commit("meanwhile")]).await;
+    scene
+        .project
+        .open_merge_request(merge_request("PAY-7", "PAY-7"))
+        .await;
+    let read = scene.api.get(&scene.project_path("/merge_requests/1")).await.body;
+    assert_eq!(read["diff_refs"]["base_sha"], json!(base));
+}

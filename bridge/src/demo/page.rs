@@ -1,0 +1,47 @@
+//! The page that draws each issue's development panel from what Jira's stand-in stored.
+
+use std::net::SocketAddr;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::Html;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use standins::jira::SiteHandle;
+
+use super::bind;
+use super::world::World;
+
+/// Serves the page on `listen`, or on another port when that one is taken.
+pub async fn serve(world: &World, listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let listener = bind(listen).await?;
+    let address = listener.local_addr()?;
+    let router = router(world.site.clone());
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the page is not served any more");
+        }
+    });
+    Ok(address)
+}
+
+fn router(site: SiteHandle) -> Router {
+    Router::new()
+        .route("/", get(|| async { Html(include_str!("page.html")) }))
+        .route(
+            "/page.css",
+            get(|| async { ([(header::CONTENT_TYPE, "text/css")], include_str!("page.css")) }),
+        )
+        .route(
+            "/page.js",
+            get(|| async { ([(header::CONTENT_TYPE, "text/javascript")], include_str!("page.js")) }),
+        )
+        .route("/issues", get(issues))
+        .with_state(site)
+}
+
+async fn issues(State(site): State<SiteHandle>) -> Json<Value> {
+    let issues: Vec<_> = site.issues().iter().map(|issue| site.issue(&issue.key)).collect();
+    Json(json!({"site": site.base_url(), "calls": site.recorded().len(), "issues": issues}))
+}

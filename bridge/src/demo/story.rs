@@ -1,0 +1,132 @@
+//! The story that the demo tells: an install, a link, and events of every kind.
+
+use std::time::Instant;
+
+use serde_json::json;
+use standins::gitlab::{ProjectHandle, Role, Tier, UserHandle, commit, merge_request};
+use standins::jira::RecordedCall;
+
+use super::world::World;
+
+/// Plays it, saying at each step what was done and what Jira was told.
+pub async fn play(world: &World) -> anyhow::Result<()> {
+    let mut teller = Teller { world, started: Instant::now(), told: 0 };
+    world.site.add_issue_range("PAY", 1..=20);
+
+    world.install().await?;
+    teller.tell("Jira installs the app: the bundle verified the signed event and sealed the shared secret").await?;
+
+    let ada = world.gitlab.user("ada").with_public_email();
+    let group = world.gitlab.group("acme/payments", Tier::Premium);
+    group.grant(&ada, Role::Owner);
+    let api = group.project("api").acting_as(&ada).described("Payment API");
+    api.push("main", [commit("Start").adds("README.md", 3)]).await;
+    world.link("acme/payments", &ada.token(&["api"])).await?;
+    teller.tell("The GitLab group acme/payments is linked: one group hook, one group access token").await?;
+
+    pushes(&mut teller, &api).await?;
+    merge_requests(&mut teller, world, &api, &ada).await?;
+    pipelines(&mut teller, &api).await?;
+    releases(&mut teller, &api).await
+}
+
+async fn pushes(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Result<()> {
+    let commits = [
+        commit("PAY-7 Retry failed webhooks").file("src/retry.rs", 42, 7).adds("src/backoff.rs", 60),
+        commit("Explain the retries").file("README.md", 12, 0),
+    ];
+    api.push("PAY-7-retry", commits).await;
+    teller.tell("Ada pushes two commits to the new branch PAY-7-retry").await?;
+
+    api.push("main", [commit("Encode everything as UTF-8").file("src/text.rs", 4, 4)]).await;
+    teller.tell("Ada pushes \"Encode everything as UTF-8\": it looks like a key, and no issue has it").await?;
+
+    api.push("PAY-9-abandoned", [commit("PAY-9 Try something").adds("try.rs", 5)]).await;
+    api.delete_branch("PAY-9-abandoned").await;
+    teller.tell("Ada pushes PAY-9-abandoned and deletes it again: the branch goes, its commit stays").await
+}
+
+async fn merge_requests(
+    teller: &mut Teller<'_>,
+    world: &World,
+    api: &ProjectHandle,
+    ada: &UserHandle,
+) -> anyhow::Result<()> {
+    let grace = world.gitlab.user("grace");
+    api.grant(&grace, Role::Developer);
+    let spec = merge_request("PAY-7-retry", "Retry failed webhooks").describe("Closes PAY-7, see PAY-8.");
+    let retry = api.open_merge_request(spec.draft().reviewer(&grace)).await;
+    teller.tell("Ada opens a draft merge request that names PAY-7 and PAY-8, Grace is to review it").await?;
+    retry.acting_as(ada).set_draft(false).await;
+    retry.acting_as(&grace).approve_by(&grace).await;
+    teller.tell("It is ready, and Grace approves it").await?;
+    retry.merge().await;
+    teller.tell("It is merged").await?;
+
+    api.push("rounding", [commit("Round half to even").file("src/money.rs", 3, 3)]).await;
+    api.open_merge_request(merge_request("rounding", "PAY-11 Round half to even")).await;
+    teller.tell("A branch without a key gets one from its merge request").await
+}
+
+async fn pipelines(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Result<()> {
+    let pipeline = api.start_pipeline("PAY-7-retry").await.with_tests(128, 2, 1);
+    pipeline.status("running").await;
+    teller.tell("A pipeline runs").await?;
+    pipeline.status("failed").await;
+    teller.tell("It fails: 2 of 131 tests").await
+}
+
+async fn releases(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Result<()> {
+    api.set_environment_tier("production", "production");
+    let deployment = api.deploy("production", "main");
+    deployment.status("running").await;
+    deployment.status("success").await;
+    teller.tell("main is deployed to production, with everything that was merged since").await?;
+
+    let flag = api.feature_flag("retry-webhooks").describe("Switches PAY-7 on.").strategy(
+        "flexibleRollout",
+        json!({"rollout": "25", "stickiness": "default", "groupId": "retry"}),
+        &["production"],
+    );
+    flag.toggle(true).await;
+    teller.tell("The feature flag retry-webhooks is switched on for 25 %").await
+}
+
+/// Says what happened, waits until it is worked off, and says what Jira was told.
+struct Teller<'a> {
+    world: &'a World,
+    started: Instant,
+    told: usize,
+}
+
+impl Teller<'_> {
+    async fn tell(&mut self, what: &str) -> anyhow::Result<()> {
+        println!("{:>5.1} s  {what}", self.started.elapsed().as_secs_f32());
+        self.world.settled().await?;
+        let calls = self.world.site.recorded();
+        for call in &calls[self.told.min(calls.len())..] {
+            println!("         -> {} {}", call.status, describe(call));
+        }
+        self.told = calls.len();
+        Ok(())
+    }
+}
+
+fn describe(call: &RecordedCall) -> String {
+    let entities: Vec<String> = [
+        ("commits", "commit"),
+        ("branches", "branch"),
+        ("pullRequests", "merge request"),
+    ]
+    .into_iter()
+    .map(|(list, name)| (call.entities(list).count(), name))
+    .chain(["builds", "deployments", "flags"].map(|list| {
+        (call.body[list].as_array().map_or(0, Vec::len), list.trim_end_matches('s'))
+    }))
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, name)| format!("{count} {name}"))
+    .collect();
+    let path = call.path.split('/').next_back().unwrap_or_default();
+    let path = if path.len() > 12 { &path[..12] } else { path };
+    if entities.is_empty() { format!("{} {path}…", call.method) } else { entities.join(", ") }
+}

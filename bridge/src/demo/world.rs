@@ -1,0 +1,171 @@
+//! A world to tell stories in: a Jira and a GitLab that stand in for the real ones, and the bundle between them, served
+//! over HTTP from a data directory of its own. The demo's, and the integration suite's.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use secrecy::SecretString;
+use serde_json::Value;
+use shared::clock::SharedClock;
+use standins::gitlab::{GitlabStandin, Version};
+use standins::jira::{Api, JiraStandin, SiteHandle};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::local::Local;
+use crate::operate::{Command, CredentialChoice, GroupLink, Hidden, Refusal};
+use crate::settings::Settings;
+
+/// How long a story waits for the queue to run dry before it counts as stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Everything a story needs.
+#[derive(Debug)]
+pub struct World {
+    /// Jira and Atlassian's servers.
+    pub jira: JiraStandin,
+    /// The Jira site `acme`.
+    pub site: SiteHandle,
+    /// GitLab.
+    pub gitlab: GitlabStandin,
+    /// The bundle.
+    pub local: Local,
+    base_url: String,
+    tasks: Vec<JoinHandle<()>>,
+    directory: TempDir,
+}
+
+impl World {
+    /// Starts all of it.
+    pub async fn start(version: Version, clock: SharedClock) -> anyhow::Result<Self> {
+        Self::start_with(version, clock, &[]).await
+    }
+
+    /// Starts all of it with further variables.
+    pub async fn start_with(
+        version: Version,
+        clock: SharedClock,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let jira = JiraStandin::start().await?;
+        let site = jira.site("acme").await?;
+        let gitlab = GitlabStandin::start(version).await?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let base_url = format!("http://{}", listener.local_addr()?);
+        let directory = tempfile::tempdir()?;
+        let settings = settings(&base_url, &jira, &gitlab, variables)?;
+        let local = Local::open(settings, directory.path(), clock).await?;
+        let mut tasks = local.start();
+        let router = local.router();
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the bundle is not served any more");
+            }
+        }));
+        Ok(Self { jira, site, gitlab, local, base_url, tasks, directory })
+    }
+
+    /// Where the bundle is served.
+    #[must_use]
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// The base URL of everything that Jira calls.
+    #[must_use]
+    pub fn connect_base_url(&self) -> String {
+        format!("{}/-/jira_connect", self.base_url)
+    }
+
+    /// The bundle's data.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Installs the Connect app on the site.
+    pub async fn install(&self) -> anyhow::Result<()> {
+        self.site.install(&self.connect_base_url()).await
+    }
+
+    /// Opens the OAuth-credentials door of the site.
+    pub async fn add_oauth_credentials(&self) -> anyhow::Result<Value> {
+        let apis = [Api::DevInfo, Api::Builds, Api::Deployments, Api::FeatureFlags];
+        let (client_id, client_secret) = self.site.add_oauth_credentials(&apis);
+        let client_secret = Hidden(SecretString::from(client_secret));
+        let command = Command::SiteAdd { site: self.site.base_url(), client_id, client_secret };
+        Ok(self.command(command).await?)
+    }
+
+    /// Links a GitLab group to the site.
+    pub async fn link(&self, group: &str, token: &SecretString) -> anyhow::Result<Value> {
+        Ok(self.command(self.link_command(group, token, CredentialChoice::Auto)).await?)
+    }
+
+    /// The command that links a GitLab group to the site.
+    #[must_use]
+    pub fn link_command(&self, group: &str, token: &SecretString, credential: CredentialChoice) -> Command {
+        let base_url = self.site.base_url();
+        let site = base_url.split_once("://").map_or(base_url.as_str(), |(_, host)| host).to_owned();
+        Command::GroupLink(GroupLink {
+            site,
+            group: group.to_owned(),
+            gitlab_url: Some(self.gitlab.url().to_owned()),
+            gitlab_token: Hidden(token.clone()),
+            no_hook: false,
+            project_keys: Vec::new(),
+            credential,
+        })
+    }
+
+    /// Gives an operator command.
+    pub async fn command(&self, command: Command) -> Result<Value, Refusal> {
+        self.local.operator.run(command).await
+    }
+
+    /// Waits until every message is done, waiting for later, or given up.
+    pub async fn settled(&self) -> anyhow::Result<()> {
+        let settled = async {
+            loop {
+                let status = self.command(Command::Status).await?;
+                let events = &status["queues"]["events"];
+                if events["ready"] == 0 && events["in_flight"] == 0 {
+                    return Ok::<_, anyhow::Error>(());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, settled).await.context("the queue does not run dry")?
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Points the bundle at the stand-ins by the variables that a person would set.
+fn settings(
+    base_url: &str,
+    jira: &JiraStandin,
+    gitlab: &GitlabStandin,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<Settings> {
+    let (api, keys) = (jira.api_url(), jira.install_keys_url());
+    let known = [
+        ("BASE_URL", base_url),
+        ("GITLAB_URL", gitlab.url()),
+        ("ATLASSIAN_API_URL", api.as_str()),
+        ("INSTALL_KEYS_URL", keys.as_str()),
+        ("ALLOWED_PRIVATE_HOSTS", "http://127.0.0.1"),
+        ("OAUTH_APPLICATION_ID", "demo-application"),
+    ];
+    let source = |name: &str| {
+        let own = variables.iter().find(|(known, _)| *known == name);
+        own.or_else(|| known.iter().find(|(known, _)| *known == name)).map(|(_, value)| (*value).to_owned())
+    };
+    Ok(Settings::read(&source)?)
+}

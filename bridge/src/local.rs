@@ -1,0 +1,251 @@
+//! The bundle on a data directory: embedded table and queues, a key file, all functions behind one router, and a pump in
+//! place of each event source mapping. The directory belongs to one process at a time.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::routing::get;
+use create_branch::CreateBranch;
+use fs4::fs_std::FileExt as _;
+use installed::Installed;
+use oauth_application_id::OauthApplicationId;
+use shared::bundle::EVENTS_QUEUE;
+use shared::clock::SharedClock;
+use shared::envelope::{Envelope, KeyFile};
+use shared::gitlab::client::GitlabHttp;
+use shared::http::{LifecycleGate, TenantGate};
+use shared::jira::doors::{AccessTokens, Doors};
+use shared::jwt::asymmetric::LifecycleVerifier;
+use shared::jwt::keystore::KeyStore;
+use shared::outbound::{RedirectRule, outbound_client};
+use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
+use shared::queue::{Received, SharedQueue};
+use shared::store::Store;
+use shared::store::embedded::EmbeddedEngine;
+use shared::sync::verify::HookVerifier;
+use sync::EventSync;
+use tokio::task::JoinHandle;
+use uninstalled::Uninstalled;
+use webhook::Webhook;
+
+use crate::operate::Operator;
+use crate::settings::Settings;
+
+/// Name of the table in the embedded engine.
+const TABLE: &str = "gitlab-for-jira";
+
+/// Messages that `sync` takes at once, as its event source mapping on AWS does.
+const BATCH: usize = 200;
+
+/// How long a batch gathers after its first message. Shorter than on AWS, where more is going on at once.
+const WINDOW: Duration = Duration::from_millis(200);
+
+/// How long a message that was taken stays hidden: SQS's maximum. Nobody else takes it, and a restart shows it at once.
+const VISIBILITY: Duration = Duration::from_secs(12 * 3600);
+
+/// How often expired items are removed.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// The bundle in one process.
+#[derive(Debug)]
+pub struct Local {
+    /// The operator commands on it.
+    pub operator: Arc<Operator>,
+    settings: Settings,
+    engine: EmbeddedEngine,
+    events: Arc<EmbeddedQueue>,
+    sync: EventSync,
+    verifier: HookVerifier,
+    // Held as long as the process owns the directory.
+    _lock: File,
+}
+
+impl Local {
+    /// Opens `directory`, making it if need be.
+    ///
+    /// # Errors
+    /// When another process owns it, or something in it can't be read.
+    pub async fn open(settings: Settings, directory: &Path, clock: SharedClock) -> anyhow::Result<Self> {
+        let lock = lock(directory)?;
+        let engine = EmbeddedEngine::open(&directory.join("state.sqlite")).context("the state can't be opened")?;
+        let store = Store::new(engine.client(), TABLE, clock.clone());
+        store.create_table().await.context("the state table can't be made")?;
+        let queues =
+            EmbeddedQueues::open(&directory.join("queues.sqlite"), clock.clone()).context("the queues can't be opened")?;
+        let events = queues.queue(EVENTS_QUEUE);
+        let key = KeyFile::open_or_create(&directory.join("key")).context("the key file can't be opened")?;
+        let envelope = Arc::new(Envelope::new(Arc::new(key)));
+        let extra_ca = settings.extra_ca_pem.as_deref();
+        let strict = outbound_client(&settings.guard, RedirectRule::None, extra_ca)?;
+        let gitlab = GitlabHttp {
+            reads: outbound_client(&settings.guard, RedirectRule::SameOriginGet, extra_ca)?,
+            writes: strict.clone(),
+        };
+        let doors = Doors {
+            http: strict,
+            guard: settings.guard.clone(),
+            envelope: envelope.clone(),
+            clock: clock.clone(),
+            app_key: settings.identity.app_key.clone(),
+            api_url: settings.atlassian_api_url.clone(),
+            tokens: AccessTokens::default(),
+        };
+        let verifier = HookVerifier::new(store.clone(), envelope.clone());
+        let sync = EventSync {
+            store: store.clone(),
+            envelope: envelope.clone(),
+            queue: events.clone(),
+            clock: clock.clone(),
+            doors: doors.clone(),
+            gitlab: gitlab.clone(),
+            guard: settings.guard.clone(),
+            verifier: verifier.clone(),
+            lookups: sync::Lookups::default(),
+        };
+        let operator = Arc::new(Operator {
+            store,
+            envelope,
+            doors,
+            gitlab,
+            guard: settings.guard.clone(),
+            queues: BTreeMap::from([(EVENTS_QUEUE, events.clone() as SharedQueue)]),
+            clock,
+            identity: settings.identity.clone(),
+            gitlab_url: settings.gitlab_url.clone(),
+            allowed_jira_sites: settings.allowed_jira_sites.clone().into(),
+        });
+        Ok(Self { operator, settings, engine, events, sync, verifier, _lock: lock })
+    }
+
+    /// All HTTP functions, and `GET /healthz`.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        let (operator, settings) = (&self.operator, &self.settings);
+        let (store, envelope, clock) = (&operator.store, &operator.envelope, &operator.clock);
+        let keys = KeyStore::new(operator.doors.http.clone(), settings.keys.clone(), clock.clone());
+        let verifier = LifecycleVerifier::new(keys, settings.identity.audiences(), clock.clone());
+        let lifecycle = LifecycleGate { verifier, store: store.clone(), clock: clock.clone() };
+        let tenant = TenantGate { store: store.clone(), envelope: envelope.clone(), clock: clock.clone() };
+        let functions = Router::new()
+            .merge(descriptor::router(&settings.identity))
+            .merge(installed::router(Installed {
+                gate: lifecycle.clone(),
+                store: store.clone(),
+                envelope: envelope.clone(),
+                guard: settings.guard.clone(),
+                allowed_sites: settings.allowed_jira_sites.clone().into(),
+                clock: clock.clone(),
+            }))
+            .merge(uninstalled::router(Uninstalled { gate: lifecycle, store: store.clone(), clock: clock.clone() }))
+            .merge(oauth_application_id::router(OauthApplicationId {
+                application_id: settings.oauth_application_id.clone(),
+                allowed_origin: settings.identity.proxy_url.as_ref().map(|url| url.origin().ascii_serialization()),
+            }))
+            .merge(create_branch::router(CreateBranch {
+                gate: tenant,
+                gitlab_url: Arc::new(settings.gitlab_url.clone()),
+            }))
+            .merge(webhook::router(Webhook::new(
+                store.clone(),
+                self.verifier.clone(),
+                self.events.clone(),
+                clock.clone(),
+            )));
+        let prefix = settings.identity.path_prefix();
+        let functions =
+            if prefix.is_empty() { functions } else { Router::new().nest(&prefix, functions) };
+        functions.route("/healthz", get(|| async { "ok" }))
+    }
+
+    /// Starts what runs by itself: the pump of the events queue, and the removal of expired items.
+    #[must_use]
+    pub fn start(&self) -> Vec<JoinHandle<()>> {
+        let pump = tokio::spawn(pump(self.events.clone(), self.sync.clone()));
+        let (engine, clock) = (self.engine.clone(), self.operator.clock.clone());
+        let sweep = tokio::spawn(async move {
+            loop {
+                clock.sleep(SWEEP).await;
+                if let Err(error) = engine.sweep_ttl() {
+                    tracing::warn!(%error, "could not remove expired items");
+                }
+            }
+        });
+        vec![pump, sweep]
+    }
+}
+
+fn lock(directory: &Path) -> anyhow::Result<File> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("{} can't be made", directory.display()))?;
+    let path = directory.join("lock");
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("{} can't be opened", path.display()))?;
+    let ours = lock.try_lock_exclusive().context("the lock can't be taken")?;
+    anyhow::ensure!(ours, "another process owns {}: stop it, or give commands while it serves", directory.display());
+    Ok(lock)
+}
+
+/// Hands the queue's messages to `sync`, batch after batch.
+async fn pump(queue: Arc<EmbeddedQueue>, sync: EventSync) {
+    loop {
+        if let Err(error) = pump_once(&queue, &sync).await {
+            tracing::error!(%error, "the events queue can't be read");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+async fn pump_once(queue: &EmbeddedQueue, sync: &EventSync) -> anyhow::Result<()> {
+    queue.wait_for_messages().await?;
+    tokio::time::sleep(WINDOW).await;
+    let batch = queue.receive(BATCH, VISIBILITY).await?;
+    if batch.is_empty() {
+        return Ok(());
+    }
+    match handle(sync, batch.clone()).await {
+        Some(acknowledged) => settle(queue, &batch, &acknowledged).await,
+        // Something in it makes us fall over: one by one, so that only the culprit counts as tried.
+        None => {
+            for received in batch {
+                let acknowledged = handle(sync, vec![received.clone()]).await.unwrap_or_default();
+                settle(queue, &[received], &acknowledged).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// `None`: it panicked.
+async fn handle(sync: &EventSync, batch: Vec<Received>) -> Option<Vec<String>> {
+    let sync = sync.clone();
+    let handled = tokio::spawn(async move { sync.handle(batch).await }).await;
+    handled.inspect_err(|error| tracing::error!(%error, "sync fell over")).ok()
+}
+
+async fn settle(queue: &EmbeddedQueue, batch: &[Received], acknowledged: &[String]) -> anyhow::Result<()> {
+    queue.delete(acknowledged).await?;
+    let rest: Vec<String> = batch
+        .iter()
+        .map(|received| received.receipt.clone())
+        .filter(|receipt| !acknowledged.contains(receipt))
+        .collect();
+    if !rest.is_empty() {
+        // Whatever went wrong needs a moment, or it goes wrong again at once.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        queue.release(&rest).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The doors to Jira: the same story through each, and what happens at the doorstep.
+
+use std::sync::Arc;
+
+use bridge::demo::world::World;
+use bridge::operate::Command;
+use shared::clock::SystemClock;
+use standins::gitlab::{Version, commit};
+
+use crate::stage::Stage;
+
+async fn world() -> World {
+    World::start(Version::V19_1, Arc::new(SystemClock)).await.unwrap()
+}
+
+async fn tell_a_story(stage: &Stage) {
+    stage.api.push("PAY-1-x", [commit("PAY-1 x").adds("a", 1)]).await;
+    stage.api.start_pipeline("PAY-1-x").await.status("success").await;
+    stage.api.deploy("production", "PAY-1-x").status("success").await;
+    stage.api.feature_flag("f").describe("PAY-1").toggle(true).await;
+    stage.settled().await;
+    let issue = stage.world.site.issue("PAY-1");
+    assert_eq!(
+        [
+            issue.branches.len(),
+            issue.commits.len(),
+            issue.builds.len(),
+            issue.deployments.len(),
+            issue.flags.len()
+        ],
+        [1; 5]
+    );
+}
+
+#[tokio::test]
+async fn connect() {
+    let world = world().await;
+    world.install().await.unwrap();
+    tell_a_story(&Stage::linked(world).await).await;
+}
+
+#[tokio::test]
+async fn oauth_credentials() {
+    let world = world().await;
+    let added = world.add_oauth_credentials().await.unwrap();
+    assert_eq!(added["cloud_id"], world.site.cloud_id());
+    tell_a_story(&Stage::linked(world).await).await;
+}
+
+/// E2: an install of a known clientKey renews its secret and keeps everything else.
+#[tokio::test]
+async fn e2_a_reinstall_keeps_links_and_uses_the_new_secret() {
+    let stage = Stage::new().await;
+    stage.world.site.reinstall_with_new_secret().await.unwrap();
+    stage.world.site.redeliver_installed().await.unwrap();
+    tell_a_story(&stage).await;
+    let sites = stage.command(Command::SiteList).await;
+    assert_eq!(sites["sites"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_uninstall_closes_the_door_and_a_new_install_goes_on() {
+    let stage = Stage::new().await;
+    assert_eq!(stage.world.site.uninstall().await.unwrap(), 200);
+    stage.api.push("PAY-2-x", [commit("PAY-2 x").adds("a", 1)]).await;
+    stage.settled().await;
+    let sites = stage.command(Command::SiteList).await;
+    assert_eq!(sites["sites"][0]["condition"], "uninstalled");
+    stage.world.install().await.unwrap();
+    tell_a_story(&stage).await;
+}
+
+#[tokio::test]
+async fn an_unknown_installation_can_be_uninstalled() {
+    let world = world().await;
+    world.install().await.unwrap();
+    assert_eq!(world.site.uninstall().await.unwrap(), 200);
+    let other = world.jira.site("other").await.unwrap();
+    other.install(&world.connect_base_url()).await.unwrap();
+    assert_eq!(other.uninstall().await.unwrap(), 200);
+    assert_eq!(other.uninstall().await.unwrap_or(200), 200);
+}
+
+/// S32: the person's token does not travel on.
+#[tokio::test]
+async fn create_branch_sends_the_person_to_gitlab_without_the_token() {
+    let stage = Stage::new().await;
+    let url = stage
+        .world
+        .site
+        .create_branch_url("PAY-1", "Fix \"quotes\" & more", "account")
+        .unwrap();
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let answer = client.get(&url).send().await.unwrap();
+    assert_eq!(answer.status(), 302);
+    let location = answer.headers()["location"].to_str().unwrap();
+    let expected = format!(
+        "{}/-/jira_connect/branches/new?issue_key=PAY-1",
+        stage.world.gitlab.url()
+    );
+    assert!(location.starts_with(&expected), "{location}");
+    assert!(
+        location.contains("issue_summary=Fix+%22quotes%22+%26+more"),
+        "{location}"
+    );
+    assert!(!location.contains("jwt"), "{location}");
+    let stranger = url.replace("jwt=ey", "jwt=xx");
+    assert_eq!(client.get(&stranger).send().await.unwrap().status(), 403);
+}

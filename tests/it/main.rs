@@ -1,0 +1,11 @@
+//! The integration suite: stories told through the public surface, with stand-ins of Jira and GitLab that refuse what
+//! the real ones refuse. Rules of single modules are tested beside them.
+
+#![expect(clippy::unwrap_used, reason = "a story that can't go on fails")]
+
+mod crash;
+mod doors;
+mod events;
+mod failures;
+mod ordering;
+mod stage;

@@ -1,0 +1,170 @@
+//! Late, repeated and reordered deliveries.
+
+use std::time::Duration;
+
+use bridge::operate::CredentialChoice;
+use standins::gitlab::{Role, Tier, commit, merge_request};
+
+use crate::stage::Stage;
+
+#[tokio::test]
+async fn success_stays_when_running_comes_late_or_again() {
+    let stage = Stage::new().await;
+    stage.api.push("PAY-1-x", [commit("PAY-1 x").adds("a", 1)]).await;
+    let held = stage.world.gitlab.hold_deliveries();
+    let pipeline = stage.api.start_pipeline("PAY-1-x").await;
+    pipeline.status("running").await;
+    pipeline.status("success").await;
+    let mut deliveries = held.take();
+    let last = deliveries.pop().unwrap();
+    assert!(last.send().await.unwrap().is_success());
+    stage.settled().await;
+    for delivery in deliveries.iter().rev().chain(deliveries.iter()) {
+        assert!(delivery.send().await.unwrap().is_success());
+        stage.settled().await;
+        assert_eq!(stage.world.site.issue("PAY-1").builds[0].state, "successful");
+    }
+}
+
+/// The same without a token: all that is known is what the hooks say.
+#[tokio::test]
+async fn success_stays_also_when_only_hooks_are_known() {
+    let stage = without_token().await;
+    stage.api.push("PAY-1-x", [commit("PAY-1 x").adds("a", 1)]).await;
+    let held = stage.world.gitlab.hold_deliveries();
+    let pipeline = stage.api.start_pipeline("PAY-1-x").await;
+    pipeline.status("running").await;
+    pipeline.status("success").await;
+    let deliveries = held.take();
+    for delivery in deliveries.iter().rev() {
+        assert!(delivery.send().await.unwrap().is_success());
+        stage.settled().await;
+    }
+    assert_eq!(stage.world.site.issue("PAY-1").builds[0].state, "successful");
+}
+
+#[tokio::test]
+async fn a_deleted_branch_stays_deleted_under_a_delayed_push() {
+    for stage in [Stage::new().await, without_token().await] {
+        let held = stage.world.gitlab.hold_deliveries();
+        stage.api.push("PAY-2-x", [commit("PAY-2 x").adds("a", 1)]).await;
+        stage.api.push("PAY-2-x", [commit("PAY-2 y").adds("b", 1)]).await;
+        stage.api.delete_branch("PAY-2-x").await;
+        let mut deliveries = held.take();
+        let deletion = deliveries.pop().unwrap();
+        assert!(deliveries[0].send().await.unwrap().is_success());
+        stage.settled().await;
+        assert!(deletion.send().await.unwrap().is_success());
+        stage.settled().await;
+        assert!(stage.world.site.issue("PAY-2").branches.is_empty());
+        for delivery in deliveries.iter().rev() {
+            assert!(delivery.send().await.unwrap().is_success());
+            stage.settled().await;
+            assert!(stage.world.site.issue("PAY-2").branches.is_empty());
+        }
+        assert_eq!(
+            stage.world.site.issue("PAY-2").commits.len(),
+            2,
+            "its commits stay"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_branch_made_anew_comes_back() {
+    let stage = Stage::new().await;
+    stage.api.push("PAY-3-x", [commit("PAY-3 x").adds("a", 1)]).await;
+    stage.api.delete_branch("PAY-3-x").await;
+    stage.settled().await;
+    assert!(stage.world.site.issue("PAY-3").branches.is_empty());
+    stage
+        .api
+        .push("PAY-3-x", [commit("PAY-3 again").adds("a", 1)])
+        .await;
+    stage.settled().await;
+    assert_eq!(stage.world.site.issue("PAY-3").branches.len(), 1);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_worked_on_once() {
+    let stage = Stage::new().await;
+    let held = stage.world.gitlab.hold_deliveries();
+    stage.api.push("PAY-4-x", [commit("PAY-4 x").adds("a", 1)]).await;
+    let deliveries = held.take();
+    deliveries[0].send().await.unwrap();
+    stage.settled().await;
+    stage.world.site.forget_calls();
+    for _ in 0..3 {
+        assert!(deliveries[0].send().await.unwrap().is_success());
+    }
+    stage.settled().await;
+    assert_eq!(stage.world.site.recorded().len(), 0);
+}
+
+#[tokio::test]
+async fn a_merged_merge_request_is_not_opened_by_an_old_delivery() {
+    let stage = without_token().await;
+    stage.api.push("PAY-5-x", [commit("PAY-5 x").adds("a", 1)]).await;
+    let held = stage.world.gitlab.hold_deliveries();
+    let request = stage
+        .api
+        .open_merge_request(merge_request("PAY-5-x", "PAY-5 MR"))
+        .await;
+    stage
+        .world
+        .gitlab
+        .advance(std::time::Duration::from_secs(5).try_into().unwrap());
+    request.merge().await;
+    let deliveries = held.take();
+    for delivery in deliveries.iter().rev() {
+        delivery.send().await.unwrap();
+        stage.settled().await;
+    }
+    assert_eq!(stage.world.site.issue("PAY-5").pull_requests[0].status, "MERGED");
+}
+
+#[tokio::test]
+async fn many_events_of_one_batch_make_few_calls() {
+    let stage = Stage::new().await;
+    stage.settled().await;
+    stage.world.site.forget_calls();
+    let held = stage.world.gitlab.hold_deliveries();
+    for number in 1..=20 {
+        stage
+            .api
+            .push(
+                &format!("PAY-{number}-x"),
+                [commit(&format!("PAY-{number} x")).adds("a", 1)],
+            )
+            .await;
+    }
+    for delivery in held.take() {
+        assert!(delivery.send().await.unwrap().is_success());
+    }
+    stage.settled().await;
+    for number in 1..=20 {
+        assert_eq!(stage.world.site.issue(&format!("PAY-{number}")).branches.len(), 1);
+    }
+    let calls = stage.world.site.recorded().len();
+    assert!(calls <= 6, "20 pushes in a burst made {calls} calls");
+}
+
+/// A link that keeps no token.
+async fn without_token() -> Stage {
+    let mut stage = Stage::new().await;
+    let payments = stage.world.gitlab.group("plain", Tier::Premium);
+    payments.grant(&stage.ada, Role::Owner);
+    let command = stage
+        .world
+        .link_command("plain", &stage.token, CredentialChoice::None);
+    stage.link = stage.command(command).await;
+    stage.api = payments.project("api").acting_as(&stage.ada);
+    stage
+        .api
+        .push("main", [commit("Start").adds("README.md", 1)])
+        .await;
+    stage.group = payments;
+    stage.settled().await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    stage
+}

@@ -1,0 +1,71 @@
+//! What most stories start from: an installed site, a linked group, and a person who works in it.
+
+use std::sync::Arc;
+
+use bridge::demo::world::World;
+use secrecy::SecretString;
+use serde_json::Value;
+use shared::clock::{SharedClock, SystemClock};
+use standins::gitlab::{GroupHandle, ProjectHandle, Role, Tier, UserHandle, Version, commit};
+
+/// A world in which Ada owns the linked group `acme` with the project `api`.
+pub struct Stage {
+    pub world: World,
+    pub ada: UserHandle,
+    pub group: GroupHandle,
+    pub api: ProjectHandle,
+    pub token: SecretString,
+    pub link: Value,
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        Self::of(Version::V19_1, Arc::new(SystemClock)).await
+    }
+
+    pub async fn of(version: Version, clock: SharedClock) -> Self {
+        let world = World::start(version, clock).await.unwrap();
+        world.install().await.unwrap();
+        Self::linked(world).await
+    }
+
+    /// Links the group through whatever door is open.
+    pub async fn linked(world: World) -> Self {
+        world.site.add_issue_range("PAY", 1..=50);
+        let ada = world.gitlab.user("ada").with_public_email();
+        let group = world.gitlab.group("acme", Tier::Premium);
+        group.grant(&ada, Role::Owner);
+        let api = group.project("api").acting_as(&ada);
+        api.push("main", [commit("Start").adds("README.md", 1)]).await;
+        let token = ada.token(&["api"]);
+        let link = world.link("acme", &token).await.unwrap();
+        Self {
+            world,
+            ada,
+            group,
+            api,
+            token,
+            link,
+        }
+    }
+
+    pub async fn settled(&self) {
+        self.world.settled().await.unwrap();
+    }
+
+    /// What an operator command answers.
+    pub async fn command(&self, command: bridge::operate::Command) -> Value {
+        self.world.command(command).await.unwrap()
+    }
+
+    /// The messages that were given up.
+    pub async fn dead(&self) -> u64 {
+        let status = self.command(bridge::operate::Command::Status).await;
+        status["queues"]["events"]["dead"].as_u64().unwrap()
+    }
+
+    /// The webhook's URL.
+    pub fn webhook_url(&self) -> &str {
+        self.link["webhook_url"].as_str().unwrap()
+    }
+}
