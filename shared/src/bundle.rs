@@ -60,40 +60,19 @@ pub const EVENTS_QUEUE: &str = "events";
 
 /// The functions.
 pub const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "descriptor",
-        trigger: Trigger::Http(&[DESCRIPTOR, LOGO]),
-    },
-    Function {
-        name: "installed",
-        trigger: Trigger::Http(&[INSTALLED]),
-    },
-    Function {
-        name: "uninstalled",
-        trigger: Trigger::Http(&[UNINSTALLED]),
-    },
+    Function { name: "descriptor", trigger: Trigger::Http(&[DESCRIPTOR, LOGO]) },
+    Function { name: "installed", trigger: Trigger::Http(&[INSTALLED]) },
+    Function { name: "uninstalled", trigger: Trigger::Http(&[UNINSTALLED]) },
     Function {
         name: "oauth-application-id",
         trigger: Trigger::Http(&[
             OAUTH_APPLICATION_ID,
-            Route {
-                method: "OPTIONS",
-                path: OAUTH_APPLICATION_ID.path,
-            },
+            Route { method: "OPTIONS", path: OAUTH_APPLICATION_ID.path },
         ]),
     },
-    Function {
-        name: "create-branch",
-        trigger: Trigger::Http(&[BRANCHES_ROUTE]),
-    },
-    Function {
-        name: "webhook",
-        trigger: Trigger::Http(&[WEBHOOK]),
-    },
-    Function {
-        name: "sync",
-        trigger: Trigger::Queue(EVENTS_QUEUE),
-    },
+    Function { name: "create-branch", trigger: Trigger::Http(&[BRANCHES_ROUTE]) },
+    Function { name: "webhook", trigger: Trigger::Http(&[WEBHOOK]) },
+    Function { name: "sync", trigger: Trigger::Queue(EVENTS_QUEUE) },
 ];
 
 /// `path` of a Connect route as the descriptor names it: below the app's base URL.
@@ -113,13 +92,7 @@ mod tests {
         assert_eq!(names.len(), FUNCTIONS.len());
         let routes: Vec<_> = FUNCTIONS
             .iter()
-            .flat_map(|function| {
-                if let Trigger::Http(routes) = function.trigger {
-                    routes
-                } else {
-                    &[]
-                }
-            })
+            .flat_map(|function| if let Trigger::Http(routes) = function.trigger { routes } else { &[] })
             .map(|route| (route.method, route.path))
             .collect();
         assert_eq!(routes.iter().collect::<HashSet<_>>().len(), routes.len());

@@ -18,19 +18,13 @@ impl Timestamp {
     /// This moment, `duration` later. Saturates.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// This moment, `duration` earlier. Saturates.
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// How long after `earlier` this is; zero when it is not after it.
@@ -111,19 +105,14 @@ impl ScaledClock {
     /// A clock that lives through `factor` seconds in each second.
     #[must_use]
     pub fn new(factor: u32) -> Self {
-        Self {
-            started: Instant::now(),
-            origin: SystemClock.now(),
-            factor: factor.max(1),
-        }
+        Self { started: Instant::now(), origin: SystemClock.now(), factor: factor.max(1) }
     }
 }
 
 #[async_trait]
 impl Clock for ScaledClock {
     fn now(&self) -> Timestamp {
-        self.origin
-            .after(self.started.elapsed().saturating_mul(self.factor))
+        self.origin.after(self.started.elapsed().saturating_mul(self.factor))
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -140,10 +129,7 @@ mod tests {
     fn milliseconds_since_the_epoch() {
         let first = OffsetDateTime::from_unix_timestamp(1).expect("in range");
         let fifth = OffsetDateTime::from_unix_timestamp(5).expect("in range");
-        assert_eq!(
-            (Timestamp::from(first), Timestamp::from(fifth)),
-            (Timestamp(1000), Timestamp(5000))
-        );
+        assert_eq!((Timestamp::from(first), Timestamp::from(fifth)), (Timestamp(1000), Timestamp(5000)));
     }
 
     #[test]

@@ -27,11 +27,7 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "the configuration is not complete: {}",
-            self.problems.join(" ")
-        )
+        write!(formatter, "the configuration is not complete: {}", self.problems.join(" "))
     }
 }
 
@@ -39,10 +35,7 @@ impl std::error::Error for ConfigError {}
 
 impl fmt::Debug for Reader<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Reader")
-            .field("problems", &self.problems)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Reader").field("problems", &self.problems).finish_non_exhaustive()
     }
 }
 
@@ -50,18 +43,13 @@ impl<'a> Reader<'a> {
     /// Reads from `source`; an empty variable counts as missing.
     #[must_use]
     pub fn new(source: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self {
-            source,
-            problems: Vec::new(),
-        }
+        Self { source, problems: Vec::new() }
     }
 
     /// A variable that may be missing.
     #[must_use]
     pub fn optional(&self, name: &str) -> Option<String> {
-        (self.source)(name)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
+        (self.source)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     /// A variable that must be there. What is answered without it is never used: [`Reader::finish`] fails.
@@ -95,11 +83,7 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn list(&self, name: &str, default: &str) -> Vec<String> {
         let text = self.optional(name).unwrap_or_else(|| default.to_owned());
-        text.split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .map(str::to_owned)
-            .collect()
+        text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
     }
 
     /// Notes that something is wrong.
@@ -114,9 +98,7 @@ impl<'a> Reader<'a> {
     pub fn finish<T>(self, value: Option<T>) -> Result<T, ConfigError> {
         match value {
             Some(value) if self.problems.is_empty() => Ok(value),
-            _ => Err(ConfigError {
-                problems: self.problems,
-            }),
+            _ => Err(ConfigError { problems: self.problems }),
         }
     }
 }
@@ -156,10 +138,7 @@ impl Identity {
         };
         Some(Self {
             base_url: base_url.as_str().trim_end_matches('/').to_owned(),
-            app_key: format!("gitlab-jira-connect-{host}")
-                .chars()
-                .take(MAX_APP_KEY)
-                .collect(),
+            app_key: format!("gitlab-jira-connect-{host}").chars().take(MAX_APP_KEY).collect(),
             host,
             proxy_url,
             additional_audience,
@@ -175,11 +154,7 @@ impl Identity {
     /// `GitLab`, or `GitLab (<host>)` for any other host than `gitlab.com`.
     #[must_use]
     pub fn display_name(&self) -> String {
-        if self.host == "gitlab.com" {
-            "GitLab".to_owned()
-        } else {
-            format!("GitLab ({})", self.host)
-        }
+        if self.host == "gitlab.com" { "GitLab".to_owned() } else { format!("GitLab ({})", self.host) }
     }
 
     /// The base URL of everything that Jira calls.
@@ -191,9 +166,7 @@ impl Identity {
     /// The path of [`Identity::base_url`], without a trailing slash: empty, or where a reverse proxy mounts us.
     #[must_use]
     pub fn path_prefix(&self) -> String {
-        Url::parse(&self.base_url)
-            .map(|url| url.path().trim_end_matches('/').to_owned())
-            .unwrap_or_default()
+        Url::parse(&self.base_url).map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default()
     }
 
     /// What lifecycle tokens may be made for. Jira is always told an https URL.
@@ -205,11 +178,7 @@ impl Identity {
         };
         let additional = self.additional_audience.as_ref();
         let additional = additional.map(|url| format!("{}{CONNECT_BASE}", url.trim_end_matches('/')));
-        [Some(self.connect_base_url()), additional]
-            .into_iter()
-            .flatten()
-            .map(secure)
-            .collect()
+        [Some(self.connect_base_url()), additional].into_iter().flatten().map(secure).collect()
     }
 }
 
@@ -246,10 +215,7 @@ mod tests {
 
     fn identity(variables: &[(&str, &str)]) -> Result<Identity, ConfigError> {
         let source = |name: &str| {
-            variables
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| (*value).to_owned())
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
         let mut reader = Reader::new(&source);
         let identity = Identity::read(&mut reader);
@@ -262,10 +228,7 @@ mod tests {
         let identity = identity(&[("BASE_URL", "https://gitlab.example.com/")]).expect("complete");
         assert_eq!(identity.display_name(), "GitLab (gitlab.example.com)");
         assert_eq!(identity.app_key, "gitlab-jira-connect-gitlab.example.com");
-        assert_eq!(
-            identity.audiences(),
-            ["https://gitlab.example.com/-/jira_connect"]
-        );
+        assert_eq!(identity.audiences(), ["https://gitlab.example.com/-/jira_connect"]);
     }
 
     #[test]
@@ -282,10 +245,7 @@ mod tests {
         );
         assert_eq!(
             identity.audiences(),
-            [
-                "https://apps.example.com/bridge/-/jira_connect",
-                "https://internal.example.com/-/jira_connect"
-            ]
+            ["https://apps.example.com/bridge/-/jira_connect", "https://internal.example.com/-/jira_connect"]
         );
     }
 

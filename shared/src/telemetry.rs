@@ -28,24 +28,16 @@ pub enum Format {
 /// Starts logging to standard error at the level that `filter` (`RUST_LOG`) names. The second start in a process does
 /// nothing.
 pub fn init(format: Format, filter: Option<&str>) {
-    let filter =
-        QUIET.iter().fold(
-            EnvFilter::new(filter.unwrap_or("info")),
-            |filter, directive| match directive.parse() {
-                Ok(directive) => filter.add_directive(directive),
-                Err(_) => filter,
-            },
-        );
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let filter = QUIET.iter().fold(EnvFilter::new(filter.unwrap_or("info")), |filter, directive| {
+        match directive.parse() {
+            Ok(directive) => filter.add_directive(directive),
+            Err(_) => filter,
+        }
+    });
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Another subscriber may be there already, as in a test that starts the process twice.
     let _ = match format {
-        Format::Json => subscriber
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .try_init(),
+        Format::Json => subscriber.json().flatten_event(true).with_current_span(true).try_init(),
         Format::Text => subscriber.with_target(false).try_init(),
     };
 }

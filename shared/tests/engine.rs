@@ -44,18 +44,13 @@ fn key(pk: &str, sk: &str) -> Item {
 }
 
 fn attribute(name: &str) -> AttributeDefinition {
-    let definition = AttributeDefinition::builder()
-        .attribute_name(name)
-        .attribute_type(ScalarAttributeType::S);
+    let definition =
+        AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
     definition.build().unwrap()
 }
 
 fn key_part(name: &str, key_type: KeyType) -> KeySchemaElement {
-    KeySchemaElement::builder()
-        .attribute_name(name)
-        .key_type(key_type)
-        .build()
-        .unwrap()
+    KeySchemaElement::builder().attribute_name(name).key_type(key_type).build().unwrap()
 }
 
 async fn create_table(client: &Client) {
@@ -68,10 +63,7 @@ async fn create_table(client: &Client) {
         .table_name(TABLE)
         .billing_mode(BillingMode::PayPerRequest)
         .set_attribute_definitions(Some(vec![attribute("pk"), attribute("sk"), attribute("gsi")]))
-        .set_key_schema(Some(vec![
-            key_part("pk", KeyType::Hash),
-            key_part("sk", KeyType::Range),
-        ]))
+        .set_key_schema(Some(vec![key_part("pk", KeyType::Hash), key_part("sk", KeyType::Range)]))
         .global_secondary_indexes(index.build().unwrap())
         .send()
         .await
@@ -91,11 +83,7 @@ async fn put(client: &Client, pk: &str, sk: &str, count: i64) {
 }
 
 async fn count(client: &Client, pk: &str, sk: &str) -> Option<i64> {
-    let get = client
-        .get_item()
-        .table_name(TABLE)
-        .set_key(Some(key(pk, sk)))
-        .consistent_read(true);
+    let get = client.get_item().table_name(TABLE).set_key(Some(key(pk, sk))).consistent_read(true);
     let item = get.send().await.unwrap().item?;
     item["count"].as_n().unwrap().parse().ok()
 }
@@ -103,23 +91,11 @@ async fn count(client: &Client, pk: &str, sk: &str) -> Option<i64> {
 #[tokio::test]
 async fn tables_are_made_once_and_described() {
     let (_engine, client) = memory().await;
-    let table = client
-        .describe_table()
-        .table_name(TABLE)
-        .send()
-        .await
-        .unwrap()
-        .table
-        .unwrap();
+    let table = client.describe_table().table_name(TABLE).send().await.unwrap().table.unwrap();
     assert_eq!(table.table_status, Some(TableStatus::Active));
     assert_eq!(table.global_secondary_indexes().len(), 1);
 
-    let missing = client
-        .describe_table()
-        .table_name("nothing")
-        .send()
-        .await
-        .unwrap_err();
+    let missing = client.describe_table().table_name("nothing").send().await.unwrap_err();
     assert!(missing.into_service_error().is_resource_not_found_exception());
 }
 
@@ -127,10 +103,7 @@ async fn tables_are_made_once_and_described() {
 async fn items_are_put_got_updated_and_deleted() {
     let (_engine, client) = memory().await;
     put(&client, "site", "a", 1).await;
-    let update = client
-        .update_item()
-        .table_name(TABLE)
-        .set_key(Some(key("site", "a")));
+    let update = client.update_item().table_name(TABLE).set_key(Some(key("site", "a")));
     let updated = update
         .update_expression("ADD #c :one SET picture = :picture, tags = :tags, nested = :nested")
         .expression_attribute_names("#c", "count")
@@ -156,17 +129,11 @@ async fn items_are_put_got_updated_and_deleted() {
         .unwrap();
     assert_eq!(got, updated.attributes.unwrap());
     assert_eq!(
-        (
-            got["count"].as_n().unwrap().as_str(),
-            got["picture"].as_b().unwrap().as_ref()
-        ),
+        (got["count"].as_n().unwrap().as_str(), got["picture"].as_b().unwrap().as_ref()),
         ("2", &[0, 255, 7][..])
     );
 
-    let delete = client
-        .delete_item()
-        .table_name(TABLE)
-        .set_key(Some(key("site", "a")));
+    let delete = client.delete_item().table_name(TABLE).set_key(Some(key("site", "a")));
     let deleted = delete.return_values(ReturnValue::AllOld).send().await.unwrap();
     assert_eq!(deleted.attributes, Some(got));
     assert_eq!(count(&client, "site", "a").await, None);
@@ -186,56 +153,23 @@ async fn queries_and_scans_page_in_key_order() {
         .expression_attribute_values(":pk", s("site"))
         .expression_attribute_values(":task", s("task#"))
         .limit(2);
-    let pages: Vec<_> = query
-        .into_paginator()
-        .items()
-        .send()
-        .collect::<Result<_, _>>()
-        .await
-        .unwrap();
-    let keys: Vec<_> = pages
-        .iter()
-        .map(|item| item["sk"].as_s().unwrap().as_str())
-        .collect();
+    let pages: Vec<_> = query.into_paginator().items().send().collect::<Result<_, _>>().await.unwrap();
+    let keys: Vec<_> = pages.iter().map(|item| item["sk"].as_s().unwrap().as_str()).collect();
     assert_eq!(keys, ["task#0", "task#1", "task#2", "task#3", "task#4"]);
 
-    let scan = client
-        .scan()
-        .table_name(TABLE)
-        .filter_expression("#c >= :three")
-        .limit(2);
-    let scan = scan
-        .expression_attribute_names("#c", "count")
-        .expression_attribute_values(":three", n(3));
-    let found: Vec<_> = scan
-        .into_paginator()
-        .items()
-        .send()
-        .collect::<Result<_, _>>()
-        .await
-        .unwrap();
+    let scan = client.scan().table_name(TABLE).filter_expression("#c >= :three").limit(2);
+    let scan = scan.expression_attribute_names("#c", "count").expression_attribute_values(":three", n(3));
+    let found: Vec<_> = scan.into_paginator().items().send().collect::<Result<_, _>>().await.unwrap();
     assert_eq!(found.len(), 3);
 }
 
 #[tokio::test]
 async fn an_index_finds_an_item_by_its_other_key() {
     let (_engine, client) = memory().await;
-    let put = client
-        .put_item()
-        .table_name(TABLE)
-        .set_item(Some(key("site", "a")))
-        .item("gsi", s("cloud"));
+    let put = client.put_item().table_name(TABLE).set_item(Some(key("site", "a"))).item("gsi", s("cloud"));
     put.send().await.unwrap();
-    let query = client
-        .query()
-        .table_name(TABLE)
-        .index_name("gsi")
-        .key_condition_expression("gsi = :cloud");
-    let found = query
-        .expression_attribute_values(":cloud", s("cloud"))
-        .send()
-        .await
-        .unwrap();
+    let query = client.query().table_name(TABLE).index_name("gsi").key_condition_expression("gsi = :cloud");
+    let found = query.expression_attribute_values(":cloud", s("cloud")).send().await.unwrap();
     assert_eq!(found.items()[0]["sk"], s("a"));
 }
 
@@ -245,36 +179,18 @@ async fn batches_write_and_read_many_items() {
     put(&client, "site", "old", 0).await;
     let mut writes: Vec<_> = (0..24)
         .map(|number| {
-            PutRequest::builder()
-                .set_item(Some(key("site", &format!("{number:02}"))))
-                .build()
-                .unwrap()
+            PutRequest::builder().set_item(Some(key("site", &format!("{number:02}")))).build().unwrap()
         })
         .map(|put| WriteRequest::builder().put_request(put).build())
         .collect();
-    let delete = DeleteRequest::builder()
-        .set_key(Some(key("site", "old")))
-        .build()
-        .unwrap();
+    let delete = DeleteRequest::builder().set_key(Some(key("site", "old"))).build().unwrap();
     writes.push(WriteRequest::builder().delete_request(delete).build());
-    let written = client
-        .batch_write_item()
-        .request_items(TABLE, writes)
-        .send()
-        .await
-        .unwrap();
+    let written = client.batch_write_item().request_items(TABLE, writes).send().await.unwrap();
     assert!(written.unprocessed_items().is_none_or(HashMap::is_empty));
 
-    let keys = KeysAndAttributes::builder()
-        .keys(key("site", "00"))
-        .keys(key("site", "23"))
-        .keys(key("site", "old"));
-    let read = client
-        .batch_get_item()
-        .request_items(TABLE, keys.build().unwrap())
-        .send()
-        .await
-        .unwrap();
+    let keys =
+        KeysAndAttributes::builder().keys(key("site", "00")).keys(key("site", "23")).keys(key("site", "old"));
+    let read = client.batch_get_item().request_items(TABLE, keys.build().unwrap()).send().await.unwrap();
     assert_eq!(read.responses.unwrap()[TABLE].len(), 2);
 }
 
@@ -282,10 +198,7 @@ async fn batches_write_and_read_many_items() {
 async fn a_failed_condition_changes_nothing_and_returns_the_item() {
     let (_engine, client) = memory().await;
     put(&client, "site", "a", 7).await;
-    let put = client
-        .put_item()
-        .table_name(TABLE)
-        .set_item(Some(key("site", "a")));
+    let put = client.put_item().table_name(TABLE).set_item(Some(key("site", "a")));
     let refused = put
         .condition_expression("attribute_not_exists(pk)")
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -303,10 +216,7 @@ async fn a_failed_condition_changes_nothing_and_returns_the_item() {
 
 fn put_if_absent(sk: &str) -> TransactWriteItem {
     let put = Put::builder().table_name(TABLE).set_item(Some(key("site", sk)));
-    let put = put
-        .condition_expression("attribute_not_exists(pk)")
-        .build()
-        .unwrap();
+    let put = put.condition_expression("attribute_not_exists(pk)").build().unwrap();
     TransactWriteItem::builder().put(put).build()
 }
 
@@ -315,50 +225,24 @@ async fn a_transaction_is_all_or_nothing_and_says_which_condition_failed() {
     let (_engine, client) = memory().await;
     put(&client, "site", "taken", 1).await;
     let writes = vec![put_if_absent("free"), put_if_absent("taken")];
-    let refused = client
-        .transact_write_items()
-        .set_transact_items(Some(writes))
-        .send()
-        .await
-        .unwrap_err();
+    let refused = client.transact_write_items().set_transact_items(Some(writes)).send().await.unwrap_err();
     let error = refused.into_service_error();
     let TransactWriteItemsError::TransactionCanceledException(canceled) = error else {
         panic!("{error:?}");
     };
-    let codes: Vec<_> = canceled
-        .cancellation_reasons()
-        .iter()
-        .map(|reason| reason.code().unwrap_or_default())
-        .collect();
+    let codes: Vec<_> =
+        canceled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default()).collect();
     assert_eq!(codes, ["None", "ConditionalCheckFailed"]);
 
-    let check = ConditionCheck::builder()
-        .table_name(TABLE)
-        .set_key(Some(key("site", "taken")));
-    let check = check
-        .condition_expression("attribute_exists(pk)")
-        .build()
-        .unwrap();
-    let writes = vec![
-        put_if_absent("free"),
-        TransactWriteItem::builder().condition_check(check).build(),
-    ];
-    client
-        .transact_write_items()
-        .set_transact_items(Some(writes))
-        .send()
-        .await
-        .unwrap();
+    let check = ConditionCheck::builder().table_name(TABLE).set_key(Some(key("site", "taken")));
+    let check = check.condition_expression("attribute_exists(pk)").build().unwrap();
+    let writes = vec![put_if_absent("free"), TransactWriteItem::builder().condition_check(check).build()];
+    client.transact_write_items().set_transact_items(Some(writes)).send().await.unwrap();
 
     let gets = ["free", "taken", "missing"]
         .map(|sk| Get::builder().table_name(TABLE).set_key(Some(key("site", sk))));
     let gets = gets.map(|get| TransactGetItem::builder().get(get.build().unwrap()).build());
-    let read = client
-        .transact_get_items()
-        .set_transact_items(Some(gets.into()))
-        .send()
-        .await
-        .unwrap();
+    let read = client.transact_get_items().set_transact_items(Some(gets.into())).send().await.unwrap();
     let found: Vec<_> = read
         .responses()
         .iter()
@@ -372,106 +256,46 @@ async fn a_repeated_transaction_token_is_applied_once() {
     let (_engine, client) = memory().await;
     for _ in 0..2 {
         let transaction = client.transact_write_items().client_request_token("once");
-        transaction
-            .transact_items(put_if_absent("a"))
-            .send()
-            .await
-            .unwrap();
+        transaction.transact_items(put_if_absent("a")).send().await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn expired_items_go_with_the_sweep() {
     let (engine, client) = memory().await;
-    let ttl = TimeToLiveSpecification::builder()
-        .enabled(true)
-        .attribute_name("ttl")
-        .build()
-        .unwrap();
-    client
-        .update_time_to_live()
-        .table_name(TABLE)
-        .time_to_live_specification(ttl)
-        .send()
-        .await
-        .unwrap();
-    let described = client
-        .describe_time_to_live()
-        .table_name(TABLE)
-        .send()
-        .await
-        .unwrap();
+    let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name("ttl").build().unwrap();
+    client.update_time_to_live().table_name(TABLE).time_to_live_specification(ttl).send().await.unwrap();
+    let described = client.describe_time_to_live().table_name(TABLE).send().await.unwrap();
     let status = described.time_to_live_description.unwrap().time_to_live_status;
     assert_eq!(status, Some(TimeToLiveStatus::Enabled));
 
     // DynamoDB leaves an item alone whose time to live lies more than five years back, so "expired" is an hour ago.
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     for (sk, ttl) in [("gone", now - 3600), ("kept", now + 3600)] {
-        let put = client
-            .put_item()
-            .table_name(TABLE)
-            .set_item(Some(key("site", sk)));
+        let put = client.put_item().table_name(TABLE).set_item(Some(key("site", sk)));
         put.item("ttl", n(ttl)).item("count", n(1)).send().await.unwrap();
     }
     assert_eq!(engine.sweep_ttl().unwrap(), 1);
-    assert_eq!(
-        (
-            count(&client, "site", "gone").await,
-            count(&client, "site", "kept").await
-        ),
-        (None, Some(1))
-    );
+    assert_eq!((count(&client, "site", "gone").await, count(&client, "site", "kept").await), (None, Some(1)));
 }
 
 #[tokio::test]
 async fn refusals_have_the_service_s_codes() {
     let (_engine, client) = memory().await;
-    let get = client
-        .get_item()
-        .table_name("nothing")
-        .set_key(Some(key("site", "a")));
-    assert!(
-        get.send()
-            .await
-            .unwrap_err()
-            .into_service_error()
-            .is_resource_not_found_exception()
-    );
+    let get = client.get_item().table_name("nothing").set_key(Some(key("site", "a")));
+    assert!(get.send().await.unwrap_err().into_service_error().is_resource_not_found_exception());
 
-    let half_a_key = client
-        .get_item()
-        .table_name(TABLE)
-        .key("pk", s("site"))
-        .send()
-        .await
-        .unwrap_err();
+    let half_a_key = client.get_item().table_name(TABLE).key("pk", s("site")).send().await.unwrap_err();
     assert_eq!(half_a_key.code(), Some("ValidationException"));
 
-    let put = client
-        .put_item()
-        .table_name(TABLE)
-        .set_item(Some(key("site", "a")));
-    let empty_set = put
-        .item("tags", AttributeValue::Ss(vec![]))
-        .send()
-        .await
-        .unwrap_err();
+    let put = client.put_item().table_name(TABLE).set_item(Some(key("site", "a")));
+    let empty_set = put.item("tags", AttributeValue::Ss(vec![])).send().await.unwrap_err();
     assert_eq!(empty_set.code(), Some("ValidationException"));
-    assert!(
-        !empty_set.message().unwrap().contains("VALIDATION"),
-        "{:?}",
-        empty_set.message()
-    );
+    assert!(!empty_set.message().unwrap().contains("VALIDATION"), "{:?}", empty_set.message());
 
-    let update = client
-        .update_item()
-        .table_name(TABLE)
-        .set_key(Some(key("site", "a")))
-        .update_expression("NOT AN");
-    assert_eq!(
-        update.send().await.unwrap_err().code(),
-        Some("ValidationException")
-    );
+    let update =
+        client.update_item().table_name(TABLE).set_key(Some(key("site", "a"))).update_expression("NOT AN");
+    assert_eq!(update.send().await.unwrap_err().code(), Some("ValidationException"));
 
     let tables = client.list_tables().send().await.unwrap_err();
     assert_eq!(tables.code(), Some("UnknownOperationException"));
@@ -491,10 +315,7 @@ async fn of_many_that_put_if_absent_exactly_one_wins() {
     for round in 0..20 {
         let sk = format!("lock#{round}");
         let contenders = (0..16).map(|_| {
-            let put = client
-                .put_item()
-                .table_name(TABLE)
-                .set_item(Some(key("site", &sk)));
+            let put = client.put_item().table_name(TABLE).set_item(Some(key("site", &sk)));
             tokio::spawn(put.condition_expression("attribute_not_exists(pk)").send())
         });
         let mut winners = 0;
@@ -581,20 +402,9 @@ async fn child_that_writes_until_it_is_killed() {
             key(&format!("run#{run}"), &number.to_string()),
             key(&format!("twin#{run}"), &number.to_string()),
         ];
-        let puts = pair.map(|item| {
-            Put::builder()
-                .table_name(TABLE)
-                .set_item(Some(item))
-                .build()
-                .unwrap()
-        });
+        let puts = pair.map(|item| Put::builder().table_name(TABLE).set_item(Some(item)).build().unwrap());
         let puts = puts.map(|put| TransactWriteItem::builder().put(put).build());
-        client
-            .transact_write_items()
-            .set_transact_items(Some(puts.into()))
-            .send()
-            .await
-            .unwrap();
+        client.transact_write_items().set_transact_items(Some(puts.into())).send().await.unwrap();
         println!("\nACK {run} {number}");
     }
 }
@@ -626,19 +436,10 @@ fn run_and_kill(path: &Path, after: Duration) -> Vec<(String, String)> {
 
 /// What the file holds under partition keys that begin with `prefix`, without it.
 async fn stored(client: &Client, prefix: &str) -> HashSet<(String, String)> {
-    let scan = client
-        .scan()
-        .table_name(TABLE)
-        .consistent_read(true)
-        .into_paginator()
-        .items()
-        .send();
+    let scan = client.scan().table_name(TABLE).consistent_read(true).into_paginator().items().send();
     let items: Vec<Item> = scan.collect::<Result<_, _>>().await.unwrap();
-    let keys = items
-        .iter()
-        .map(|item| (item["pk"].as_s().unwrap(), item["sk"].as_s().unwrap()));
-    keys.filter_map(|(pk, sk)| Some((pk.strip_prefix(prefix)?.to_owned(), sk.clone())))
-        .collect()
+    let keys = items.iter().map(|item| (item["pk"].as_s().unwrap(), item["sk"].as_s().unwrap()));
+    keys.filter_map(|(pk, sk)| Some((pk.strip_prefix(prefix)?.to_owned(), sk.clone()))).collect()
 }
 
 #[tokio::test]
@@ -658,14 +459,7 @@ async fn acknowledged_writes_survive_kill_9() {
         let found = stored(&client, "run#").await;
         let lost: Vec<_> = acknowledged.difference(&found).collect();
         assert!(lost.is_empty(), "round {round} lost {lost:?}");
-        assert_eq!(
-            found,
-            stored(&client, "twin#").await,
-            "round {round} tore a transaction apart"
-        );
+        assert_eq!(found, stored(&client, "twin#").await, "round {round} tore a transaction apart");
     }
-    eprintln!(
-        "{KILLS} kills, {} acknowledged writes, none lost",
-        acknowledged.len()
-    );
+    eprintln!("{KILLS} kills, {} acknowledged writes, none lost", acknowledged.len());
 }

@@ -101,13 +101,7 @@ async fn a_received_message_is_hidden_until_its_visibility_ends() {
     let first = queue.receive(10, MINUTE).await.unwrap();
     assert_eq!((bodies(&first), first[0].receives), (vec!["1"], 1));
     assert!(queue.receive(10, MINUTE).await.unwrap().is_empty());
-    assert_eq!(
-        queue.depth().await.unwrap(),
-        Depth {
-            in_flight: 1,
-            ..Depth::default()
-        }
-    );
+    assert_eq!(queue.depth().await.unwrap(), Depth { in_flight: 1, ..Depth::default() });
 
     clock.advance(MINUTE);
     let second = queue.receive(10, MINUTE).await.unwrap();
@@ -126,17 +120,8 @@ async fn the_receipt_of_an_earlier_delivery_does_nothing() {
     let second = queue.receive(1, MINUTE).await.unwrap();
     queue.delete(&receipts(&first)).await.unwrap();
     queue.release(&receipts(&first)).await.unwrap();
-    queue
-        .delete(&["nonsense".to_owned(), "7.1".to_owned()])
-        .await
-        .unwrap();
-    assert_eq!(
-        queue.depth().await.unwrap(),
-        Depth {
-            in_flight: 1,
-            ..Depth::default()
-        }
-    );
+    queue.delete(&["nonsense".to_owned(), "7.1".to_owned()]).await.unwrap();
+    assert_eq!(queue.depth().await.unwrap(), Depth { in_flight: 1, ..Depth::default() });
 
     // The latest one counts, even when the visibility has ended, as long as nobody else got the message.
     clock.advance(MINUTE);
@@ -147,13 +132,7 @@ async fn the_receipt_of_an_earlier_delivery_does_nothing() {
     queue.send(vec![message("a", "2")]).await.unwrap();
     queue.receive(1, MINUTE).await.unwrap();
     queue.delete(&receipts(&first)).await.unwrap();
-    assert_eq!(
-        queue.depth().await.unwrap(),
-        Depth {
-            in_flight: 1,
-            ..Depth::default()
-        }
-    );
+    assert_eq!(queue.depth().await.unwrap(), Depth { in_flight: 1, ..Depth::default() });
 }
 
 #[tokio::test]
@@ -170,10 +149,7 @@ async fn queues_of_one_file_keep_apart() {
     let queues = EmbeddedQueues::memory(Arc::new(SystemClock)).unwrap();
     let (events, backfill) = (queues.queue("events"), queues.queue("backfill"));
     events.send(vec![message("a", "event")]).await.unwrap();
-    backfill
-        .bury("plan".to_owned(), "reason".to_owned())
-        .await
-        .unwrap();
+    backfill.bury("plan".to_owned(), "reason".to_owned()).await.unwrap();
     assert!(backfill.receive(10, MINUTE).await.unwrap().is_empty());
     assert!(events.dead_letters(10).await.unwrap().is_empty());
     let id = backfill.dead_letters(10).await.unwrap().remove(0).id;
@@ -189,11 +165,7 @@ async fn a_busy_group_leaves_room_for_the_others() {
     let busy = (0..500).map(|number| message("busy", &format!("busy {number:03}")));
     queue.send(busy.collect()).await.unwrap();
     queue
-        .send(vec![
-            message("quiet", "quiet"),
-            message("other", "other 1"),
-            message("other", "other 2"),
-        ])
+        .send(vec![message("quiet", "quiet"), message("other", "other 1"), message("other", "other 2")])
         .await
         .unwrap();
 
@@ -201,9 +173,7 @@ async fn a_busy_group_leaves_room_for_the_others() {
     let texts: HashSet<_> = bodies(&received).into_iter().collect();
     assert_eq!(texts.len(), 10);
     assert!(
-        texts.is_superset(&HashSet::from([
-            "quiet", "other 1", "other 2", "busy 000", "busy 006"
-        ])),
+        texts.is_superset(&HashSet::from(["quiet", "other 1", "other 2", "busy 000", "busy 006"])),
         "{texts:?}"
     );
 }
@@ -218,9 +188,7 @@ async fn groups_take_turns_when_not_all_fit() {
     let mut served = BTreeMap::<String, u32>::new();
     for _ in 0..8 {
         for body in bodies(&queue.receive(5, MINUTE).await.unwrap()) {
-            *served
-                .entry(body.split_once('/').unwrap().0.to_owned())
-                .or_default() += 1;
+            *served.entry(body.split_once('/').unwrap().0.to_owned()).or_default() += 1;
         }
     }
     assert_eq!(served.len(), 20);
@@ -238,10 +206,7 @@ async fn a_message_delivered_too_often_becomes_a_dead_letter() {
     }
     assert!(queue.receive(1, MINUTE).await.unwrap().is_empty());
     let letters = queue.dead_letters(10).await.unwrap();
-    assert_eq!(
-        (letters[0].body.as_str(), letters[0].died_at),
-        ("poison", clock.now())
-    );
+    assert_eq!((letters[0].body.as_str(), letters[0].died_at), ("poison", clock.now()));
     assert!(letters[0].reason.contains("5 times"), "{}", letters[0].reason);
 
     assert_eq!(queue.redrive(None).await.unwrap(), 1);
@@ -254,58 +219,31 @@ async fn a_delay_ends_by_the_clock_and_wakes_the_waiting() {
     let queue = memory(clock.clone());
     let sent_at = clock.now();
     // A second too long, which is cut.
-    let delayed = Outgoing {
-        delay: MAX_DELAY + Duration::from_secs(1),
-        ..message("a", "later")
-    };
+    let delayed = Outgoing { delay: MAX_DELAY + Duration::from_secs(1), ..message("a", "later") };
     queue.send(vec![delayed]).await.unwrap();
     assert!(queue.receive(1, MINUTE).await.unwrap().is_empty());
     let started = Instant::now();
-    tokio::time::timeout(PATIENCE, queue.wait_for_messages())
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, queue.wait_for_messages()).await.unwrap().unwrap();
     assert!(clock.now().since(sent_at) >= MAX_DELAY);
-    assert!(
-        started.elapsed() >= Duration::from_millis(200),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() >= Duration::from_millis(200), "{:?}", started.elapsed());
     assert_eq!(bodies(&queue.receive(1, MINUTE).await.unwrap()), ["later"]);
 
     // The end of a visibility wakes as well.
-    tokio::time::timeout(PATIENCE, queue.wait_for_messages())
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, queue.wait_for_messages()).await.unwrap().unwrap();
     assert_eq!(queue.receive(1, MINUTE).await.unwrap()[0].receives, 2);
 }
 
 #[tokio::test]
 async fn an_idle_pump_sleeps_until_a_message_is_sent() {
     let queue = memory(Arc::new(SystemClock));
-    queue
-        .send(vec![Outgoing {
-            delay: MAX_DELAY,
-            ..message("a", "later")
-        }])
-        .await
-        .unwrap();
+    queue.send(vec![Outgoing { delay: MAX_DELAY, ..message("a", "later") }]).await.unwrap();
     let mut waiting = tokio::spawn({
         let queue = Arc::clone(&queue);
         async move { queue.wait_for_messages().await }
     });
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), &mut waiting)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
     queue.send(vec![message("a", "now")]).await.unwrap();
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -315,18 +253,10 @@ async fn a_sender_that_goes_away_still_wakes_the_pump() {
         let queue = Arc::clone(&queue);
         async move { queue.wait_for_messages().await }
     });
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), &mut waiting)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
     // Polled once: the messages are on their way, and nobody waits for the answer.
     let _ = queue.send(vec![message("a", "now")]).now_or_never();
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -337,23 +267,10 @@ async fn messages_and_dead_letters_go_after_fourteen_days() {
     queue.bury("old".to_owned(), "reason".to_owned()).await.unwrap();
     clock.advance(RETENTION);
     queue.send(vec![message("a", "new")]).await.unwrap();
-    assert_eq!(
-        queue.depth().await.unwrap(),
-        Depth {
-            ready: 2,
-            dead: 1,
-            ..Depth::default()
-        }
-    );
+    assert_eq!(queue.depth().await.unwrap(), Depth { ready: 2, dead: 1, ..Depth::default() });
     clock.advance(Duration::from_millis(1));
     assert_eq!(bodies(&queue.receive(10, MINUTE).await.unwrap()), ["new"]);
-    assert_eq!(
-        queue.depth().await.unwrap(),
-        Depth {
-            in_flight: 1,
-            ..Depth::default()
-        }
-    );
+    assert_eq!(queue.depth().await.unwrap(), Depth { in_flight: 1, ..Depth::default() });
 }
 
 #[tokio::test]
@@ -362,39 +279,15 @@ async fn what_was_in_flight_is_delivered_again_when_the_file_is_opened() {
     let path = folder.path().join("queues.db");
     let queues = EmbeddedQueues::open(&path, Arc::new(SystemClock)).unwrap();
     let queue = queues.queue("events");
-    queue
-        .send(vec![message("a", "1"), message("a", "2")])
-        .await
-        .unwrap();
-    queue
-        .send(vec![Outgoing {
-            delay: MAX_DELAY,
-            ..message("a", "3")
-        }])
-        .await
-        .unwrap();
+    queue.send(vec![message("a", "1"), message("a", "2")]).await.unwrap();
+    queue.send(vec![Outgoing { delay: MAX_DELAY, ..message("a", "3") }]).await.unwrap();
     assert_eq!(queue.receive(1, MINUTE).await.unwrap().len(), 1);
     drop((queues, queue));
 
-    let queue = EmbeddedQueues::open(&path, Arc::new(SystemClock))
-        .unwrap()
-        .queue("events");
-    assert_eq!(
-        queue.depth().await.unwrap(),
-        Depth {
-            ready: 2,
-            delayed: 1,
-            ..Depth::default()
-        }
-    );
+    let queue = EmbeddedQueues::open(&path, Arc::new(SystemClock)).unwrap().queue("events");
+    assert_eq!(queue.depth().await.unwrap(), Depth { ready: 2, delayed: 1, ..Depth::default() });
     let received = queue.receive(10, MINUTE).await.unwrap();
-    assert_eq!(
-        received
-            .iter()
-            .map(|message| message.receives)
-            .collect::<Vec<_>>(),
-        [2, 1]
-    );
+    assert_eq!(received.iter().map(|message| message.receives).collect::<Vec<_>>(), [2, 1]);
 }
 
 #[tokio::test]
@@ -410,10 +303,7 @@ async fn a_file_belongs_to_one_process() {
 async fn a_file_of_a_newer_release_or_of_something_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let newer = folder.path().join("newer.db");
-    rusqlite::Connection::open(&newer)
-        .unwrap()
-        .pragma_update(None, "user_version", 1000)
-        .unwrap();
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 1000).unwrap();
     let refused = EmbeddedQueues::open(&newer, Arc::new(SystemClock)).unwrap_err();
     assert!(matches!(refused, QueueFileError::Newer(_)), "{refused:?}");
 
@@ -434,10 +324,7 @@ async fn concurrent_sends_all_arrive() {
             let queue = Arc::clone(&queue);
             tokio::spawn(async move {
                 for number in 0..20 {
-                    queue
-                        .send(vec![message("a", &format!("{sender}/{number}"))])
-                        .await
-                        .unwrap();
+                    queue.send(vec![message("a", &format!("{sender}/{number}"))]).await.unwrap();
                 }
             })
         })
@@ -446,20 +333,14 @@ async fn concurrent_sends_all_arrive() {
         sender.await.unwrap();
     }
     let received = queue.receive(2_000, MINUTE).await.unwrap();
-    assert_eq!(
-        bodies(&received).into_iter().collect::<HashSet<_>>().len(),
-        64 * 20
-    );
+    assert_eq!(bodies(&received).into_iter().collect::<HashSet<_>>().len(), 64 * 20);
 }
 
 /// Sends numbered messages from several tasks, and prints each number after it was acknowledged.
 async fn send_forever(queue: Arc<EmbeddedQueue>, sender: u32) {
     for number in 0_u64.. {
         let body = format!("{sender}/{number}");
-        queue
-            .send(vec![message(&format!("site {sender}"), &body)])
-            .await
-            .unwrap();
+        queue.send(vec![message(&format!("site {sender}"), &body)]).await.unwrap();
         println!("\nSENT {body}");
     }
 }
@@ -470,10 +351,7 @@ async fn consume_forever(queue: Arc<EmbeddedQueue>) {
         queue.wait_for_messages().await.unwrap();
         for message in queue.receive(4, MINUTE).await.unwrap().iter().step_by(2) {
             println!("\nDELETING {}", message.body);
-            queue
-                .delete(std::slice::from_ref(&message.receipt))
-                .await
-                .unwrap();
+            queue.delete(std::slice::from_ref(&message.receipt)).await.unwrap();
             println!("\nDELETED {}", message.body);
         }
     }
@@ -485,9 +363,7 @@ async fn child_that_sends_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else {
         return;
     };
-    let queue = EmbeddedQueues::open(Path::new(&path), Arc::new(SystemClock))
-        .unwrap()
-        .queue("events");
+    let queue = EmbeddedQueues::open(Path::new(&path), Arc::new(SystemClock)).unwrap().queue("events");
     for sender in 0..4 {
         tokio::spawn(send_forever(Arc::clone(&queue), sender));
     }
@@ -532,27 +408,19 @@ async fn acknowledged_messages_survive_kill_9() {
         let (acknowledged, deleting, deleted) = (of("SENT"), of("DELETING"), of("DELETED"));
 
         // Everything is visible at once, and is taken away for the next round.
-        let queue = EmbeddedQueues::open(&path, Arc::new(SystemClock))
-            .unwrap()
-            .queue("events");
+        let queue = EmbeddedQueues::open(&path, Arc::new(SystemClock)).unwrap().queue("events");
         let received = queue.receive(usize::MAX, MINUTE).await.unwrap();
         queue.delete(&receipts(&received)).await.unwrap();
         expect_depth(&*queue, Depth::default()).await;
 
         let found: HashSet<_> = received.iter().map(|message| message.body.clone()).collect();
-        let lost: Vec<_> = acknowledged
-            .difference(&found)
-            .filter(|body| !deleting.contains(*body))
-            .collect();
+        let lost: Vec<_> = acknowledged.difference(&found).filter(|body| !deleting.contains(*body)).collect();
         assert!(lost.is_empty(), "round {round} lost {lost:?}");
         let revived: Vec<_> = deleted.intersection(&found).collect();
         assert!(revived.is_empty(), "round {round} brought back {revived:?}");
         sent += acknowledged.len();
         redelivered += received.iter().filter(|message| message.receives > 1).count();
     }
-    assert!(
-        redelivered > 0,
-        "no child died with a message in flight, so nothing was proven"
-    );
+    assert!(redelivered > 0, "no child died with a message in flight, so nothing was proven");
     eprintln!("{KILLS} kills, {sent} acknowledged messages, none lost, {redelivered} delivered again");
 }

@@ -33,9 +33,7 @@ impl FromRef<CreateBranch> for TenantGate {
 
 /// Answers [`BRANCHES_ROUTE`].
 pub fn router(state: CreateBranch) -> Router {
-    Router::new()
-        .route(BRANCHES_ROUTE.path, get(route))
-        .with_state(state)
+    Router::new().route(BRANCHES_ROUTE.path, get(route)).with_state(state)
 }
 
 async fn route(
@@ -43,11 +41,7 @@ async fn route(
     user: JiraUser,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Error> {
-    let instance = user
-        .site
-        .instances
-        .first()
-        .map_or(state.gitlab_url.as_str(), String::as_str);
+    let instance = user.site.instances.first().map_or(state.gitlab_url.as_str(), String::as_str);
     let page = format!("{}/-/jira_connect/branches/new", instance.trim_end_matches('/'));
     let mut page =
         Url::parse(&page).map_err(|error| Error::status(StatusCode::INTERNAL_SERVER_ERROR).because(error))?;

@@ -12,17 +12,10 @@ use shared::config::Identity;
 /// Answers [`DESCRIPTOR`] and [`LOGO`].
 pub fn router(identity: &Identity) -> Router {
     let descriptor = descriptor(identity);
-    Router::new()
-        .route(DESCRIPTOR.path, get(|| async { Json(descriptor) }))
-        .route(
-            LOGO.path,
-            get(|| async {
-                (
-                    [(header::CONTENT_TYPE, "image/svg+xml")],
-                    include_str!("logo.svg"),
-                )
-            }),
-        )
+    Router::new().route(DESCRIPTOR.path, get(|| async { Json(descriptor) })).route(
+        LOGO.path,
+        get(|| async { ([(header::CONTENT_TYPE, "image/svg+xml")], include_str!("logo.svg")) }),
+    )
 }
 
 /// What Jira is to know of the app.

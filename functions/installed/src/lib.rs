@@ -43,23 +43,15 @@ impl FromRef<Installed> for LifecycleGate {
 
 /// Answers [`INSTALLED`].
 pub fn router(state: Installed) -> Router {
-    Router::new()
-        .route(INSTALLED.path, post(installed))
-        .with_state(state)
+    Router::new().route(INSTALLED.path, post(installed)).with_state(state)
 }
 
 async fn installed(State(state): State<Installed>, call: JiraLifecycle) -> Result<StatusCode, Error> {
     let (base_url, shared_secret) = state.check(&call.tenant)?;
-    let pointer = state
-        .store
-        .client_key_pointer(&call.tenant.client_key)
-        .await
-        .map_err(Error::unavailable)?;
+    let pointer =
+        state.store.client_key_pointer(&call.tenant.client_key).await.map_err(Error::unavailable)?;
     let (site, renewed) = match pointer {
-        Some(pointer) => (
-            state.known_site(pointer, &base_url).await?,
-            Some(pointer.installation),
-        ),
+        Some(pointer) => (state.known_site(pointer, &base_url).await?, Some(pointer.installation)),
         None => (Site::new(&base_url, state.clock.now()), None),
     };
     let id = renewed.unwrap_or_else(InstallationId::generate);
@@ -69,11 +61,7 @@ async fn installed(State(state): State<Installed>, call: JiraLifecycle) -> Resul
         site: site.id,
         door: Door::Connect {
             client_key: call.tenant.client_key,
-            shared_secret: state
-                .envelope
-                .seal(&shared_secret, &context)
-                .await
-                .map_err(Error::unavailable)?,
+            shared_secret: state.envelope.seal(&shared_secret, &context).await.map_err(Error::unavailable)?,
             display_url: call.tenant.display_url,
         },
         installed_at: state.clock.now(),
@@ -89,41 +77,27 @@ impl Installed {
     /// The tenant's address and secret, if both are ones we work with.
     fn check(&self, tenant: &Tenant) -> Result<(String, secrecy::SecretString), Error> {
         let unusable = |sentence| Error::new(StatusCode::UNPROCESSABLE_ENTITY, sentence);
-        let base_url = tenant
-            .base_url
-            .as_deref()
-            .ok_or_else(|| unusable("baseUrl is missing."))?;
+        let base_url = tenant.base_url.as_deref().ok_or_else(|| unusable("baseUrl is missing."))?;
         let url = Url::parse(base_url).map_err(|_| unusable("baseUrl is not a URL."))?;
         if !(is_atlassian_site(&url) || self.guard.lists(&url)) || self.guard.check(base_url).is_err() {
             return Err(unusable("baseUrl is not an Atlassian site."));
         }
-        let host = base_url
-            .split_once("://")
-            .map_or(base_url, |(_, rest)| rest)
-            .trim_end_matches('/');
+        let host = base_url.split_once("://").map_or(base_url, |(_, rest)| rest).trim_end_matches('/');
         if !self.allowed_sites.is_empty() && !self.allowed_sites.iter().any(|allowed| allowed == host) {
-            return Err(unusable(
-                "This site may not install the app: add it to ALLOWED_JIRA_SITES.",
-            ));
+            return Err(unusable("This site may not install the app: add it to ALLOWED_JIRA_SITES."));
         }
         let secret = tenant.shared_secret.clone().filter(|secret| {
             use secrecy::ExposeSecret;
             !secret.expose_secret().is_empty()
         });
-        Ok((
-            base_url.to_owned(),
-            secret.ok_or_else(|| unusable("sharedSecret is missing."))?,
-        ))
+        Ok((base_url.to_owned(), secret.ok_or_else(|| unusable("sharedSecret is missing."))?))
     }
 
     /// A clientKey never changes the site it belongs to.
     async fn known_site(&self, pointer: ClientKeyPointer, base_url: &str) -> Result<Site, Error> {
         let site = self.store.site(pointer.site).await.map_err(Error::unavailable)?;
         let now = self.clock.now();
-        Ok(site.unwrap_or_else(|| Site {
-            id: pointer.site,
-            ..Site::new(base_url, now)
-        }))
+        Ok(site.unwrap_or_else(|| Site { id: pointer.site, ..Site::new(base_url, now) }))
     }
 
     async fn create(&self, mut site: Site, installation: &Installation) -> Result<(), Error> {
@@ -141,10 +115,7 @@ impl Installed {
 
     /// A re-install, a rotated secret or a new address: subscriptions stay, and work that was held flows again.
     async fn renew(&self, site: &Site, installation: &Installation, base_url: &str) -> Result<(), Error> {
-        self.store
-            .put_installation(installation)
-            .await
-            .map_err(Error::unavailable)?;
+        self.store.put_installation(installation).await.map_err(Error::unavailable)?;
         let (base_url, now) = (base_url.trim_end_matches('/').to_owned(), self.clock.now());
         let id = installation.id;
         self.store
@@ -152,10 +123,7 @@ impl Installed {
                 site.writer = site.writer.or(Some(id));
                 if site.writer == Some(id) {
                     site.base_url.clone_from(&base_url);
-                    site.state = SiteState {
-                        condition: SiteCondition::Active,
-                        since: now,
-                    };
+                    site.state = SiteState { condition: SiteCondition::Active, since: now };
                 }
             })
             .await

@@ -21,9 +21,7 @@ pub struct OauthApplicationId {
 
 /// Answers [`OAUTH_APPLICATION_ID`].
 pub fn router(state: OauthApplicationId) -> Router {
-    Router::new()
-        .route(OAUTH_APPLICATION_ID.path, get(read).options(preflight))
-        .with_state(state)
+    Router::new().route(OAUTH_APPLICATION_ID.path, get(read).options(preflight)).with_state(state)
 }
 
 async fn read(State(state): State<OauthApplicationId>, headers: HeaderMap) -> Response {
@@ -40,9 +38,7 @@ async fn preflight(State(state): State<OauthApplicationId>, headers: HeaderMap) 
 
 impl OauthApplicationId {
     fn allow(&self, headers: &HeaderMap, mut answer: Response) -> Response {
-        answer
-            .headers_mut()
-            .insert(header::VARY, header::HeaderValue::from_static("Origin"));
+        answer.headers_mut().insert(header::VARY, header::HeaderValue::from_static("Origin"));
         let origin = headers.get(header::ORIGIN);
         if let (Some(origin), Some(allowed)) = (origin, &self.allowed_origin)
             && origin.as_bytes() == allowed.as_bytes()
@@ -51,10 +47,7 @@ impl OauthApplicationId {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             let methods = header::HeaderValue::from_static("GET, OPTIONS");
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-            headers.insert(
-                header::ACCESS_CONTROL_ALLOW_HEADERS,
-                header::HeaderValue::from_static("*"),
-            );
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, header::HeaderValue::from_static("*"));
         }
         answer
     }

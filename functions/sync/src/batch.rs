@@ -44,9 +44,7 @@ impl EventSync {
         let (mut subscriptions, mut coverage) = (HashMap::new(), HashMap::new());
         let mut admitted = Vec::with_capacity(works.len());
         for (index, work) in works.iter().enumerate() {
-            let answer = self
-                .admit_one(index, work, &mut subscriptions, &mut coverage)
-                .await;
+            let answer = self.admit_one(index, work, &mut subscriptions, &mut coverage).await;
             admitted.push(answer.unwrap_or_else(Admitted::Not));
         }
         admitted
@@ -61,10 +59,7 @@ impl EventSync {
     ) -> Result<Admitted, Disposition> {
         let now = self.clock.now();
         if let Some(until) = work.message.waits(now) {
-            return Err(Disposition::Wait {
-                until,
-                reason: "It is not due yet.".to_owned(),
-            });
+            return Err(Disposition::Wait { until, reason: "It is not due yet.".to_owned() });
         }
         let message = &work.message.body;
         let (project, event) = self.verified(message).await?;
@@ -76,9 +71,7 @@ impl EventSync {
         };
         coverage.insert(key, known);
         if known == Coverage::Outside {
-            return Err(Disposition::Drop {
-                reason: "The project is outside the linked group.".to_owned(),
-            });
+            return Err(Disposition::Drop { reason: "The project is outside the linked group.".to_owned() });
         }
         Ok(Admitted::Event(Box::new(Event {
             index,
@@ -103,32 +96,22 @@ impl EventSync {
         unverified: &Unverified,
     ) -> Result<(Project, hooks::Event), Disposition> {
         let proof = unverified.proof();
-        match self
-            .verifier
-            .verify(message.subscription, &proof, message.received_at)
-            .await
-        {
+        match self.verifier.verify(message.subscription, &proof, message.received_at).await {
             Ok(open) => {
                 let delivery = hooks::parse(proof.body).map_err(|error| match error {
                     HookError::Ignored(_) => Disposition::Done,
-                    error => Disposition::Drop {
-                        reason: error.to_string(),
-                    },
+                    error => Disposition::Drop { reason: error.to_string() },
                 })?;
-                if open
-                    .hook
-                    .project_id
-                    .is_some_and(|project| project != delivery.project.id)
-                {
+                if open.hook.project_id.is_some_and(|project| project != delivery.project.id) {
                     return Err(Disposition::Drop {
                         reason: "The hook speaks for another project.".to_owned(),
                     });
                 }
                 Ok((delivery.project, delivery.event))
             }
-            Err(error @ (VerifyError::Unknown | VerifyError::Refused(_))) => Err(Disposition::Drop {
-                reason: format!("Not believed: {error}."),
-            }),
+            Err(error @ (VerifyError::Unknown | VerifyError::Refused(_))) => {
+                Err(Disposition::Drop { reason: format!("Not believed: {error}.") })
+            }
             Err(error @ (VerifyError::Store(_) | VerifyError::Secrets(_))) => Err(Disposition::Wait {
                 until: self.clock.now().after(STORE_REST),
                 reason: error.to_string(),
@@ -143,28 +126,16 @@ impl EventSync {
     ) -> Result<Arc<Subscription>, Disposition> {
         let subscription = match known.get(&id) {
             Some(known) => known.clone(),
-            None => self
-                .store
-                .subscription(id)
-                .await
-                .map_err(|error| self.trouble(&error))?
-                .map(Arc::new),
+            None => self.store.subscription(id).await.map_err(|error| self.trouble(&error))?.map(Arc::new),
         };
         known.insert(id, subscription.clone());
-        subscription.ok_or_else(|| Disposition::Drop {
-            reason: "The group is no longer linked.".to_owned(),
-        })
+        subscription.ok_or_else(|| Disposition::Drop { reason: "The group is no longer linked.".to_owned() })
     }
 
     /// Whether a project lies in the linked group, as far as known; else GitLab is asked, once.
     async fn covers(&self, subscription: &Subscription, project: &Project) -> Result<Coverage, Disposition> {
         let store = |error: StoreError| self.trouble(&error);
-        if let Some(known) = self
-            .store
-            .coverage(subscription.id, project.id)
-            .await
-            .map_err(store)?
-        {
+        if let Some(known) = self.store.coverage(subscription.id, project.id).await.map_err(store)? {
             return Ok(known);
         }
         let inside = match self.reader(subscription).await.map_err(store)? {
@@ -172,15 +143,8 @@ impl EventSync {
             // All that is left is what the hook says itself.
             None => lies_under(&project.path, &subscription.group_path),
         };
-        let coverage = if inside {
-            Coverage::Inside
-        } else {
-            Coverage::Outside
-        };
-        self.store
-            .record_coverage(subscription.id, project.id, coverage)
-            .await
-            .map_err(store)?;
+        let coverage = if inside { Coverage::Inside } else { Coverage::Outside };
+        self.store.record_coverage(subscription.id, project.id, coverage).await.map_err(store)?;
         Ok(coverage)
     }
 
@@ -212,9 +176,7 @@ impl EventSync {
 }
 
 fn lies_under(project: &str, group: &str) -> bool {
-    project
-        .strip_prefix(group)
-        .is_some_and(|rest| rest.starts_with('/'))
+    project.strip_prefix(group).is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]

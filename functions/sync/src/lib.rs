@@ -67,21 +67,14 @@ impl EventSync {
         let (mut works, mut acknowledged) = (Vec::with_capacity(batch.len()), Vec::new());
         for received in batch {
             match Message::<EventMessage>::read(&received) {
-                Ok(message) => works.push(Work {
-                    received,
-                    message,
-                    disposition: Disposition::Done,
-                }),
+                Ok(message) => works.push(Work { received, message, disposition: Disposition::Done }),
                 Err(reason) => {
                     acknowledged.extend(bury_unreadable(self.queue.as_ref(), received, reason).await);
                 }
             }
         }
         self.work(&mut works).await;
-        let decided = works
-            .into_iter()
-            .map(|work| (work.received, work.message, work.disposition))
-            .collect();
+        let decided = works.into_iter().map(|work| (work.received, work.message, work.disposition)).collect();
         acknowledged.extend(settle(self.queue.as_ref(), self.clock.as_ref(), decided).await);
         acknowledged
     }
@@ -116,15 +109,10 @@ impl EventSync {
 /// What trouble with our own state means for a message.
 fn disposition_of(error: &StoreError, now: Timestamp) -> Disposition {
     match error {
-        StoreError::Unavailable(_) => Disposition::Wait {
-            until: now.after(STORE_REST),
-            reason: error.to_string(),
-        },
-        StoreError::Conflict => Disposition::Retry {
-            reason: error.to_string(),
-        },
-        StoreError::Corrupt(_) => Disposition::Fail {
-            reason: error.to_string(),
-        },
+        StoreError::Unavailable(_) => {
+            Disposition::Wait { until: now.after(STORE_REST), reason: error.to_string() }
+        }
+        StoreError::Conflict => Disposition::Retry { reason: error.to_string() },
+        StoreError::Corrupt(_) => Disposition::Fail { reason: error.to_string() },
     }
 }

@@ -46,10 +46,7 @@ pub struct Lookups {
 impl Default for Lookups {
     fn default() -> Self {
         fn cache<V: Clone + Send + Sync + 'static>(memory: Duration) -> Cache<Question, V> {
-            Cache::builder()
-                .max_capacity(MAX_LOOKUPS)
-                .time_to_live(memory)
-                .build()
+            Cache::builder().max_capacity(MAX_LOOKUPS).time_to_live(memory).build()
         }
         Self {
             of_branch: cache(MEMORY),
@@ -122,18 +119,15 @@ impl Reader<'_> {
     /// The rest that is on, as what it means for the work.
     pub(crate) fn resting(&self) -> Option<Trouble> {
         let rest = self.rest.lock().ok()?.clone()?;
-        (rest.until > self.now()).then_some(Trouble::Decided(Disposition::Wait {
-            until: rest.until,
-            reason: rest.reason,
-        }))
+        (rest.until > self.now())
+            .then_some(Trouble::Decided(Disposition::Wait { until: rest.until, reason: rest.reason }))
     }
 
     /// What a refusal of GitLab means.
     pub(crate) async fn trouble(&self, error: GitlabError) -> Trouble {
         match error {
             GitlabError::Unauthorized => {
-                self.attend("GitLab refuses the stored token: link the group again with a new one.")
-                    .await
+                self.attend("GitLab refuses the stored token: link the group again with a new one.").await
             }
             GitlabError::Forbidden => {
                 self.attend(
@@ -141,14 +135,12 @@ impl Reader<'_> {
                 )
                 .await
             }
-            GitlabError::NotFound => Trouble::Decided(Disposition::Drop {
-                reason: "GitLab does not have it any more.".to_owned(),
-            }),
+            GitlabError::NotFound => {
+                Trouble::Decided(Disposition::Drop { reason: "GitLab does not have it any more.".to_owned() })
+            }
             GitlabError::RateLimited { retry_after } => self.begin_rest(retry_after).await,
             error @ (GitlabError::Rejected(_) | GitlabError::Unavailable(_) | GitlabError::Unexpected(_)) => {
-                Trouble::Decided(Disposition::Retry {
-                    reason: error.to_string(),
-                })
+                Trouble::Decided(Disposition::Retry { reason: error.to_string() })
             }
         }
     }
@@ -156,12 +148,7 @@ impl Reader<'_> {
     async fn attend(&self, sentence: &'static str) -> Trouble {
         if self.subscription.attention.as_deref() != Some(sentence) {
             let note = |subscription: &mut Subscription| subscription.attention = Some(sentence.to_owned());
-            if let Err(error) = self
-                .sync
-                .store
-                .update_subscription(self.subscription.id, note)
-                .await
-            {
+            if let Err(error) = self.sync.store.update_subscription(self.subscription.id, note).await {
                 tracing::warn!(%error, "could not note that a link needs attention");
             }
         }
@@ -170,17 +157,8 @@ impl Reader<'_> {
 
     async fn begin_rest(&self, retry_after: Duration) -> Trouble {
         let until = self.now().after(retry_after);
-        let rest = Rest {
-            until,
-            row: 1,
-            reason: "GitLab's rate limit is reached.".to_owned(),
-        };
-        if let Err(error) = self
-            .sync
-            .store
-            .begin_rest(&resting(self.subscription), &rest)
-            .await
-        {
+        let rest = Rest { until, row: 1, reason: "GitLab's rate limit is reached.".to_owned() };
+        if let Err(error) = self.sync.store.begin_rest(&resting(self.subscription), &rest).await {
             tracing::warn!(%error, "could not note a rest");
         }
         let reason = rest.reason.clone();

@@ -32,8 +32,7 @@ pub(crate) struct Settlement {
 
 impl Settlement {
     pub(crate) fn decide(&mut self, indices: &[usize], disposition: &Disposition) {
-        self.decided
-            .extend(indices.iter().map(|index| (*index, disposition.clone())));
+        self.decided.extend(indices.iter().map(|index| (*index, disposition.clone())));
     }
 
     pub(crate) fn add(
@@ -42,52 +41,30 @@ impl Settlement {
         origins: &HashMap<EntityKey, (Vec<usize>, Option<String>)>,
         now: Timestamp,
     ) {
-        for Delivered {
-            entity,
-            fate,
-            unknown_keys,
-        } in delivered
-        {
+        for Delivered { entity, fate, unknown_keys } in delivered {
             let (indices, deleted_head) = origins.get(&entity.key).cloned().unwrap_or_default();
             let disposition = match &fate {
                 Fate::Accepted | Fate::UnknownIssues | Fate::Rejected(_) => Disposition::Done,
-                Fate::Waiting(until, reason) => Disposition::Wait {
-                    until: *until,
-                    reason: reason.clone(),
-                },
-                Fate::Failed(reason) => Disposition::Retry {
-                    reason: reason.clone(),
-                },
+                Fate::Waiting(until, reason) => Disposition::Wait { until: *until, reason: reason.clone() },
+                Fate::Failed(reason) => Disposition::Retry { reason: reason.clone() },
             };
             self.decide(&indices, &disposition);
             let is_deletion = matches!(entity.content, Content::Deleted);
             if fate == Fate::Accepted {
                 let deleted_head = is_deletion.then(|| deleted_head.unwrap_or_default());
-                let entry = LedgerEntry {
-                    deleted_head,
-                    ..entity.ledger_entry()
-                };
+                let entry = LedgerEntry { deleted_head, ..entity.ledger_entry() };
                 // A tombstone outlives no comparison of ranks: whatever is made anew may come.
-                let entry = if is_deletion {
-                    LedgerEntry { rank: 0, ..entry }
-                } else {
-                    entry
-                };
+                let entry = if is_deletion { LedgerEntry { rank: 0, ..entry } } else { entry };
                 self.ledger.push((entity.key.clone(), entry));
             }
             if let Fate::Rejected(reason) = &fate {
                 tracing::warn!(entity.label = entity.label, reason, "Jira refused an entity");
             }
-            let (unknown, known): (Vec<_>, Vec<_>) = entity
-                .issue_keys
-                .as_slice()
-                .iter()
-                .cloned()
-                .partition(|key| unknown_keys.contains(key));
+            let (unknown, known): (Vec<_>, Vec<_>) =
+                entity.issue_keys.as_slice().iter().cloned().partition(|key| unknown_keys.contains(key));
             let verdict = verdict(&fate, is_deletion, entity.version.known_at.0);
             self.outcomes.push((known, outcome(&entity, verdict, now)));
-            self.outcomes
-                .push((unknown, outcome(&entity, Verdict::UnknownIssue, now)));
+            self.outcomes.push((unknown, outcome(&entity, Verdict::UnknownIssue, now)));
         }
     }
 }
@@ -97,16 +74,9 @@ fn verdict(fate: &Fate, is_deletion: bool, number: i64) -> Verdict {
         Fate::Accepted if is_deletion => Verdict::Removed,
         Fate::Accepted => Verdict::Accepted { number },
         Fate::UnknownIssues => Verdict::UnknownIssue,
-        Fate::Rejected(reason) => Verdict::Rejected {
-            reason: reason.clone(),
-        },
-        Fate::Waiting(until, reason) => Verdict::Waiting {
-            reason: reason.clone(),
-            until: *until,
-        },
-        Fate::Failed(reason) => Verdict::Rejected {
-            reason: format!("{reason}; it is tried again"),
-        },
+        Fate::Rejected(reason) => Verdict::Rejected { reason: reason.clone() },
+        Fate::Waiting(until, reason) => Verdict::Waiting { reason: reason.clone(), until: *until },
+        Fate::Failed(reason) => Verdict::Rejected { reason: format!("{reason}; it is tried again") },
     }
 }
 
@@ -125,10 +95,7 @@ impl EventSync {
         let mut questions = Vec::new();
         for delivered in delivered {
             for key in delivered.entity.issue_keys.as_slice() {
-                let project = key
-                    .rsplit_once('-')
-                    .map_or(key.as_str(), |(project, _)| project)
-                    .to_owned();
+                let project = key.rsplit_once('-').map_or(key.as_str(), |(project, _)| project).to_owned();
                 if is_settled(&project) || known.contains(&project) {
                     continue;
                 }
@@ -159,8 +126,7 @@ impl EventSync {
             site.known_projects.sort_unstable();
             site.known_projects.dedup();
             let room = MAX_PROJECTS.saturating_sub(site.suppressed_projects.len());
-            site.suppressed_projects
-                .extend(suppressed.iter().take(room).cloned());
+            site.suppressed_projects.extend(suppressed.iter().take(room).cloned());
         };
         self.store.update_site(site.id, learn).await.map(drop)
     }

@@ -43,15 +43,10 @@ impl EventSync {
     pub(crate) async fn site(&self, id: SiteId, events: Vec<Event>) -> Result<Decided, StoreError> {
         let indices: Vec<usize> = events.iter().map(|event| event.index).collect();
         let all = |disposition: &Disposition| {
-            indices
-                .iter()
-                .map(|index| (*index, disposition.clone()))
-                .collect::<Decided>()
+            indices.iter().map(|index| (*index, disposition.clone())).collect::<Decided>()
         };
         let Some(site) = self.store.site(id).await? else {
-            return Ok(all(&Disposition::Drop {
-                reason: "The Jira site was removed.".to_owned(),
-            }));
+            return Ok(all(&Disposition::Drop { reason: "The Jira site was removed.".to_owned() }));
         };
         let client = match self.open_door(&site).await? {
             Ok(client) => client,
@@ -74,12 +69,8 @@ impl EventSync {
         tracing::info!(site.id = %id, jira.calls = courier.calls, events = events.len(), entities = delivered.len(), "synced");
         self.learn_projects(&site, &client, &delivered).await?;
         settlement.add(delivered, &origins, self.clock.now());
-        self.store
-            .record_sent(id, std::mem::take(&mut settlement.ledger))
-            .await?;
-        self.store
-            .record_outcomes(id, std::mem::take(&mut settlement.outcomes))
-            .await?;
+        self.store.record_sent(id, std::mem::take(&mut settlement.ledger)).await?;
+        self.store.record_outcomes(id, std::mem::take(&mut settlement.outcomes)).await?;
         Ok(settlement.decided)
     }
 
@@ -87,10 +78,7 @@ impl EventSync {
         &self,
         site: &Site,
     ) -> Result<Result<shared::jira::client::JiraClient, Disposition>, StoreError> {
-        let wait = |reason: String| Disposition::Wait {
-            until: self.clock.now().after(DOOR_REST),
-            reason,
-        };
+        let wait = |reason: String| Disposition::Wait { until: self.clock.now().after(DOOR_REST), reason };
         let installation = match site.writer {
             Some(writer) => self.store.installation(site.id, writer).await?,
             None => None,
@@ -113,10 +101,7 @@ impl EventSync {
         let mut projects: BTreeMap<(SubscriptionId, u64), Vec<&Event>> = BTreeMap::new();
         for event in events {
             subscriptions.insert(event.subscription.id, &event.subscription);
-            projects
-                .entry((event.subscription.id, event.project.id))
-                .or_default()
-                .push(event);
+            projects.entry((event.subscription.id, event.project.id)).or_default().push(event);
         }
         let mut readers: BTreeMap<SubscriptionId, Option<Reader<'_>>> = BTreeMap::new();
         for (id, subscription) in &subscriptions {
@@ -140,18 +125,8 @@ impl EventSync {
             match entities {
                 Err(disposition) => settlement.decide(&indices, &disposition),
                 Ok(candidates) => {
-                    for Candidate {
-                        entity,
-                        push,
-                        deleted_head,
-                    } in candidates
-                    {
-                        let parcel = Parcel {
-                            entity,
-                            indices: indices.clone(),
-                            deleted_head,
-                            push,
-                        };
+                    for Candidate { entity, push, deleted_head } in candidates {
+                        let parcel = Parcel { entity, indices: indices.clone(), deleted_head, push };
                         match parcels.get_mut(&parcel.entity.key) {
                             Some(known) => known.merge(parcel),
                             None => {
@@ -179,21 +154,13 @@ impl EventSync {
                 .iter()
                 .find(|event| event.subscription.id == parcel.entity.link.subscription)
                 .map(|event| &event.subscription);
-            let allowed = subscription
-                .map(|subscription| subscription.project_keys.as_slice())
-                .unwrap_or_default();
-            let filter = KeyFilter {
-                allowed,
-                suppressed: &site.suppressed_projects,
-            };
+            let allowed =
+                subscription.map(|subscription| subscription.project_keys.as_slice()).unwrap_or_default();
+            let filter = KeyFilter { allowed, suppressed: &site.suppressed_projects };
             let (keys, refused) = parcel.entity.issue_keys.clone().filtered(&filter);
             for (key, rule) in refused {
-                let verdict = Verdict::Filtered {
-                    rule: rule.to_owned(),
-                };
-                settlement
-                    .outcomes
-                    .push((vec![key], outcome(&parcel.entity, verdict, self.clock.now())));
+                let verdict = Verdict::Filtered { rule: rule.to_owned() };
+                settlement.outcomes.push((vec![key], outcome(&parcel.entity, verdict, self.clock.now())));
             }
             let is_deletion = matches!(parcel.entity.content, Content::Deleted);
             if is_deletion {
@@ -209,19 +176,13 @@ impl EventSync {
 
     /// What Jira does not have yet, numbered.
     async fn fresh(&self, site: &Site, parcels: Vec<Parcel>) -> Result<Vec<Parcel>, StoreError> {
-        let ledger = self
-            .store
-            .ledger(site.id, parcels.iter().map(|parcel| &parcel.entity.key))
-            .await?;
+        let ledger = self.store.ledger(site.id, parcels.iter().map(|parcel| &parcel.entity.key)).await?;
         Ok(parcels
             .into_iter()
             .filter_map(|mut parcel| {
                 let last = ledger.get(&parcel.entity.key);
                 if parcel.is_late(last) || parcel.is_needless_deletion(last) {
-                    tracing::debug!(
-                        entity.label = parcel.entity.label,
-                        "Jira has it, or something newer"
-                    );
+                    tracing::debug!(entity.label = parcel.entity.label, "Jira has it, or something newer");
                     return None;
                 }
                 match parcel.entity.version.freshness(last) {
@@ -291,8 +252,6 @@ fn source(site: &Site, subscription: &Subscription, events: &[&Event]) -> Source
         subscription: subscription.id,
         product: Arc::from(format!("GitLab {}", subscription.instance_version)),
     };
-    let index = site
-        .instance_index(&subscription.instance)
-        .unwrap_or(site.instances.len());
+    let index = site.instance_index(&subscription.instance).unwrap_or(site.instances.len());
     Source::new(project, link, &subscription.instance, index)
 }

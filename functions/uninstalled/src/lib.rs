@@ -30,23 +30,16 @@ impl FromRef<Uninstalled> for LifecycleGate {
 
 /// Answers [`UNINSTALLED`].
 pub fn router(state: Uninstalled) -> Router {
-    Router::new()
-        .route(UNINSTALLED.path, post(uninstalled))
-        .with_state(state)
+    Router::new().route(UNINSTALLED.path, post(uninstalled)).with_state(state)
 }
 
 async fn uninstalled(State(state): State<Uninstalled>, call: JiraLifecycle) -> Result<StatusCode, Error> {
-    let found = state
-        .store
-        .installation_by_client_key(&call.tenant.client_key)
-        .await
-        .map_err(Error::unavailable)?;
+    let found =
+        state.store.installation_by_client_key(&call.tenant.client_key).await.map_err(Error::unavailable)?;
     match found {
         // Jira sends uninstalls and installs side by side; one that was made before the last install is over.
         Some((site, installation))
-            if call
-                .issued_at
-                .is_none_or(|issued_at| is_later(issued_at, &installation)) =>
+            if call.issued_at.is_none_or(|issued_at| is_later(issued_at, &installation)) =>
         {
             state.close(&site, &installation).await?;
         }
@@ -63,19 +56,13 @@ fn is_later(issued_at: shared::clock::Timestamp, installation: &Installation) ->
 
 impl Uninstalled {
     async fn close(&self, site: &Site, installation: &Installation) -> Result<(), Error> {
-        self.store
-            .delete_installation(installation)
-            .await
-            .map_err(Error::unavailable)?;
+        self.store.delete_installation(installation).await.map_err(Error::unavailable)?;
         let (id, now) = (installation.id, self.clock.now());
         self.store
             .update_site(site.id, move |site| {
                 if site.writer == Some(id) {
                     site.writer = None;
-                    site.state = SiteState {
-                        condition: SiteCondition::Uninstalled,
-                        since: now,
-                    };
+                    site.state = SiteState { condition: SiteCondition::Uninstalled, since: now };
                 }
             })
             .await

@@ -34,32 +34,17 @@ impl<S: Send + Sync> FromRequest<S> for GitlabHook {
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Error> {
         use axum::RequestExt;
         let unknown = || Error::new(StatusCode::NOT_FOUND, "There is no such hook.");
-        let Path(subscription) = request
-            .extract_parts::<Path<String>>()
-            .await
-            .map_err(|_| unknown())?;
+        let Path(subscription) = request.extract_parts::<Path<String>>().await.map_err(|_| unknown())?;
         let subscription = subscription.parse().map_err(|_| unknown())?;
-        let Query(query) = request
-            .extract_parts::<Query<HookQuery>>()
-            .await
-            .map_err(|_| unknown())?;
+        let Query(query) = request.extract_parts::<Query<HookQuery>>().await.map_err(|_| unknown())?;
         let headers = request.headers().clone();
         let body = Bytes::from_request(request, state).await.map_err(|_| {
-            Error::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is larger than 6 MB; the event is skipped.",
-            )
+            Error::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 6 MB; the event is skipped.")
         })?;
         let idempotency_key = text(&headers, "idempotency-key")
             .filter(|key| !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY)
             .map(str::to_owned);
-        Ok(Self {
-            subscription,
-            idempotency_key,
-            body,
-            project: query.project,
-            headers,
-        })
+        Ok(Self { subscription, idempotency_key, body, project: query.project, headers })
     }
 }
 

@@ -54,17 +54,8 @@ impl Webhook {
     /// A function that puts events on `queue`.
     #[must_use]
     pub fn new(store: Store, verifier: HookVerifier, queue: SharedQueue, clock: SharedClock) -> Self {
-        let coverage = Cache::builder()
-            .max_capacity(MAX_PROJECTS)
-            .time_to_live(COVERAGE_MEMORY)
-            .build();
-        Self {
-            store,
-            verifier,
-            queue,
-            clock,
-            coverage,
-        }
+        let coverage = Cache::builder().max_capacity(MAX_PROJECTS).time_to_live(COVERAGE_MEMORY).build();
+        Self { store, verifier, queue, clock, coverage }
     }
 }
 
@@ -88,11 +79,7 @@ const INCOMPLETE: Answer = (StatusCode::OK, "The event does not say what it is a
 
 async fn webhook(State(state): State<Arc<Webhook>>, hook: GitlabHook) -> Result<Answer, Error> {
     let arrived_at = state.clock.now();
-    let answer = match state
-        .verifier
-        .verify(hook.subscription, &hook.proof(), arrived_at)
-        .await
-    {
+    let answer = match state.verifier.verify(hook.subscription, &hook.proof(), arrived_at).await {
         Ok(open) => state.take_in(&hook, &open, arrived_at).await?,
         Err(VerifyError::Unknown) => return Err(Error::new(StatusCode::NOT_FOUND, "There is no such hook.")),
         Err(VerifyError::Refused(reason)) => {
@@ -130,19 +117,12 @@ impl Webhook {
             }
             Err(error @ HookError::Malformed(_)) => {
                 return Err(
-                    Error::new(StatusCode::BAD_REQUEST, "The body is not a GitLab event.").because(error),
+                    Error::new(StatusCode::BAD_REQUEST, "The body is not a GitLab event.").because(error)
                 );
             }
         };
-        if open
-            .hook
-            .project_id
-            .is_some_and(|project| project != delivery.project.id)
-        {
-            return Err(Error::new(
-                StatusCode::FORBIDDEN,
-                "This hook speaks for another project.",
-            ));
+        if open.hook.project_id.is_some_and(|project| project != delivery.project.id) {
+            return Err(Error::new(StatusCode::FORBIDDEN, "This hook speaks for another project."));
         }
         if self.coverage(hook.subscription, &delivery.project).await == Some(Coverage::Outside) {
             return Ok(OUTSIDE);
@@ -151,13 +131,8 @@ impl Webhook {
             return Ok(NO_KEYS);
         }
         let group = open.subscription.site.to_string();
-        let messages = EventMessage::split(
-            hook.subscription,
-            arrived_at,
-            &group,
-            &delivery.project,
-            delivery.event,
-        );
+        let messages =
+            EventMessage::split(hook.subscription, arrived_at, &group, &delivery.project, delivery.event);
         self.enqueue(messages).await?;
         if let Some(key) = &hook.idempotency_key
             && let Err(error) = self.store.mark_seen(hook.subscription, key).await
@@ -168,10 +143,8 @@ impl Webhook {
     }
 
     async fn take_in_unverified(&self, hook: &GitlabHook, arrived_at: Timestamp) -> Result<Answer, Error> {
-        let unverified = hook
-            .proof()
-            .to_unverified()
-            .filter(|unverified| unverified.body.len() <= MAX_UNVERIFIED);
+        let unverified =
+            hook.proof().to_unverified().filter(|unverified| unverified.body.len() <= MAX_UNVERIFIED);
         let unverified =
             unverified.ok_or_else(|| Error::unavailable("too large to be taken in unverified"))?;
         let body = EventMessage {
@@ -180,12 +153,7 @@ impl Webhook {
             intake: Intake::Unverified(unverified),
         };
         // The site is not known now; the link stands in for it.
-        self.enqueue(vec![Message::new(
-            hook.subscription.to_string(),
-            arrived_at,
-            body,
-        )])
-        .await?;
+        self.enqueue(vec![Message::new(hook.subscription.to_string(), arrived_at, body)]).await?;
         Ok(ACCEPTED)
     }
 
@@ -216,10 +184,9 @@ fn is_of_interest(event: &Event, has_token: bool) -> bool {
                 || push.commits.iter().any(|commit| !commit.keys.is_empty())
                 || !IssueKeys::extract([push.branch.as_str()]).is_empty()
         }
-        Event::MergeRequest {
-            merge_request,
-            removed_keys,
-        } => !merge_request.keys.is_empty() || !removed_keys.is_empty(),
+        Event::MergeRequest { merge_request, removed_keys } => {
+            !merge_request.keys.is_empty() || !removed_keys.is_empty()
+        }
         Event::FeatureFlag(flag) => !flag.keys.is_empty(),
         Event::BranchDeleted { .. } | Event::Pipeline(_) => true,
         Event::Deployment(_) => has_token,

@@ -102,23 +102,14 @@ impl IssueKeys {
     #[must_use]
     pub fn filtered(self, filter: &KeyFilter<'_>) -> (Self, Vec<(String, &'static str)>) {
         let mut refused = Vec::new();
-        let keys = self
-            .keys
-            .into_iter()
-            .filter_map(|key| match filter.refuses(&key) {
-                None => Some(key),
-                Some(rule) => {
-                    refused.push((key, rule));
-                    None
-                }
-            });
-        (
-            Self {
-                keys: keys.collect(),
-                dropped: self.dropped,
-            },
-            refused,
-        )
+        let keys = self.keys.into_iter().filter_map(|key| match filter.refuses(&key) {
+            None => Some(key),
+            Some(rule) => {
+                refused.push((key, rule));
+                None
+            }
+        });
+        (Self { keys: keys.collect(), dropped: self.dropped }, refused)
     }
 }
 
@@ -187,9 +178,7 @@ mod tests {
 
     #[test]
     fn more_than_five_hundred_are_cut_and_counted() {
-        let text = (1..=700)
-            .map(|number| format!("PAY-{number} "))
-            .collect::<String>();
+        let text = (1..=700).map(|number| format!("PAY-{number} ")).collect::<String>();
         let found = IssueKeys::extract([text.as_str()]);
         assert_eq!((found.as_slice().len(), found.dropped()), (500, 200));
         assert_eq!(found.as_slice()[499], "PAY-500");
@@ -197,21 +186,12 @@ mod tests {
 
     #[test]
     fn the_filter_names_its_rule() {
-        let filter = KeyFilter {
-            allowed: &[],
-            suppressed: &["UTF".to_owned()],
-        };
+        let filter = KeyFilter { allowed: &[], suppressed: &["UTF".to_owned()] };
         let (kept, refused) = IssueKeys::extract(["PAY-1 UTF-8"]).filtered(&filter);
         assert_eq!(kept.as_slice(), ["PAY-1"]);
-        assert_eq!(
-            refused,
-            [("UTF-8".to_owned(), "Jira has no project with this key")]
-        );
+        assert_eq!(refused, [("UTF-8".to_owned(), "Jira has no project with this key")]);
         let allowed = ["OPS".to_owned()];
-        let filter = KeyFilter {
-            allowed: &allowed,
-            suppressed: &[],
-        };
+        let filter = KeyFilter { allowed: &allowed, suppressed: &[] };
         assert!(IssueKeys::extract(["PAY-1"]).filtered(&filter).0.is_empty());
     }
 

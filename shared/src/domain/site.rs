@@ -46,10 +46,7 @@ impl Site {
             base_url: base_url.trim_end_matches('/').to_owned(),
             cloud_id: None,
             writer: None,
-            state: SiteState {
-                condition: SiteCondition::Active,
-                since: now,
-            },
+            state: SiteState { condition: SiteCondition::Active, since: now },
             instances: Vec::new(),
             draft: Capability::Unknown,
             needs_work: Capability::Unknown,
@@ -62,9 +59,7 @@ impl Site {
     /// The host name (and port, if it is not the default) that people call the site by.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.base_url
-            .split_once("://")
-            .map_or(self.base_url.as_str(), |(_, rest)| rest)
+        self.base_url.split_once("://").map_or(self.base_url.as_str(), |(_, rest)| rest)
     }
 
     /// The position of `instance` among the site's GitLab instances; `None` when it has not been linked.

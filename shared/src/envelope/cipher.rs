@@ -25,9 +25,7 @@ pub(super) struct Cipher {
 
 impl Cipher {
     pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self {
-            key: RandomizedNonceKey::new(&AES_256_GCM, key).expect("an AES-256 key has 32 bytes"),
-        }
+        Self { key: RandomizedNonceKey::new(&AES_256_GCM, key).expect("an AES-256 key has 32 bytes") }
     }
 
     pub(super) fn encrypt(&self, plaintext: &[u8], additional: &[u8]) -> Encrypted {
@@ -38,10 +36,7 @@ impl Cipher {
             .key
             .seal_in_place_append_tag(Aad::from(additional), &mut *text)
             .expect("AES-GCM fails only on texts of 64 GiB, and callers bound theirs to kilobytes");
-        Encrypted {
-            nonce: *nonce.as_ref(),
-            ciphertext: std::mem::take(&mut *text),
-        }
+        Encrypted { nonce: *nonce.as_ref(), ciphertext: std::mem::take(&mut *text) }
     }
 
     pub(super) fn decrypt(
@@ -51,11 +46,8 @@ impl Cipher {
     ) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
         let mut text = Zeroizing::new(encrypted.ciphertext.clone());
         let nonce = Nonce::assume_unique_for_key(encrypted.nonce);
-        let length = self
-            .key
-            .open_in_place(nonce, Aad::from(additional), &mut text)
-            .map_err(|_| Unauthentic)?
-            .len();
+        let length =
+            self.key.open_in_place(nonce, Aad::from(additional), &mut text).map_err(|_| Unauthentic)?.len();
         text.truncate(length);
         Ok(text)
     }
@@ -72,10 +64,7 @@ mod tests {
         assert_ne!(one.nonce, other.nonce);
         assert_ne!(one.ciphertext, other.ciphertext);
         for length in 0..TAG_BYTES {
-            let short = Encrypted {
-                nonce: one.nonce,
-                ciphertext: vec![0; length],
-            };
+            let short = Encrypted { nonce: one.nonce, ciphertext: vec![0; length] };
             assert_eq!(cipher.decrypt(&short, b"x"), Err(Unauthentic));
         }
         assert_eq!(cipher.decrypt(&one, b"x").expect("authentic").as_slice(), b"text");

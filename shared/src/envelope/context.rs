@@ -20,13 +20,8 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 5] = [
-        Self::SharedSecret,
-        Self::ClientSecret,
-        Self::SystemToken,
-        Self::HookSecret,
-        Self::GitlabToken,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::SharedSecret, Self::ClientSecret, Self::SystemToken, Self::HookSecret, Self::GitlabToken];
 
     /// The name in encryption contexts; never changes.
     #[must_use]
@@ -61,21 +56,13 @@ impl Context {
     /// `purpose`.
     #[must_use]
     pub fn new(site: impl Into<String>, purpose: Purpose, record: impl Into<String>) -> Self {
-        Self {
-            site: site.into(),
-            purpose,
-            record: record.into(),
-        }
+        Self { site: site.into(), purpose, record: record.into() }
     }
 
     /// The pairs of a KMS encryption context.
     #[must_use]
     pub fn pairs(&self) -> [(&'static str, &str); 3] {
-        [
-            ("site", &self.site),
-            ("purpose", self.purpose.as_str()),
-            ("record", &self.record),
-        ]
+        [("site", &self.site), ("purpose", self.purpose.as_str()), ("record", &self.record)]
     }
 
     /// One text of bytes per context: each part follows its length as eight big-endian bytes, so no two contexts share
@@ -104,16 +91,7 @@ mod tests {
     #[test]
     fn names_of_purposes_are_stable() {
         let names = Purpose::ALL.map(Purpose::as_str);
-        assert_eq!(
-            names,
-            [
-                "shared-secret",
-                "client-secret",
-                "system-token",
-                "hook-secret",
-                "gitlab-token"
-            ]
-        );
+        assert_eq!(names, ["shared-secret", "client-secret", "system-token", "hook-secret", "gitlab-token"]);
         assert_eq!(Purpose::HookSecret.to_string(), "hook-secret");
     }
 

@@ -19,10 +19,7 @@ fn context() -> Context {
 async fn a_key_comes_back_in_its_context(service: &dyn KeyService) {
     let made = service.generate_data_key(&context()).await.expect("a key");
     for _ in 0..2 {
-        assert_eq!(
-            service.unwrap_data_key(&made.wrapped, &context()).await.as_ref(),
-            Ok(&made.plaintext)
-        );
+        assert_eq!(service.unwrap_data_key(&made.wrapped, &context()).await.as_ref(), Ok(&made.plaintext));
     }
 }
 
@@ -32,11 +29,7 @@ async fn keys_are_never_repeated(service: &dyn KeyService) {
     assert_ne!(one.plaintext, other.plaintext);
     assert_ne!(one.wrapped, other.wrapped);
     assert_ne!(*one.plaintext, [0; 32]);
-    assert!(
-        !one.wrapped
-            .windows(32)
-            .any(|window| window == one.plaintext.as_slice())
-    );
+    assert!(!one.wrapped.windows(32).any(|window| window == one.plaintext.as_slice()));
 }
 
 async fn another_context_is_refused(service: &dyn KeyService) {
@@ -47,10 +40,7 @@ async fn another_context_is_refused(service: &dyn KeyService) {
         Context::new("site", Purpose::SharedSecret, "other"),
         Context::new("siterecord", Purpose::SharedSecret, ""),
     ] {
-        assert_eq!(
-            service.unwrap_data_key(&made.wrapped, &other).await,
-            Err(KeyServiceError::Refused)
-        );
+        assert_eq!(service.unwrap_data_key(&made.wrapped, &other).await, Err(KeyServiceError::Refused));
     }
 }
 
@@ -67,17 +57,10 @@ async fn altered_bytes_are_refused(service: &dyn KeyService) {
     }
     for length in [0, 1, made.wrapped.len() - 1] {
         let cut = &made.wrapped[..length];
-        assert_eq!(
-            service.unwrap_data_key(cut, &context()).await,
-            Err(KeyServiceError::Refused),
-            "{length}"
-        );
+        assert_eq!(service.unwrap_data_key(cut, &context()).await, Err(KeyServiceError::Refused), "{length}");
     }
     let longer = [made.wrapped.as_slice(), &[0]].concat();
-    assert_eq!(
-        service.unwrap_data_key(&longer, &context()).await,
-        Err(KeyServiceError::Refused)
-    );
+    assert_eq!(service.unwrap_data_key(&longer, &context()).await, Err(KeyServiceError::Refused));
 }
 
 async fn nothing_secret_is_printed(service: &dyn KeyService) {

@@ -69,10 +69,7 @@ impl KeyFile {
     ///
     /// [`KeyFileError`].
     pub fn open_or_create(path: &Path) -> Result<Self, KeyFileError> {
-        let failed = |source| KeyFileError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| KeyFileError::Io { path: path.to_owned(), source };
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create(path).map_err(failed)?;
@@ -81,9 +78,7 @@ impl KeyFile {
             opened => opened,
         };
         let master = read(path, file.map_err(failed)?)?;
-        Ok(Self {
-            master: Cipher::new(&master),
-        })
+        Ok(Self { master: Cipher::new(&master) })
     }
 }
 
@@ -114,14 +109,9 @@ fn additional_data(context: &Context) -> Vec<u8> {
 }
 
 fn parse_wrapped(wrapped: &[u8]) -> Option<Encrypted> {
-    let rest = wrapped
-        .strip_prefix(&[WRAPPING])
-        .filter(|_| wrapped.len() == WRAPPED_BYTES)?;
+    let rest = wrapped.strip_prefix(&[WRAPPING]).filter(|_| wrapped.len() == WRAPPED_BYTES)?;
     let (nonce, ciphertext) = rest.split_first_chunk()?;
-    Some(Encrypted {
-        nonce: *nonce,
-        ciphertext: ciphertext.to_vec(),
-    })
+    Some(Encrypted { nonce: *nonce, ciphertext: ciphertext.to_vec() })
 }
 
 fn random_key() -> io::Result<KeyBytes> {
@@ -150,41 +140,26 @@ fn create(path: &Path) -> io::Result<()> {
 
 fn write_draft(draft: &Path) -> io::Result<()> {
     let key = random_key()?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(OWNER_ONLY)
-        .open(draft)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(draft)?;
     file.write_all(key.as_slice())?;
     file.sync_all()
 }
 
 /// Without this the new name may be lost with the power, after secrets were sealed under the key.
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
 }
 
 fn read(path: &Path, mut file: File) -> Result<KeyBytes, KeyFileError> {
-    let failed = |source| KeyFileError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| KeyFileError::Io { path: path.to_owned(), source };
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(KeyFileError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
     }
     if !metadata.is_file() || metadata.len() != KEY_BYTES as u64 {
-        return Err(KeyFileError::Damaged {
-            path: path.to_owned(),
-        });
+        return Err(KeyFileError::Damaged { path: path.to_owned() });
     }
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     file.read_exact(key.as_mut_slice()).map_err(failed)?;
@@ -222,10 +197,7 @@ mod tests {
         let open = |name| KeyFile::open_or_create(&directory.path().join(name)).expect("a key file");
         let made = open("key").generate_data_key(&context()).await.expect("a key");
         assert_eq!(
-            open("key")
-                .unwrap_data_key(&made.wrapped, &context())
-                .await
-                .as_ref(),
+            open("key").unwrap_data_key(&made.wrapped, &context()).await.as_ref(),
             Ok(&made.plaintext)
         );
         let other = open("other").unwrap_data_key(&made.wrapped, &context()).await;
@@ -238,10 +210,7 @@ mod tests {
         let path = directory.path().join("key");
         KeyFile::open_or_create(&path).expect("a key file");
         let metadata = fs::metadata(&path).expect("a file");
-        assert_eq!(
-            (metadata.mode() & 0o777, metadata.len(), metadata.nlink()),
-            (0o600, 32, 1)
-        );
+        assert_eq!((metadata.mode() & 0o777, metadata.len(), metadata.nlink()), (0o600, 32, 1));
         assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1);
         assert_ne!(fs::read(&path).expect("bytes"), [0; 32]);
     }
@@ -263,10 +232,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("own file");
             let opened = KeyFile::open_or_create(&path);
             assert_eq!(opened.is_ok(), accepted, "{mode:o}");
-            assert!(
-                accepted || matches!(opened, Err(KeyFileError::Exposed { .. })),
-                "{mode:o}"
-            );
+            assert!(accepted || matches!(opened, Err(KeyFileError::Exposed { .. })), "{mode:o}");
         }
     }
 
@@ -277,17 +243,11 @@ mod tests {
             let path = directory.path().join(length.to_string());
             fs::write(&path, vec![1; length]).expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("own file");
-            assert!(
-                matches!(KeyFile::open_or_create(&path), Err(KeyFileError::Damaged { .. })),
-                "{length}"
-            );
+            assert!(matches!(KeyFile::open_or_create(&path), Err(KeyFileError::Damaged { .. })), "{length}");
             assert_eq!(fs::read(&path).expect("still there").len(), length);
         }
         let missing = directory.path().join("no/such/folder/key");
-        assert!(matches!(
-            KeyFile::open_or_create(&missing),
-            Err(KeyFileError::Io { .. })
-        ));
+        assert!(matches!(KeyFile::open_or_create(&missing), Err(KeyFileError::Io { .. })));
     }
 
     #[test]
@@ -303,10 +263,7 @@ mod tests {
                     })
                 })
                 .collect();
-            makers
-                .into_iter()
-                .map(|maker| maker.join().expect("no panic"))
-                .collect::<Vec<_>>()
+            makers.into_iter().map(|maker| maker.join().expect("no panic")).collect::<Vec<_>>()
         });
         assert!(keys.iter().all(|key| *key == keys[0]));
         assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1);
@@ -318,10 +275,7 @@ mod tests {
         let path = directory.path().join("key");
         let printed = format!("{:?}", KeyFile::open_or_create(&path).expect("a key file"));
         let key = fs::read(&path).expect("bytes");
-        assert!(
-            !printed.contains(&hex::encode(&key)) && !printed.contains(&format!("{key:?}")),
-            "{printed}"
-        );
+        assert!(!printed.contains(&hex::encode(&key)) && !printed.contains(&format!("{key:?}")), "{printed}");
     }
 
     proptest! {

@@ -65,10 +65,7 @@ impl TryFrom<SealedJson> for Sealed {
         let nonce = decode("nonce", &json.nonce, 0, usize::MAX)?;
         let nonce = nonce.try_into().map_err(|_| SealedFormatError::Length("nonce"))?;
         let ciphertext = decode("data", &json.data, TAG_BYTES, MAX_SECRET_BYTES + TAG_BYTES)?;
-        Ok(Self {
-            wrapped,
-            encrypted: Encrypted { nonce, ciphertext },
-        })
+        Ok(Self { wrapped, encrypted: Encrypted { nonce, ciphertext } })
     }
 }
 
@@ -84,14 +81,8 @@ impl From<Sealed> for SealedJson {
 }
 
 fn decode(part: &'static str, text: &str, least: usize, most: usize) -> Result<Vec<u8>, SealedFormatError> {
-    let bytes = STANDARD
-        .decode(text)
-        .map_err(|_| SealedFormatError::Base64(part))?;
-    if bytes.len() < least || bytes.len() > most {
-        Err(SealedFormatError::Length(part))
-    } else {
-        Ok(bytes)
-    }
+    let bytes = STANDARD.decode(text).map_err(|_| SealedFormatError::Base64(part))?;
+    if bytes.len() < least || bytes.len() > most { Err(SealedFormatError::Length(part)) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -101,14 +92,8 @@ mod tests {
 
     #[test]
     fn the_stored_form_is_stable() {
-        let encrypted = Encrypted {
-            nonce: [1; 12],
-            ciphertext: vec![2; 17],
-        };
-        let sealed = Sealed {
-            wrapped: vec![3; 4],
-            encrypted,
-        };
+        let encrypted = Encrypted { nonce: [1; 12], ciphertext: vec![2; 17] };
+        let sealed = Sealed { wrapped: vec![3; 4], encrypted };
         let json = serde_json::to_string(&sealed).expect("JSON");
         assert_eq!(
             json,

@@ -72,9 +72,7 @@ struct OpeningId {
 
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Envelope")
-            .field("service", &self.service)
-            .finish_non_exhaustive()
+        f.debug_struct("Envelope").field("service", &self.service).finish_non_exhaustive()
     }
 }
 
@@ -82,19 +80,9 @@ impl Envelope {
     /// An envelope whose data keys `service` wraps.
     #[must_use]
     pub fn new(service: Arc<dyn KeyService>) -> Self {
-        let sealing = Cache::builder()
-            .max_capacity(MAX_KEYS)
-            .time_to_live(MAX_KEY_AGE)
-            .build();
-        let opening = Cache::builder()
-            .max_capacity(MAX_KEYS)
-            .time_to_live(MAX_KEY_AGE)
-            .build();
-        Self {
-            service,
-            sealing,
-            opening,
-        }
+        let sealing = Cache::builder().max_capacity(MAX_KEYS).time_to_live(MAX_KEY_AGE).build();
+        let opening = Cache::builder().max_capacity(MAX_KEYS).time_to_live(MAX_KEY_AGE).build();
+        Self { service, sealing, opening }
     }
 
     /// Encrypts `secret` for storage in the place that `context` describes.
@@ -109,10 +97,7 @@ impl Envelope {
         }
         let key = self.sealing_key(context).await?;
         let encrypted = key.cipher.encrypt(secret, &additional_data(context));
-        Ok(Sealed {
-            wrapped: key.wrapped.clone(),
-            encrypted,
-        })
+        Ok(Sealed { wrapped: key.wrapped.clone(), encrypted })
     }
 
     /// Decrypts `sealed`, which was found in the place that `context` describes.
@@ -132,10 +117,7 @@ impl Envelope {
     /// The remembered key of this context, or a new one when it was used up.
     async fn sealing_key(&self, context: &Context) -> Result<Arc<SealingKey>, EnvelopeError> {
         loop {
-            let made = self
-                .sealing
-                .try_get_with_by_ref(context, self.make_key(context))
-                .await;
+            let made = self.sealing.try_get_with_by_ref(context, self.make_key(context)).await;
             let key = made.map_err(|error| EnvelopeError::from(&*error))?;
             if key.uses.fetch_add(1, Ordering::Relaxed) < MAX_KEY_USES {
                 return Ok(key);
@@ -147,18 +129,11 @@ impl Envelope {
     async fn make_key(&self, context: &Context) -> Result<Arc<SealingKey>, KeyServiceError> {
         let key = self.service.generate_data_key(context).await?;
         let cipher = Cipher::new(&key.plaintext);
-        Ok(Arc::new(SealingKey {
-            cipher,
-            wrapped: key.wrapped,
-            uses: AtomicU32::new(0),
-        }))
+        Ok(Arc::new(SealingKey { cipher, wrapped: key.wrapped, uses: AtomicU32::new(0) }))
     }
 
     async fn opening_key(&self, sealed: &Sealed, context: &Context) -> Result<Arc<Cipher>, EnvelopeError> {
-        let id = OpeningId {
-            wrapped: sealed.wrapped.clone(),
-            context: context.clone(),
-        };
+        let id = OpeningId { wrapped: sealed.wrapped.clone(), context: context.clone() };
         let unwrapped = async {
             let key = self.service.unwrap_data_key(&sealed.wrapped, context).await?;
             Ok(Arc::new(Cipher::new(&key)))

@@ -74,11 +74,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     fn map<U>(self, convert: impl FnMut(T) -> U) -> Page<U> {
-        Page {
-            items: self.items.into_iter().map(convert).collect(),
-            next: self.next,
-            total: self.total,
-        }
+        Page { items: self.items.into_iter().map(convert).collect(), next: self.next, total: self.total }
     }
 }
 
@@ -213,12 +209,8 @@ impl GitlabClient {
         struct Member {
             access_level: u32,
         }
-        let member: Member = self
-            .get(
-                &["groups", &group.to_string(), "members", "all", &user.to_string()],
-                &[],
-            )
-            .await?;
+        let member: Member =
+            self.get(&["groups", &group.to_string(), "members", "all", &user.to_string()], &[]).await?;
         Ok(member.access_level)
     }
 
@@ -231,9 +223,7 @@ impl GitlabClient {
             ("order_by", "id"),
             ("sort", "asc"),
         ];
-        let page = self
-            .page::<RawProject>(&["groups", &group.to_string(), "projects"], &query, page)
-            .await?;
+        let page = self.page::<RawProject>(&["groups", &group.to_string(), "projects"], &query, page).await?;
         Ok(page.map(RawProject::project))
     }
 
@@ -247,8 +237,7 @@ impl GitlabClient {
             "issues_events": false, "note_events": false, "job_events": false, "wiki_page_events": false, "releases_events": false,
         });
         let path = owner.path();
-        self.write(Method::POST, &path.each_ref().map(String::as_str), Some(&body))
-            .await
+        self.write(Method::POST, &path.each_ref().map(String::as_str), Some(&body)).await
     }
 
     /// Reads a hook back.
@@ -274,36 +263,22 @@ impl GitlabClient {
         let body = json!({
             "name": "GitLab for Jira", "scopes": scopes, "access_level": access_level, "expires_at": expires_at,
         });
-        self.write(
-            Method::POST,
-            &["groups", &group.to_string(), "access_tokens"],
-            Some(&body),
-        )
-        .await
+        self.write(Method::POST, &["groups", &group.to_string(), "access_tokens"], Some(&body)).await
     }
 
     /// Revokes a group access token; one that is gone already counts as revoked.
     pub async fn delete_group_token(&self, group: u64, id: u64) -> Result<(), GitlabError> {
-        self.remove(&["groups", &group.to_string(), "access_tokens", &id.to_string()])
-            .await
+        self.remove(&["groups", &group.to_string(), "access_tokens", &id.to_string()]).await
     }
 
     /// A project.
     pub async fn project(&self, project: u64) -> Result<Project, GitlabError> {
-        self.get::<RawProject>(&["projects", &project.to_string()], &[])
-            .await
-            .map(RawProject::project)
+        self.get::<RawProject>(&["projects", &project.to_string()], &[]).await.map(RawProject::project)
     }
 
     /// A branch with its head.
     pub async fn branch(&self, project: &Project, name: &str) -> Result<Branch, GitlabError> {
-        let path = [
-            "projects",
-            &project.id.to_string(),
-            "repository",
-            "branches",
-            name,
-        ];
+        let path = ["projects", &project.id.to_string(), "repository", "branches", name];
         Ok(self.get::<RawBranch>(&path, &[]).await?.branch(project))
     }
 
@@ -315,34 +290,21 @@ impl GitlabClient {
         page: u32,
     ) -> Result<Page<Commit>, GitlabError> {
         let path = ["projects", &project.id.to_string(), "repository", "commits"];
-        let page = self
-            .page::<RawCommit>(&path, &[("ref_name", range)], page)
-            .await?;
+        let page = self.page::<RawCommit>(&path, &[("ref_name", range)], page).await?;
         Ok(page.map(|commit| commit.commit(project)))
     }
 
     /// A commit.
     pub async fn commit(&self, project: &Project, sha: &str) -> Result<Commit, GitlabError> {
         let path = ["projects", &project.id.to_string(), "repository", "commits", sha];
-        Ok(self
-            .get::<RawCommit>(&path, &[("stats", "false")])
-            .await?
-            .commit(project))
+        Ok(self.get::<RawCommit>(&path, &[("stats", "false")]).await?.commit(project))
     }
 
     /// Fills in what a commit changes: some of its files with their lines, and how many there are.
     pub async fn add_files(&self, project: &Project, commit: &mut Commit) -> Result<(), GitlabError> {
-        let path = [
-            "projects",
-            &project.id.to_string(),
-            "repository",
-            "commits",
-            &commit.sha,
-            "diff",
-        ];
-        let (headers, files) = self
-            .call::<Vec<RawDiff>>(Method::GET, &path, &[("per_page", MAX_FILES)], None)
-            .await?;
+        let path = ["projects", &project.id.to_string(), "repository", "commits", &commit.sha, "diff"];
+        let (headers, files) =
+            self.call::<Vec<RawDiff>>(Method::GET, &path, &[("per_page", MAX_FILES)], None).await?;
         let total = header_number(&headers, "x-total").and_then(|total| u32::try_from(total).ok());
         let seen = u32::try_from(files.len()).unwrap_or(u32::MAX);
         commit.file_count = Some(total.or(commit.file_count).unwrap_or(seen).max(seen));
@@ -352,16 +314,8 @@ impl GitlabClient {
 
     /// A merge request without its reviewers' verdicts.
     pub async fn merge_request(&self, project: &Project, iid: u64) -> Result<MergeRequest, GitlabError> {
-        let path = [
-            "projects",
-            &project.id.to_string(),
-            "merge_requests",
-            &iid.to_string(),
-        ];
-        Ok(self
-            .get::<RawMergeRequest>(&path, &[])
-            .await?
-            .merge_request(project))
+        let path = ["projects", &project.id.to_string(), "merge_requests", &iid.to_string()];
+        Ok(self.get::<RawMergeRequest>(&path, &[]).await?.merge_request(project))
     }
 
     /// The reviewers of a merge request with their verdicts. Instances without the reviewers' endpoint say at least who
@@ -388,9 +342,7 @@ impl GitlabClient {
         let path = ["projects", &project.id.to_string(), "merge_requests"];
         let query = [("state", "opened"), ("source_branch", source_branch)];
         let page = self.page::<RawMergeRequest>(&path, &query, 1).await?;
-        Ok(page
-            .map(|merge_request| merge_request.merge_request(project))
-            .items)
+        Ok(page.map(|merge_request| merge_request.merge_request(project)).items)
     }
 
     /// The merge requests that contain a commit.
@@ -399,18 +351,9 @@ impl GitlabClient {
         project: &Project,
         sha: &str,
     ) -> Result<Vec<MergeRequest>, GitlabError> {
-        let path = [
-            "projects",
-            &project.id.to_string(),
-            "repository",
-            "commits",
-            sha,
-            "merge_requests",
-        ];
+        let path = ["projects", &project.id.to_string(), "repository", "commits", sha, "merge_requests"];
         let page = self.page::<RawMergeRequest>(&path, &[], 1).await?;
-        Ok(page
-            .map(|merge_request| merge_request.merge_request(project))
-            .items)
+        Ok(page.map(|merge_request| merge_request.merge_request(project)).items)
     }
 
     /// A pipeline, without the keys of its commit and merge requests.
@@ -425,25 +368,15 @@ impl GitlabClient {
         project: &Project,
         pipeline: u64,
     ) -> Result<Option<TestCounts>, GitlabError> {
-        let path = [
-            "projects",
-            &project.id.to_string(),
-            "pipelines",
-            &pipeline.to_string(),
-            "test_report_summary",
-        ];
+        let path =
+            ["projects", &project.id.to_string(), "pipelines", &pipeline.to_string(), "test_report_summary"];
         let summary: RawTestSummary = self.get(&path, &[]).await?;
         Ok(TestTotals::counts(&summary.total))
     }
 
     /// A deployment, without its environment's tier and its keys.
     pub async fn deployment(&self, project: &Project, id: u64) -> Result<Deployment, GitlabError> {
-        let path = [
-            "projects",
-            &project.id.to_string(),
-            "deployments",
-            &id.to_string(),
-        ];
+        let path = ["projects", &project.id.to_string(), "deployments", &id.to_string()];
         Ok(self.get::<RawDeployment>(&path, &[]).await?.deployment())
     }
 
@@ -455,16 +388,9 @@ impl GitlabClient {
         page: u32,
     ) -> Result<Page<Deployment>, GitlabError> {
         let path = ["projects", &project.id.to_string(), "deployments"];
-        let query = [
-            ("environment", environment),
-            ("status", "success"),
-            ("order_by", "id"),
-            ("sort", "desc"),
-        ];
-        Ok(self
-            .page::<RawDeployment>(&path, &query, page)
-            .await?
-            .map(RawDeployment::deployment))
+        let query =
+            [("environment", environment), ("status", "success"), ("order_by", "id"), ("sort", "desc")];
+        Ok(self.page::<RawDeployment>(&path, &query, page).await?.map(RawDeployment::deployment))
     }
 
     /// An environment's tier.
@@ -473,12 +399,7 @@ impl GitlabClient {
         project: &Project,
         environment: u64,
     ) -> Result<Option<String>, GitlabError> {
-        let path = [
-            "projects",
-            &project.id.to_string(),
-            "environments",
-            &environment.to_string(),
-        ];
+        let path = ["projects", &project.id.to_string(), "environments", &environment.to_string()];
         Ok(self.get::<RawEnvironment>(&path, &[]).await?.tier)
     }
 
@@ -511,11 +432,7 @@ impl GitlabClient {
         let query = [query, &[("page", number.as_str()), ("per_page", size.as_str())]].concat();
         let (headers, items) = self.call(Method::GET, path, &query, None).await?;
         let next = header_number(&headers, "x-next-page").and_then(|next| u32::try_from(next).ok());
-        Ok(Page {
-            items,
-            next,
-            total: header_number(&headers, "x-total"),
-        })
+        Ok(Page { items, next, total: header_number(&headers, "x-total") })
     }
 
     async fn write<T: DeserializeOwned>(
@@ -559,38 +476,23 @@ impl GitlabClient {
             .pop_if_empty()
             .extend(["api", "v4"])
             .extend(path);
-        let http = if method == Method::GET {
-            &self.http.reads
-        } else {
-            &self.http.writes
-        };
-        let mut request = http
-            .request(method, url)
-            .query(query)
-            .bearer_auth(self.token.expose_secret());
+        let http = if method == Method::GET { &self.http.reads } else { &self.http.writes };
+        let mut request = http.request(method, url).query(query).bearer_auth(self.token.expose_secret());
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| GitlabError::Unavailable(Some(error.without_url())))?;
+        let response =
+            request.send().await.map_err(|error| GitlabError::Unavailable(Some(error.without_url())))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = read_bounded(response).await?;
-        if status.is_success() {
-            Ok((headers, text))
-        } else {
-            Err(refusal(status, &headers, &text))
-        }
+        if status.is_success() { Ok((headers, text)) } else { Err(refusal(status, &headers, &text)) }
     }
 }
 
 async fn read_bounded(mut response: reqwest::Response) -> Result<Vec<u8>, GitlabError> {
     let mut text = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| GitlabError::Unavailable(Some(error.without_url())))?
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| GitlabError::Unavailable(Some(error.without_url())))?
     {
         if text.len() + chunk.len() > MAX_ANSWER {
             return Err(GitlabError::Unexpected(None));
@@ -623,10 +525,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, text: &[u8]) -> GitlabError 
 /// GitLab's reason, wherever this endpoint puts it.
 fn rejection_text(text: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(text).unwrap_or_default();
-    let reason = ["message", "error"]
-        .into_iter()
-        .find_map(|field| answer.get(field))
-        .unwrap_or(&Value::Null);
+    let reason = ["message", "error"].into_iter().find_map(|field| answer.get(field)).unwrap_or(&Value::Null);
     let reason = reason.as_str().map_or_else(|| reason.to_string(), str::to_owned);
     crate::sync::text::clean(&reason, 300)
 }

@@ -20,10 +20,7 @@ mod tests {
 
     #[test]
     fn hunks_are_counted_and_contexts_are_not() {
-        assert_eq!(
-            count_lines("@@ -1,2 +1,3 @@\n a\n-b\n+c\n+d\n\\ No newline at end of file\n"),
-            (2, 1)
-        );
+        assert_eq!(count_lines("@@ -1,2 +1,3 @@\n a\n-b\n+c\n+d\n\\ No newline at end of file\n"), (2, 1));
         assert_eq!(count_lines(""), (0, 0));
     }
 }

@@ -134,10 +134,7 @@ impl RawProject {
         Ok(Project {
             id,
             name: self.name.unwrap_or_else(|| path.clone()),
-            description: self
-                .description
-                .filter(|text| !text.is_empty())
-                .map(|text| clean(&text, 1024)),
+            description: self.description.filter(|text| !text.is_empty()).map(|text| clean(&text, 1024)),
             web_url: web_url.trim_end_matches('/').to_owned(),
             avatar_url: self.avatar_url,
             path,
@@ -173,11 +170,8 @@ impl RawPush {
         let event = if is_zero(&after) {
             Event::BranchDeleted { branch, before }
         } else {
-            let commits: Vec<_> = self
-                .commits
-                .into_iter()
-                .filter_map(|commit| commit.commit(&project))
-                .collect();
+            let commits: Vec<_> =
+                self.commits.into_iter().filter_map(|commit| commit.commit(&project)).collect();
             let total = self.total_commits_count.unwrap_or(commits.len() as u64);
             Event::Push(Push {
                 branch,
@@ -215,14 +209,9 @@ impl RawCommit {
             message: clean(&message, 1024),
             author: self.author.unwrap_or_default().person(),
             committed_at: self.timestamp,
-            web_url: self
-                .url
-                .unwrap_or_else(|| format!("{}/-/commit/{sha}", project.web_url)),
+            web_url: self.url.unwrap_or_else(|| format!("{}/-/commit/{sha}", project.web_url)),
             merge: false,
-            file_count: lists
-                .iter()
-                .any(Option::is_some)
-                .then(|| u32::try_from(count).unwrap_or(u32::MAX)),
+            file_count: lists.iter().any(Option::is_some).then(|| u32::try_from(count).unwrap_or(u32::MAX)),
             files: Vec::new(),
             parent: None,
             sha,
@@ -308,13 +297,7 @@ impl RawMergeRequestEvent {
         let removed_keys = removed_keys(&self.changes);
         let reviewers = self.reviewers.into_iter().map(RawReviewer::reviewer).collect();
         let merge_request = raw.merge_request(&project, reviewers)?;
-        Ok(Delivery {
-            project,
-            event: Event::MergeRequest {
-                merge_request,
-                removed_keys,
-            },
-        })
+        Ok(Delivery { project, event: Event::MergeRequest { merge_request, removed_keys } })
     }
 }
 
@@ -325,10 +308,7 @@ fn removed_keys(changes: &RawChanges) -> IssueKeys {
 
 impl RawReviewer {
     fn reviewer(self) -> Reviewer {
-        Reviewer {
-            person: self.person.person(),
-            verdict: verdict(self.state.as_deref()),
-        }
+        Reviewer { person: self.person.person(), verdict: verdict(self.state.as_deref()) }
     }
 }
 
@@ -363,14 +343,9 @@ impl RawMergeRequest {
             source_project_id: self.source_project_id,
             source_project_url: self.source.and_then(|source| source.web_url.or(source.homepage)),
             updated_at: self.updated_at,
-            web_url: self
-                .url
-                .unwrap_or_else(|| format!("{}/-/merge_requests/{iid}", project.web_url)),
+            web_url: self.url.unwrap_or_else(|| format!("{}/-/merge_requests/{iid}", project.web_url)),
             reference: format!("{}!{iid}", project.path),
-            last_commit: self
-                .last_commit
-                .and_then(|commit| commit.commit(project))
-                .map(Box::new),
+            last_commit: self.last_commit.and_then(|commit| commit.commit(project)).map(Box::new),
         })
     }
 }
@@ -411,11 +386,7 @@ impl RawPipelineEvent {
         let raw = required(self.object_attributes, KIND, "object_attributes")?;
         let project = self.project.project(None, KIND)?;
         let id = required(raw.id, KIND, "object_attributes.id")?;
-        let message = self
-            .commit
-            .as_ref()
-            .and_then(|commit| commit.message.as_deref())
-            .unwrap_or_default();
+        let message = self.commit.as_ref().and_then(|commit| commit.message.as_deref()).unwrap_or_default();
         let pipeline = Pipeline {
             id,
             iid: raw.iid,
@@ -424,21 +395,12 @@ impl RawPipelineEvent {
             sha: required(raw.sha, KIND, "object_attributes.sha")?,
             status: required(raw.status, KIND, "object_attributes.status")?,
             updated_at: raw.finished_at,
-            web_url: raw
-                .url
-                .unwrap_or_else(|| format!("{}/-/pipelines/{id}", project.web_url)),
+            web_url: raw.url.unwrap_or_else(|| format!("{}/-/pipelines/{id}", project.web_url)),
             commit_keys: IssueKeys::extract([message]),
-            merge_requests: self
-                .merge_request
-                .and_then(RawPipelineMergeRequest::read)
-                .into_iter()
-                .collect(),
+            merge_requests: self.merge_request.and_then(RawPipelineMergeRequest::read).into_iter().collect(),
             tests: None,
         };
-        Ok(Delivery {
-            project,
-            event: Event::Pipeline(pipeline),
-        })
+        Ok(Delivery { project, event: Event::Pipeline(pipeline) })
     }
 }
 
@@ -446,11 +408,7 @@ impl RawPipelineMergeRequest {
     fn read(self) -> Option<PipelineMergeRequest> {
         let source_branch = self.source_branch?;
         let keys = IssueKeys::extract([source_branch.as_str(), self.title.as_deref().unwrap_or_default()]);
-        Some(PipelineMergeRequest {
-            iid: self.iid?,
-            source_branch,
-            keys,
-        })
+        Some(PipelineMergeRequest { iid: self.iid?, source_branch, keys })
     }
 }
 
@@ -475,11 +433,7 @@ impl RawDeployment {
     fn delivery(self) -> Result<Delivery, HookError> {
         const KIND: &str = "deployment";
         let project = self.project.project(None, KIND)?;
-        let sha = self
-            .commit_url
-            .as_deref()
-            .and_then(|url| url.rsplit('/').next())
-            .filter(|sha| is_sha(sha));
+        let sha = self.commit_url.as_deref().and_then(|url| url.rsplit('/').next()).filter(|sha| is_sha(sha));
         let deployment = Deployment {
             id: required(self.deployment_id, KIND, "deployment_id")?,
             iid: None,
@@ -487,10 +441,9 @@ impl RawDeployment {
             updated_at: self.status_changed_at,
             git_ref: self.git_ref.unwrap_or_default(),
             sha: sha.unwrap_or_default().to_owned(),
-            job: self.deployable_url.map(|url| DeploymentJob {
-                web_url: Some(url),
-                ..DeploymentJob::default()
-            }),
+            job: self
+                .deployable_url
+                .map(|url| DeploymentJob { web_url: Some(url), ..DeploymentJob::default() }),
             environment: Environment {
                 id: None,
                 name: required(self.environment, KIND, "environment")?,
@@ -499,10 +452,7 @@ impl RawDeployment {
             },
             keys: IssueKeys::default(),
         };
-        Ok(Delivery {
-            project,
-            event: Event::Deployment(deployment),
-        })
+        Ok(Delivery { project, event: Event::Deployment(deployment) })
     }
 }
 
@@ -534,10 +484,7 @@ impl RawFeatureFlagEvent {
             updated_at: None,
             strategies: Vec::new(),
         };
-        Ok(Delivery {
-            project,
-            event: Event::FeatureFlag(flag),
-        })
+        Ok(Delivery { project, event: Event::FeatureFlag(flag) })
     }
 }
 
@@ -570,19 +517,11 @@ mod tests {
     #[test]
     fn a_push_carries_keys_counts_and_no_hidden_address() {
         let delivery = parse_value(&push(SHA, SHA)).expect("a push");
-        let Event::Push(push) = delivery.event else {
-            panic!("{:?}", delivery.event)
-        };
-        assert_eq!(
-            (push.branch.as_str(), push.before.as_deref()),
-            ("PAY-7-retry", Some(SHA))
-        );
+        let Event::Push(push) = delivery.event else { panic!("{:?}", delivery.event) };
+        assert_eq!((push.branch.as_str(), push.before.as_deref()), ("PAY-7-retry", Some(SHA)));
         let commit = &push.commits[0];
         assert_eq!(commit.keys.as_slice(), ["PAY-7", "OPS-1"]);
-        assert_eq!(
-            (commit.file_count, commit.author.email.as_deref()),
-            (Some(3), None)
-        );
+        assert_eq!((commit.file_count, commit.author.email.as_deref()), (Some(3), None));
         assert_eq!(delivery.project.description, None);
     }
 
@@ -593,10 +532,7 @@ mod tests {
         let deleted = parse_value(&push(SHA, ZERO)).expect("a push");
         assert_eq!(
             deleted.event,
-            Event::BranchDeleted {
-                branch: "PAY-7-retry".to_owned(),
-                before: SHA.to_owned()
-            }
+            Event::BranchDeleted { branch: "PAY-7-retry".to_owned(), before: SHA.to_owned() }
         );
     }
 
@@ -604,10 +540,7 @@ mod tests {
     fn tags_and_unknown_kinds_are_ignored_by_name() {
         for (kind, name) in [("tag_push", "tag_push"), ("note", "note"), ("made_up", "made_up")] {
             let error = parse_value(&json!({"object_kind": kind})).expect_err("ignored");
-            assert!(
-                matches!(&error, HookError::Ignored(kind) if kind == name),
-                "{error}"
-            );
+            assert!(matches!(&error, HookError::Ignored(kind) if kind == name), "{error}");
         }
         assert!(matches!(parse(b"[]"), Err(HookError::Malformed(_))));
         assert!(matches!(parse(b"\xff\xfe"), Err(HookError::Malformed(_))));
@@ -618,10 +551,7 @@ mod tests {
         let mut body = push(SHA, SHA);
         body.as_object_mut().expect("an object").remove("object_kind");
         body["event_name"] = json!("push");
-        assert!(matches!(
-            parse_value(&body).expect("a push").event,
-            Event::Push(_)
-        ));
+        assert!(matches!(parse_value(&body).expect("a push").event, Event::Push(_)));
     }
 
     #[test]
@@ -629,10 +559,8 @@ mod tests {
         let body = json!({"object_kind": "merge_request", "project": project(), "changes": {"title": {"previous": "PAY-7 x", "current": "x"}},
             "object_attributes": {"id": 900, "iid": 7, "title": "x", "description": null, "state": "opened", "source_branch": "s",
                 "target_branch": "main", "source_project_id": 42, "target_project_id": 42, "updated_at": "2026-01-05 10:00:00 UTC"}});
-        let Event::MergeRequest {
-            merge_request,
-            removed_keys,
-        } = parse_value(&body).expect("a merge request").event
+        let Event::MergeRequest { merge_request, removed_keys } =
+            parse_value(&body).expect("a merge request").event
         else {
             panic!("not a merge request")
         };

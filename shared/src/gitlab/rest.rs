@@ -30,10 +30,7 @@ impl RawProject {
         Project {
             id: self.id,
             name: self.name,
-            description: self
-                .description
-                .filter(|text| !text.is_empty())
-                .map(|text| clean(&text, 1024)),
+            description: self.description.filter(|text| !text.is_empty()).map(|text| clean(&text, 1024)),
             web_url: self.web_url.trim_end_matches('/').to_owned(),
             avatar_url: self.avatar_url,
             path: self.path_with_namespace,
@@ -50,10 +47,7 @@ pub(super) struct RawBranch {
 
 impl RawBranch {
     pub(super) fn branch(self, project: &Project) -> Branch {
-        Branch {
-            name: self.name,
-            head: self.commit.commit(project),
-        }
+        Branch { name: self.name, head: self.commit.commit(project) }
     }
 }
 
@@ -85,9 +79,7 @@ impl RawCommit {
                 ..Person::default()
             },
             committed_at: self.committed_date.or(self.created_at),
-            web_url: self
-                .web_url
-                .unwrap_or_else(|| format!("{}/-/commit/{}", project.web_url, self.id)),
+            web_url: self.web_url.unwrap_or_else(|| format!("{}/-/commit/{}", project.web_url, self.id)),
             merge: self.parent_ids.len() > 1,
             file_count: None,
             files: Vec::new(),
@@ -120,13 +112,7 @@ impl RawDiff {
             (_, _, true) => FileChange::Renamed,
             _ => FileChange::Modified,
         };
-        ChangedFile {
-            old_path: self.old_path,
-            new_path: self.new_path,
-            change,
-            added,
-            removed,
-        }
+        ChangedFile { old_path: self.old_path, new_path: self.new_path, change, added, removed }
     }
 }
 
@@ -160,10 +146,7 @@ pub(super) struct RawReviewer {
 
 impl RawReviewer {
     pub(super) fn reviewer(self) -> Reviewer {
-        Reviewer {
-            person: self.user.person(),
-            verdict: verdict(self.state.as_deref()),
-        }
+        Reviewer { person: self.user.person(), verdict: verdict(self.state.as_deref()) }
     }
 }
 
@@ -180,10 +163,8 @@ struct RawApproval {
 
 impl RawApprovals {
     pub(super) fn reviewers(self) -> Vec<Reviewer> {
-        let approved = |approval: RawApproval| Reviewer {
-            person: approval.user.person(),
-            verdict: Verdict::Approved,
-        };
+        let approved =
+            |approval: RawApproval| Reviewer { person: approval.user.person(), verdict: Verdict::Approved };
         self.approved_by.into_iter().map(approved).collect()
     }
 }
@@ -232,10 +213,7 @@ impl RawMergeRequest {
             reviewers: self
                 .reviewers
                 .into_iter()
-                .map(|user| Reviewer {
-                    person: user.person(),
-                    verdict: Verdict::Unreviewed,
-                })
+                .map(|user| Reviewer { person: user.person(), verdict: Verdict::Unreviewed })
                 .collect(),
             notes: self.user_notes_count,
             source_branch: self.source_branch,
@@ -243,9 +221,7 @@ impl RawMergeRequest {
             source_project_id: self.source_project_id,
             source_project_url: None,
             updated_at: self.updated_at,
-            web_url: self
-                .web_url
-                .unwrap_or_else(|| format!("{}/-/merge_requests/{iid}", project.web_url)),
+            web_url: self.web_url.unwrap_or_else(|| format!("{}/-/merge_requests/{iid}", project.web_url)),
             reference: self
                 .references
                 .and_then(|references| references.full)
@@ -272,9 +248,7 @@ pub(super) struct RawPipeline {
 impl RawPipeline {
     pub(super) fn pipeline(self, project: &Project) -> Pipeline {
         Pipeline {
-            web_url: self
-                .web_url
-                .unwrap_or_else(|| format!("{}/-/pipelines/{}", project.web_url, self.id)),
+            web_url: self.web_url.unwrap_or_else(|| format!("{}/-/pipelines/{}", project.web_url, self.id)),
             id: self.id,
             iid: self.iid,
             git_ref: self.git_ref,
@@ -434,19 +408,13 @@ impl RawFlag {
 impl RawStrategy {
     /// `flexibleRollout` calls its percentage `rollout`; both come as text.
     fn strategy(self) -> FlagStrategy {
-        let percentage = ["rollout", "percentage"]
-            .into_iter()
-            .find_map(|name| self.parameters.get(name));
+        let percentage = ["rollout", "percentage"].into_iter().find_map(|name| self.parameters.get(name));
         FlagStrategy {
             name: self.name,
             percentage: percentage
                 .and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()))
                 .filter(|percentage| (0.0..=100.0).contains(percentage)),
-            scopes: self
-                .scopes
-                .into_iter()
-                .map(|scope| scope.environment_scope)
-                .collect(),
+            scopes: self.scopes.into_iter().map(|scope| scope.environment_scope).collect(),
         }
     }
 }

@@ -103,14 +103,7 @@ pub fn verify_signature(
     let key = STANDARD
         .decode(signing_token.expose_secret().trim_start_matches(PREFIX))
         .map_err(|_| SignatureError::Signature)?;
-    let message = [
-        headers.id.as_bytes(),
-        b".",
-        headers.timestamp.as_bytes(),
-        b".",
-        body,
-    ]
-    .concat();
+    let message = [headers.id.as_bytes(), b".", headers.timestamp.as_bytes(), b".", body].concat();
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
     let valid = headers
         .signature
@@ -123,11 +116,7 @@ pub fn verify_signature(
     }
     let sent_at = headers.timestamp.parse().map_err(|_| SignatureError::Signature)?;
     let drift = now.seconds().abs_diff(sent_at);
-    if drift > TOLERANCE.as_secs() {
-        Err(SignatureError::Stale)
-    } else {
-        Ok(())
-    }
+    if drift > TOLERANCE.as_secs() { Err(SignatureError::Stale) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -142,11 +131,7 @@ mod tests {
     }
 
     fn headers(signature: &str) -> SignedHeaders<'_> {
-        SignedHeaders {
-            id: "a5461c4d-9c7f-4af9-add6-cddebe3c426f",
-            timestamp: "1767225600",
-            signature,
-        }
+        SignedHeaders { id: "a5461c4d-9c7f-4af9-add6-cddebe3c426f", timestamp: "1767225600", signature }
     }
 
     /// The signing-token vector of group Q.
@@ -154,15 +139,9 @@ mod tests {
     fn q_signing_token_vector() {
         let now = Timestamp(1_767_225_600_000);
         let signature = "v1,57nOe4915gJImjxTJTiclZ6Pu2BrXeLu1u8EpwT8S7A=";
-        assert_eq!(
-            verify_signature(&headers(signature), BODY, &signing_token(), now),
-            Ok(())
-        );
+        assert_eq!(verify_signature(&headers(signature), BODY, &signing_token(), now), Ok(()));
         let rotated = format!("v1,AAAA {signature}");
-        assert_eq!(
-            verify_signature(&headers(&rotated), BODY, &signing_token(), now),
-            Ok(())
-        );
+        assert_eq!(verify_signature(&headers(&rotated), BODY, &signing_token(), now), Ok(()));
         assert_eq!(
             verify_signature(&headers(signature), b"{}", &signing_token(), now),
             Err(SignatureError::Signature)
@@ -178,10 +157,7 @@ mod tests {
     fn tokens_are_compared_whole() {
         let token = generate_token().expect("randomness");
         assert_eq!(verify_token(Some(token.expose_secret()), &token), Ok(()));
-        assert_eq!(
-            verify_token(Some(&token.expose_secret()[..63]), &token),
-            Err(SignatureError::Token)
-        );
+        assert_eq!(verify_token(Some(&token.expose_secret()[..63]), &token), Err(SignatureError::Token));
         assert_eq!(verify_token(None, &token), Err(SignatureError::Token));
     }
 

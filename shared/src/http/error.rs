@@ -17,21 +17,13 @@ impl Error {
     /// Refuses a call without a word, as callers that could not prove themselves are.
     #[must_use]
     pub fn status(status: StatusCode) -> Self {
-        Self {
-            status,
-            sentence: "",
-            source: None,
-        }
+        Self { status, sentence: "", source: None }
     }
 
     /// Refuses a call with a sentence that names the remedy.
     #[must_use]
     pub fn new(status: StatusCode, sentence: &'static str) -> Self {
-        Self {
-            status,
-            sentence,
-            source: None,
-        }
+        Self { status, sentence, source: None }
     }
 
     /// 503: something we need is out of reach; the caller may come again.

@@ -80,25 +80,14 @@ where
             .get::<OriginalUri>()
             .map_or_else(|| request.uri().clone(), |uri| uri.0.clone());
         let (method, headers) = (request.method().clone(), request.headers().clone());
-        let token = headers
-            .get(header::AUTHORIZATION)
-            .and_then(bearer)
-            .ok_or_else(unauthorized)?
-            .to_owned();
+        let token = headers.get(header::AUTHORIZATION).and_then(bearer).ok_or_else(unauthorized)?.to_owned();
         let body = axum::body::to_bytes(request.into_body(), MAX_BODY)
             .await
             .map_err(|_| Error::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB."))?;
         let tenant = read_tenant(&headers, &body).ok_or_else(unauthorized)?;
-        let called = jwt::Request {
-            method: method.as_str(),
-            path: connect_path(&uri),
-            query: uri.query(),
-        };
-        let claims = gate
-            .verifier
-            .verify(&token, &tenant.client_key, &called)
-            .await
-            .map_err(|error| match error {
+        let called = jwt::Request { method: method.as_str(), path: connect_path(&uri), query: uri.query() };
+        let claims =
+            gate.verifier.verify(&token, &tenant.client_key, &called).await.map_err(|error| match error {
                 LifecycleError::Refused(reason) => unauthorized().because(reason),
                 LifecycleError::KeyServerUnavailable(_) => Error::unavailable(error),
             })?;
@@ -107,17 +96,10 @@ where
             || now.after(PROXY_TOKEN_LIFETIME),
             |seconds| Timestamp(seconds.saturating_mul(1000)).after(LEEWAY),
         );
-        if !gate
-            .store
-            .use_token(&token, expires_at)
-            .await
-            .map_err(Error::unavailable)?
-        {
+        if !gate.store.use_token(&token, expires_at).await.map_err(Error::unavailable)? {
             return Err(unauthorized().because("the token was used before"));
         }
-        let issued_at = claims
-            .issued_at
-            .map(|seconds| Timestamp(seconds.saturating_mul(1000)));
+        let issued_at = claims.issued_at.map(|seconds| Timestamp(seconds.saturating_mul(1000)));
         Ok(Self { tenant, issued_at })
     }
 }
@@ -133,15 +115,12 @@ pub(super) fn bearer(value: &header::HeaderValue) -> Option<&str> {
 
 /// Jira sends JSON; an instance that forwards lifecycle events sends a form.
 fn read_tenant(headers: &header::HeaderMap, body: &Bytes) -> Option<Tenant> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.starts_with("application/x-www-form-urlencoded") {
         return serde_json::from_slice(body).ok();
     }
-    let fields: serde_json::Map<String, serde_json::Value> = url::form_urlencoded::parse(body)
-        .map(|(name, value)| (name.into_owned(), value.into()))
-        .collect();
+    let fields: serde_json::Map<String, serde_json::Value> =
+        url::form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), value.into())).collect();
     serde_json::from_value(fields.into()).ok()
 }

@@ -16,9 +16,7 @@ use crate::bundle::CONNECT_BASE;
 /// The path of a Connect call below the app's base URL, exactly as it was sent: what the query-string hash covers.
 fn connect_path(uri: &Uri) -> &str {
     let path = uri.path();
-    path.find(CONNECT_BASE)
-        .and_then(|start| path.get(start + CONNECT_BASE.len()..))
-        .unwrap_or(path)
+    path.find(CONNECT_BASE).and_then(|start| path.get(start + CONNECT_BASE.len()..)).unwrap_or(path)
 }
 
 #[cfg(test)]

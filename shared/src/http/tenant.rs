@@ -49,10 +49,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let gate = TenantGate::from_ref(state);
-        let uri = parts
-            .extensions
-            .get::<OriginalUri>()
-            .map_or_else(|| parts.uri.clone(), |uri| uri.0.clone());
+        let uri =
+            parts.extensions.get::<OriginalUri>().map_or_else(|| parts.uri.clone(), |uri| uri.0.clone());
         let token = token(&uri, parts).ok_or_else(forbidden)?;
         let token = Unverified::parse(&token).map_err(|error| forbidden().because(error))?;
         let client_key = token.claimed_issuer().ok_or_else(forbidden)?;
@@ -66,26 +64,15 @@ where
             return Err(forbidden());
         };
         let context = secret_context(site.id, installation.id, Purpose::SharedSecret);
-        let secret = gate
-            .envelope
-            .open(shared_secret, &context)
-            .await
-            .map_err(Error::unavailable)?;
-        let request = jwt::Request {
-            method: parts.method.as_str(),
-            path: connect_path(&uri),
-            query: uri.query(),
-        };
+        let secret = gate.envelope.open(shared_secret, &context).await.map_err(Error::unavailable)?;
+        let request =
+            jwt::Request { method: parts.method.as_str(), path: connect_path(&uri), query: uri.query() };
         let claims = symmetric::verify(&token, &secret, &Qsh::Reported(request), gate.clock.now())
             .map_err(|error| forbidden().because(error))?;
         if !claims.qsh_matches {
             tracing::warn!(site.id = %site.id, "the token's query-string hash is of another request");
         }
-        Ok(Self {
-            site,
-            installation,
-            account_id: claims.account_id,
-        })
+        Ok(Self { site, installation, account_id: claims.account_id })
     }
 }
 
@@ -99,10 +86,6 @@ fn token(uri: &::http::Uri, parts: &Parts) -> Option<String> {
     let in_query = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "jwt");
     match in_query {
         Some((_, token)) => Some(token.into_owned()),
-        None => parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(bearer)
-            .map(str::to_owned),
+        None => parts.headers.get(header::AUTHORIZATION).and_then(bearer).map(str::to_owned),
     }
 }

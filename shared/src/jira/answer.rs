@@ -110,10 +110,7 @@ impl Answer {
             return Ok(Self::default());
         }
         let raw: RawAnswer = serde_json::from_slice(body)?;
-        let mut answer = Self {
-            unknown_issue_keys: raw.unknown_issue_keys,
-            ..Self::default()
-        };
+        let mut answer = Self { unknown_issue_keys: raw.unknown_issue_keys, ..Self::default() };
         answer.read_unknown_associations(raw.unknown_associations);
         for (id, repository) in raw.failed_devinfo_entities {
             answer.read_repository(id, repository);
@@ -123,17 +120,12 @@ impl Answer {
             answer.failed.insert(key, texts(&errors));
         }
         for RawRejection { key, errors } in raw.rejected_deployments {
-            let key = FailedEntity::Deployment(
-                key.pipeline_id,
-                key.environment_id,
-                key.deployment_sequence_number,
-            );
+            let key =
+                FailedEntity::Deployment(key.pipeline_id, key.environment_id, key.deployment_sequence_number);
             answer.failed.insert(key, texts(&errors));
         }
         for (id, errors) in raw.failed_feature_flags {
-            answer
-                .failed
-                .insert(FailedEntity::FeatureFlag(id), texts(&errors));
+            answer.failed.insert(FailedEntity::FeatureFlag(id), texts(&errors));
         }
         Ok(answer)
     }
@@ -164,23 +156,14 @@ impl Answer {
             }
         }
         if !repository.error_messages.is_empty() {
-            self.failed_repositories
-                .insert(id, texts(&repository.error_messages));
+            self.failed_repositories.insert(id, texts(&repository.error_messages));
         }
     }
 }
 
 fn texts(messages: &[RawMessage]) -> String {
-    let joined = messages
-        .iter()
-        .map(|message| message.message.as_str())
-        .collect::<Vec<_>>()
-        .join("; ");
-    if joined.is_empty() {
-        "Jira gave no reason".to_owned()
-    } else {
-        clean(&joined, MAX_TEXT)
-    }
+    let joined = messages.iter().map(|message| message.message.as_str()).collect::<Vec<_>>().join("; ");
+    if joined.is_empty() { "Jira gave no reason".to_owned() } else { clean(&joined, MAX_TEXT) }
 }
 
 /// Jira's own words in an error body: an array of objects, or an object with one of several fields.
@@ -200,22 +183,13 @@ pub fn error_text(body: &[u8]) -> String {
 }
 
 fn messages(body: &Value) -> Vec<String> {
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .or_else(|| value.get("message")?.as_str())
-            .map(str::to_owned)
-    };
+    let text = |value: &Value| value.as_str().or_else(|| value.get("message")?.as_str()).map(str::to_owned);
     match body {
         Value::Array(items) => items.iter().filter_map(text).collect(),
         Value::Object(fields) => ["errorMessages", "message", "error"]
             .into_iter()
             .filter_map(|name| fields.get(name))
-            .flat_map(|field| {
-                field
-                    .as_array()
-                    .map_or_else(|| vec![field], |items| items.iter().collect())
-            })
+            .flat_map(|field| field.as_array().map_or_else(|| vec![field], |items| items.iter().collect()))
             .filter_map(text)
             .collect(),
         _ => Vec::new(),

@@ -156,12 +156,7 @@ impl JiraClient {
     /// A client for the site at `base_url`, which the host guard has let through.
     #[must_use]
     pub fn new(http: reqwest::Client, clock: SharedClock, base_url: Url, access: Access) -> Self {
-        Self {
-            http,
-            clock,
-            base_url,
-            access,
-        }
+        Self { http, clock, base_url, access }
     }
 
     /// Stores entities: `POST /bulk`.
@@ -180,10 +175,7 @@ impl JiraClient {
             path
         });
         let query = number.map(|number| format!("_updateSequenceId={number}"));
-        match self
-            .call(api, Method::DELETE, &path, query.as_deref(), None)
-            .await
-        {
+        match self.call(api, Method::DELETE, &path, query.as_deref(), None).await {
             Ok(_) | Err(JiraError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -196,22 +188,12 @@ impl JiraClient {
             .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, SEGMENT)))
             .collect::<Vec<_>>()
             .join("&");
-        self.call(api, Method::DELETE, "/bulkByProperties", Some(&query), None)
-            .await
-            .map(drop)
+        self.call(api, Method::DELETE, "/bulkByProperties", Some(&query), None).await.map(drop)
     }
 
     /// Whether the credential works: a question whose answer does not matter.
     pub async fn check(&self) -> Result<(), JiraError> {
-        self.call(
-            Api::DevInfo,
-            Method::GET,
-            "/existsByProperties",
-            Some("check=1"),
-            None,
-        )
-        .await
-        .map(drop)
+        self.call(Api::DevInfo, Method::GET, "/existsByProperties", Some("check=1"), None).await.map(drop)
     }
 
     /// Whether Jira has a project with this key; `None` through a door that can't ask.
@@ -220,10 +202,7 @@ impl JiraClient {
             return Ok(None);
         };
         let path = format!("/rest/api/3/project/{}", utf8_percent_encode(key, SEGMENT));
-        match self
-            .signed_call(Api::DevInfo, Method::GET, &path, None, None)
-            .await
-        {
+        match self.signed_call(Api::DevInfo, Method::GET, &path, None, None).await {
             Ok(_) => Ok(Some(true)),
             Err(JiraError::NotFound) => Ok(Some(false)),
             Err(error) => Err(error),
@@ -250,10 +229,7 @@ impl JiraClient {
             }
             Access::OauthCredentials { cloud_id, .. } => {
                 let path = api.gateway_path(cloud_id) + path;
-                match self
-                    .bearer_call(api, method.clone(), &path, query, body.clone(), false)
-                    .await
-                {
+                match self.bearer_call(api, method.clone(), &path, query, body.clone(), false).await {
                     // The token may have been revoked before its time; a new one tells.
                     Err(JiraError::Unauthorized) => {
                         self.bearer_call(api, method, &path, query, body, true).await
@@ -272,23 +248,14 @@ impl JiraClient {
         query: Option<&str>,
         body: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, JiraError> {
-        let Access::Connect {
-            app_key,
-            shared_secret,
-        } = &self.access
-        else {
+        let Access::Connect { app_key, shared_secret } = &self.access else {
             return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
         };
-        let request = Request {
-            method: method.as_str(),
-            path,
-            query,
-        };
+        let request = Request { method: method.as_str(), path, query };
         let claims = symmetric::AppClaims::new(app_key, &request, self.clock.now());
         let token = symmetric::sign(&claims, shared_secret).map_err(|_| JiraError::Unauthorized)?;
         let authorization = format!("JWT {}", token.expose_secret());
-        self.send(api, method, &self.base_url, path, query, body, authorization)
-            .await
+        self.send(api, method, &self.base_url, path, query, body, authorization).await
     }
 
     async fn bearer_call(
@@ -300,23 +267,13 @@ impl JiraClient {
         body: Option<Vec<u8>>,
         fresh: bool,
     ) -> Result<Vec<u8>, JiraError> {
-        let Access::OauthCredentials {
-            api_url,
-            client_id,
-            client_secret,
-            tokens,
-            ..
-        } = &self.access
-        else {
+        let Access::OauthCredentials { api_url, client_id, client_secret, tokens, .. } = &self.access else {
             return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
         };
         let now = self.clock.now();
-        let token = tokens
-            .get(&self.http, api_url, client_id, client_secret, now, fresh)
-            .await?;
+        let token = tokens.get(&self.http, api_url, client_id, client_secret, now, fresh).await?;
         let authorization = format!("Bearer {}", token.expose_secret());
-        self.send(api, method, api_url, path, query, body, authorization)
-            .await
+        self.send(api, method, api_url, path, query, body, authorization).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "one request, spelled out once")]
@@ -341,25 +298,17 @@ impl JiraClient {
             .header(header::AUTHORIZATION, authorization)
             .header(header::ACCEPT, "application/json");
         if let Some(body) = body {
-            request = request
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(body);
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| JiraError::NoAnswer(error.without_url()))?;
+        let response = request.send().await.map_err(|error| JiraError::NoAnswer(error.without_url()))?;
         read(api, response).await
     }
 }
 
 /// Encodes a value as one segment of a path or one value of a query. What needs no encoding stays as the query-string
 /// hash wants it.
-const SEGMENT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const SEGMENT: &percent_encoding::AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Asks a site for Atlassian's id of it: `GET /_edge/tenant_info`, without any credential.
 pub async fn cloud_id(http: &reqwest::Client, base_url: &Url) -> Result<String, JiraError> {
@@ -369,45 +318,28 @@ pub async fn cloud_id(http: &reqwest::Client, base_url: &Url) -> Result<String, 
         cloud_id: String,
     }
     let url = format!("{}/_edge/tenant_info", base_url.as_str().trim_end_matches('/'));
-    let response = http
-        .get(url)
-        .send()
-        .await
-        .map_err(|error| JiraError::NoAnswer(error.without_url()))?;
+    let response = http.get(url).send().await.map_err(|error| JiraError::NoAnswer(error.without_url()))?;
     let body = read(Api::DevInfo, response).await?;
     let info: TenantInfo =
         serde_json::from_slice(&body).map_err(|_| JiraError::Unexpected(StatusCode::OK))?;
     let well_formed = (1..=255).contains(&info.cloud_id.len())
-        && info
-            .cloud_id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if well_formed {
-        Ok(info.cloud_id)
-    } else {
-        Err(JiraError::Unexpected(StatusCode::OK))
-    }
+        && info.cloud_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if well_formed { Ok(info.cloud_id) } else { Err(JiraError::Unexpected(StatusCode::OK)) }
 }
 
 /// Reads an answer, and tells what a refusal means.
 pub(super) async fn read(api: Api, mut response: reqwest::Response) -> Result<Vec<u8>, JiraError> {
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| JiraError::NoAnswer(error.without_url()))?
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| JiraError::NoAnswer(error.without_url()))?
     {
         if body.len() + chunk.len() > MAX_ANSWER {
             return Err(JiraError::Unexpected(status));
         }
         body.extend_from_slice(&chunk);
     }
-    if status.is_success() {
-        Ok(body)
-    } else {
-        Err(refusal(api, status, &headers, &body))
-    }
+    if status.is_success() { Ok(body) } else { Err(refusal(api, status, &headers, &body)) }
 }
 
 fn refusal(api: Api, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> JiraError {
@@ -423,10 +355,9 @@ fn refusal(api: Api, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Ji
             retry_after: retry_after(text("retry-after")),
         },
         status if status.is_redirection() => JiraError::Renamed,
-        status if status.is_server_error() => JiraError::Unavailable {
-            status,
-            retry_after: retry_after(text("retry-after")),
-        },
+        status if status.is_server_error() => {
+            JiraError::Unavailable { status, retry_after: retry_after(text("retry-after")) }
+        }
         _ => JiraError::Unexpected(status),
     }
 }

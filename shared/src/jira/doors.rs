@@ -43,9 +43,8 @@ impl AccessTokens {
     ) -> Result<SecretString, JiraError> {
         let mut tokens = self.0.lock().await;
         if !fresh
-            && let Some(kept) = tokens
-                .iter()
-                .find(|kept| kept.client_id == client_id && kept.usable_until > now)
+            && let Some(kept) =
+                tokens.iter().find(|kept| kept.client_id == client_id && kept.usable_until > now)
         {
             return Ok(kept.token.clone());
         }
@@ -81,12 +80,8 @@ async fn request_token(
         "audience": "api.atlassian.com", "grant_type": "client_credentials",
         "client_id": client_id, "client_secret": client_secret.expose_secret(),
     });
-    let response = http
-        .post(url)
-        .json(&body)
-        .send()
-        .await
-        .map_err(|error| JiraError::NoAnswer(error.without_url()))?;
+    let response =
+        http.post(url).json(&body).send().await.map_err(|error| JiraError::NoAnswer(error.without_url()))?;
     let answer = match read(Api::DevInfo, response).await {
         // Atlassian answers 401 or 403 to a credential that it does not know any more.
         Err(JiraError::Forbidden(_)) => Err(JiraError::Unauthorized),
@@ -138,16 +133,10 @@ impl Doors {
                 app_key: self.app_key.clone(),
                 shared_secret: self
                     .envelope
-                    .open(
-                        shared_secret,
-                        &secret_context(site.id, installation.id, Purpose::SharedSecret),
-                    )
+                    .open(shared_secret, &secret_context(site.id, installation.id, Purpose::SharedSecret))
                     .await?,
             },
-            Door::OauthCredentials {
-                client_id,
-                client_secret,
-            } => {
+            Door::OauthCredentials { client_id, client_secret } => {
                 let context = secret_context(site.id, installation.id, Purpose::ClientSecret);
                 let client_secret = self.envelope.open(client_secret, &context).await?;
                 let cloud_id = site.cloud_id.clone().ok_or(DoorError::CloudId)?;
@@ -155,12 +144,7 @@ impl Doors {
             }
         };
         let base_url = self.guard.check(&site.base_url)?;
-        Ok(JiraClient::new(
-            self.http.clone(),
-            self.clock.clone(),
-            base_url,
-            access,
-        ))
+        Ok(JiraClient::new(self.http.clone(), self.clock.clone(), base_url, access))
     }
 
     /// The access of a credential that is not stored yet.
@@ -172,13 +156,7 @@ impl Doors {
         client_secret: SecretString,
     ) -> Access {
         let (api_url, tokens) = (self.api_url.clone(), self.tokens.clone());
-        Access::OauthCredentials {
-            api_url,
-            cloud_id,
-            client_id,
-            client_secret,
-            tokens,
-        }
+        Access::OauthCredentials { api_url, cloud_id, client_id, client_secret, tokens }
     }
 }
 

@@ -47,15 +47,8 @@ impl LifecycleVerifier {
     /// count.
     #[must_use]
     pub fn new(keys: KeyStore, audiences: impl IntoIterator<Item = String>, clock: SharedClock) -> Self {
-        let audiences = audiences
-            .into_iter()
-            .map(|audience| stripped(&audience).to_owned())
-            .collect();
-        Self {
-            keys,
-            audiences,
-            clock,
-        }
+        let audiences = audiences.into_iter().map(|audience| stripped(&audience).to_owned()).collect();
+        Self { keys, audiences, clock }
     }
 
     /// Verifies that `token` was made for this app and this request, for the tenant `client_key` that the body names.
@@ -96,11 +89,7 @@ impl LifecycleVerifier {
             return Err(TokenError::Algorithm);
         }
         let kid = KeyId::parse(token.claimed_key_id().ok_or(TokenError::KeyId)?)?;
-        if !token
-            .claimed_audience()
-            .iter()
-            .any(|audience| self.is_ours(audience))
-        {
+        if !token.claimed_audience().iter().any(|audience| self.is_ours(audience)) {
             return Err(TokenError::Audience);
         }
         match token.claimed_expiry() {

@@ -24,11 +24,7 @@ impl KeyId {
         let usable = text.len() <= MAX_BYTES
             && text.split('/').take(MAX_SEGMENTS + 1).count() <= MAX_SEGMENTS
             && text.split('/').all(is_segment);
-        if usable {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(TokenError::KeyId)
-        }
+        if usable { Ok(Self(text.to_owned())) } else { Err(TokenError::KeyId) }
     }
 }
 
@@ -40,9 +36,7 @@ impl fmt::Display for KeyId {
 
 fn is_segment(segment: &str) -> bool {
     !segment.is_empty()
-        && segment
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 #[cfg(test)]
@@ -54,13 +48,8 @@ mod tests {
     #[test]
     fn usable_ids() {
         let longest = "a".repeat(200);
-        for text in [
-            "123e4567-e89b-12d3-a456-426614174000",
-            "a",
-            "a/b_c/D-1",
-            "1/2/3/4/5",
-            longest.as_str(),
-        ] {
+        for text in ["123e4567-e89b-12d3-a456-426614174000", "a", "a/b_c/D-1", "1/2/3/4/5", longest.as_str()]
+        {
             assert_eq!(KeyId::parse(text).expect(text).to_string(), text);
         }
     }

@@ -16,10 +16,8 @@ use super::public_key::PublicKey;
 use crate::clock::{SharedClock, Timestamp};
 
 /// Atlassian's key servers, in the order they are asked: the documented one, and the one that its newer framework asks.
-pub const ATLASSIAN_KEY_SERVERS: [&str; 2] = [
-    "https://connect-install-keys.atlassian.com",
-    "https://asap-distribution.us-west-2.prod.atl-asap.net",
-];
+pub const ATLASSIAN_KEY_SERVERS: [&str; 2] =
+    ["https://connect-install-keys.atlassian.com", "https://asap-distribution.us-west-2.prod.atl-asap.net"];
 
 /// Below a proxy's URL, the path of the keys it publishes.
 const PROXY_KEYS_PATH: &str = "/-/jira_connect/public_keys";
@@ -61,19 +59,13 @@ impl KeySource {
     /// Atlassian's key servers, or stand-ins for them, asked in this order. Its tokens always name an expiry.
     #[must_use]
     pub fn atlassian<'a>(servers: impl IntoIterator<Item = &'a Url>) -> Self {
-        Self {
-            servers: servers.into_iter().map(base).collect(),
-            expiry_required: true,
-        }
+        Self { servers: servers.into_iter().map(base).collect(), expiry_required: true }
     }
 
     /// The proxy at `url`, which publishes the keys of the events it forwards. GitLab's proxy names no expiry.
     #[must_use]
     pub fn proxy(url: &Url) -> Self {
-        Self {
-            servers: vec![base(url) + PROXY_KEYS_PATH],
-            expiry_required: false,
-        }
+        Self { servers: vec![base(url) + PROXY_KEYS_PATH], expiry_required: false }
     }
 
     /// As configured: the proxy if there is one, else `servers`. A blank proxy URL means none.
@@ -125,13 +117,7 @@ impl KeyStore {
     /// A store that asks the servers of `source` through `client`.
     #[must_use]
     pub fn new(client: Client, source: KeySource, clock: SharedClock) -> Self {
-        Self {
-            client,
-            source,
-            clock,
-            keys: Cache::new(MAX_KEYS),
-            unknown: Cache::new(MAX_UNKNOWN),
-        }
+        Self { client, source, clock, keys: Cache::new(MAX_KEYS), unknown: Cache::new(MAX_UNKNOWN) }
     }
 
     /// Where this store's keys come from.
@@ -221,10 +207,8 @@ async fn read_bounded(mut response: Response) -> Result<Vec<u8>, KeyError> {
 
 /// Something else than a key under a key's name is as good as no key.
 fn parse(body: &[u8]) -> Result<PublicKey, KeyError> {
-    let text = std::str::from_utf8(body)
-        .ok()
-        .filter(|text| text.len() <= MAX_KEY_BYTES)
-        .ok_or(KeyError::Unknown)?;
+    let text =
+        std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_KEY_BYTES).ok_or(KeyError::Unknown)?;
     PublicKey::from_pem(text).map_err(|_| KeyError::Unknown)
 }
 

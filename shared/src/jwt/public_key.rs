@@ -37,9 +37,8 @@ impl PublicKey {
     ///
     /// [`PublicKeyError`], also for private keys.
     pub fn from_pem(pem: &str) -> Result<Self, PublicKeyError> {
-        let body = ["PUBLIC KEY", "RSA PUBLIC KEY"]
-            .iter()
-            .find_map(|label| between_markers(pem.trim(), label));
+        let body =
+            ["PUBLIC KEY", "RSA PUBLIC KEY"].iter().find_map(|label| between_markers(pem.trim(), label));
         let base64: String = body.ok_or(PublicKeyError)?.split_ascii_whitespace().collect();
         let der = STANDARD.decode(base64).map_err(|_| PublicKeyError)?;
         let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).map_err(|_| PublicKeyError)?;
@@ -52,20 +51,13 @@ impl PublicKey {
             return Err(TokenError::Algorithm);
         }
         let signature = token.signature_bytes()?;
-        self.key
-            .verify_sig(token.signed_part.as_bytes(), &signature)
-            .map_err(|_| TokenError::Signature)
+        self.key.verify_sig(token.signed_part.as_bytes(), &signature).map_err(|_| TokenError::Signature)
     }
 }
 
 fn between_markers<'a>(pem: &'a str, label: &str) -> Option<&'a str> {
-    let body = pem
-        .strip_prefix("-----BEGIN ")?
-        .strip_prefix(label)?
-        .strip_prefix("-----")?;
-    body.strip_suffix("-----")?
-        .strip_suffix(label)?
-        .strip_suffix("-----END ")
+    let body = pem.strip_prefix("-----BEGIN ")?.strip_prefix(label)?.strip_prefix("-----")?;
+    body.strip_suffix("-----")?.strip_suffix(label)?.strip_suffix("-----END ")
 }
 
 #[cfg(test)]

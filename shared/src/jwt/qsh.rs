@@ -8,11 +8,7 @@ use aws_lc_rs::digest;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 /// RFC 3986's unreserved characters stay as they are; everything else is encoded.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The constant that tokens from `AP.context.getToken()` carry instead of a hash.
 pub const CONTEXT_QSH: &str = "context-qsh";
@@ -34,19 +30,12 @@ pub fn canonical_request(method: &str, path: &str, query: Option<&str>) -> Strin
 /// SHA-256 of the [`canonical_request`] in lower-case hex.
 #[must_use]
 pub fn query_string_hash(method: &str, path: &str, query: Option<&str>) -> String {
-    hex::encode(digest::digest(
-        &digest::SHA256,
-        canonical_request(method, path, query).as_bytes(),
-    ))
+    hex::encode(digest::digest(&digest::SHA256, canonical_request(method, path, query).as_bytes()))
 }
 
 fn canonical_path(path: &str) -> String {
     let path = path.replace('&', "%26");
-    let path = if path.starts_with('/') {
-        path
-    } else {
-        format!("/{path}")
-    };
+    let path = if path.starts_with('/') { path } else { format!("/{path}") };
     match path.strip_suffix('/') {
         Some("") | None => path,
         Some(stripped) => stripped.to_owned(),
@@ -97,12 +86,7 @@ mod tests {
             ("post", "/user/", None, "POST&/user&"),
             ("GET", "/a//b/", Some(""), "GET&/a//b&"),
             ("GET", "", None, "GET&/&"),
-            (
-                "GET",
-                "/p",
-                Some("a=x+y&b=x%20y&c=%2B"),
-                "GET&/p&a=x%20y&b=x%20y&c=%2B",
-            ),
+            ("GET", "/p", Some("a=x+y&b=x%20y&c=%2B"), "GET&/p&a=x%20y&b=x%20y&c=%2B"),
             ("GET", "/p", Some("A=a&A=B&a=c"), "GET&/p&A=B,a&a=c"),
             ("GET", "/p", Some("q=1,2&q=3"), "GET&/p&q=1%2C2,3"),
             ("GET", "/p", Some("x=~*!'()"), "GET&/p&x=~%2A%21%27%28%29"),
@@ -121,11 +105,7 @@ mod tests {
                 "/events/uninstalled",
                 "57d5306d4c520456ebb58ac802779232a941e583589354b8a31aa949cdd4c9ae",
             ),
-            (
-                "GET",
-                "/subscriptions",
-                "e26e9d1797cde20a340efacb0c2c0b919e26015d55cdfd375e696792f09baebf",
-            ),
+            ("GET", "/subscriptions", "e26e9d1797cde20a340efacb0c2c0b919e26015d55cdfd375e696792f09baebf"),
             (
                 "POST",
                 "/rest/devinfo/0.10/bulk",

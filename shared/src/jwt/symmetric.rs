@@ -55,25 +55,13 @@ pub fn verify(
 ) -> Result<TenantClaims, TokenError> {
     verify_hs256(token, secret)?;
     let claims = &token.claims;
-    let expires_at = claims
-        .exp
-        .filter(|exp| !is_over(*exp, now))
-        .ok_or(TokenError::Expired)?;
-    let client_key = claims
-        .iss
-        .clone()
-        .filter(|iss| !iss.is_empty())
-        .ok_or(TokenError::Issuer)?;
+    let expires_at = claims.exp.filter(|exp| !is_over(*exp, now)).ok_or(TokenError::Expired)?;
+    let client_key = claims.iss.clone().filter(|iss| !iss.is_empty()).ok_or(TokenError::Issuer)?;
     let qsh_matches = qsh.matches(claims.qsh.as_deref());
     if !qsh_matches && !matches!(qsh, Qsh::Reported(_)) {
         return Err(TokenError::Qsh);
     }
-    Ok(TenantClaims {
-        client_key,
-        account_id: claims.sub.clone(),
-        expires_at,
-        qsh_matches,
-    })
+    Ok(TenantClaims { client_key, account_id: claims.sub.clone(), expires_at, qsh_matches })
 }
 
 impl Qsh<'_> {
@@ -115,12 +103,7 @@ impl<'a> AppClaims<'a> {
     /// Claims of the app `app_key` for `request`, whose path is relative to the tenant's `baseUrl`; good for 180 s.
     #[must_use]
     pub fn new(app_key: &'a str, request: &Request<'_>, now: Timestamp) -> Self {
-        Self {
-            iss: app_key,
-            iat: now.seconds(),
-            exp: now.after(LIFETIME).seconds(),
-            qsh: request.qsh(),
-        }
+        Self { iss: app_key, iat: now.seconds(), exp: now.after(LIFETIME).seconds(), qsh: request.qsh() }
     }
 }
 
@@ -139,13 +122,9 @@ pub fn sign(claims: &AppClaims<'_>, secret: &SecretString) -> Result<SecretStrin
     if secret.is_empty() {
         return Err(SignError(None));
     }
-    jsonwebtoken::encode(
-        &Header::new(Algorithm::HS256),
-        claims,
-        &EncodingKey::from_secret(secret),
-    )
-    .map(SecretString::from)
-    .map_err(|error| SignError(Some(error)))
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret))
+        .map(SecretString::from)
+        .map_err(|error| SignError(Some(error)))
 }
 
 #[cfg(test)]

@@ -62,12 +62,7 @@ impl<'a> Unverified<'a> {
         if header.crit.is_some() {
             return Err(TokenError::Malformed);
         }
-        Ok(Self {
-            signed_part,
-            signature,
-            header,
-            claims: decode(claims)?,
-        })
+        Ok(Self { signed_part, signature, header, claims: decode(claims)? })
     }
 
     /// The algorithm that the token claims to be signed by.
@@ -108,9 +103,7 @@ impl<'a> Unverified<'a> {
 
     /// The signature's bytes.
     pub(super) fn signature_bytes(&self) -> Result<Vec<u8>, TokenError> {
-        URL_SAFE_NO_PAD
-            .decode(self.signature)
-            .map_err(|_| TokenError::Malformed)
+        URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| TokenError::Malformed)
     }
 }
 
@@ -158,11 +151,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
 )]
 fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let number = Option::<serde_json::Number>::deserialize(deserializer)?;
-    Ok(number.and_then(|number| {
-        number
-            .as_i64()
-            .or_else(|| number.as_f64().map(|seconds| seconds as i64))
-    }))
+    Ok(number.and_then(|number| number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds as i64))))
 }
 
 #[cfg(test)]
@@ -184,14 +173,8 @@ mod tests {
             json!({"iss": "tenant", "aud": ["a", "b"], "qsh": "q", "exp": 5.9, "context": {"x": [1]}});
         let token = compact(&header, &claims, |_| vec![1]);
         let token = Unverified::parse(&token).expect("a token");
-        assert_eq!(
-            (token.claimed_algorithm(), token.claimed_key_id()),
-            ("RS256", Some("a/b"))
-        );
-        assert_eq!(
-            (token.claimed_issuer(), token.claimed_qsh()),
-            (Some("tenant"), Some("q"))
-        );
+        assert_eq!((token.claimed_algorithm(), token.claimed_key_id()), ("RS256", Some("a/b")));
+        assert_eq!((token.claimed_issuer(), token.claimed_qsh()), (Some("tenant"), Some("q")));
         assert_eq!(
             (token.claimed_audience(), token.claimed_expiry()),
             (&["a".to_owned(), "b".to_owned()][..], Some(5))
@@ -208,18 +191,10 @@ mod tests {
     #[test]
     fn absent_claims_and_nulls_are_the_same() {
         let claims = json!({"iss": null, "sub": null, "aud": null, "qsh": null, "iat": null, "exp": null});
-        let token = compact(
-            &json!({"alg": "HS256", "kid": null, "crit": null}),
-            &claims,
-            |_| vec![1],
-        );
+        let token = compact(&json!({"alg": "HS256", "kid": null, "crit": null}), &claims, |_| vec![1]);
         let token = Unverified::parse(&token).expect("a token");
         assert_eq!(
-            (
-                token.claimed_key_id(),
-                token.claimed_issuer(),
-                token.claimed_expiry()
-            ),
+            (token.claimed_key_id(), token.claimed_issuer(), token.claimed_expiry()),
             (None, None, None)
         );
         assert!(token.claimed_audience().is_empty());
@@ -241,19 +216,11 @@ mod tests {
             format!("{header}.!.{signature}"),
             format!("{header}.bm90IGpzb24.{signature}"),
             format!("{header}.W10.{signature}"),
-            compact(
-                &json!({"alg": "HS256", "crit": ["b64"], "b64": false}),
-                &json!({}),
-                |_| vec![1],
-            ),
+            compact(&json!({"alg": "HS256", "crit": ["b64"], "b64": false}), &json!({}), |_| vec![1]),
             compact(&json!({"alg": 1}), &json!({}), |_| vec![1]),
             compact(&json!({"kid": "x"}), &json!({}), |_| vec![1]),
         ] {
-            assert_eq!(
-                Unverified::parse(&token).err(),
-                Some(TokenError::Malformed),
-                "{token}"
-            );
+            assert_eq!(Unverified::parse(&token).err(), Some(TokenError::Malformed), "{token}");
         }
     }
 
@@ -279,10 +246,7 @@ mod tests {
 
     #[test]
     fn size_and_depth_are_bounded() {
-        assert_eq!(
-            parsed(&json!({"iss": "x".repeat(MAX_TOKEN_BYTES)})),
-            Err(TokenError::Malformed)
-        );
+        assert_eq!(parsed(&json!({"iss": "x".repeat(MAX_TOKEN_BYTES)})), Err(TokenError::Malformed));
         for (claim, depth) in [("aud", 2000), ("context", 2000)] {
             let json = format!(r#"{{"{claim}":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
             let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);

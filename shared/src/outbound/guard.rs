@@ -69,11 +69,7 @@ impl HostGuard {
         list.split(',')
             .map(str::trim)
             .filter(|entry| !entry.is_empty())
-            .map(|entry| {
-                Listed::parse(entry).ok_or_else(|| HostListError {
-                    entry: entry.to_owned(),
-                })
-            })
+            .map(|entry| Listed::parse(entry).ok_or_else(|| HostListError { entry: entry.to_owned() }))
             .collect::<Result<_, _>>()
             .map(|listed| Self { listed })
     }
@@ -103,8 +99,7 @@ impl HostGuard {
     /// Whether the operator listed the host of `url`: who does so vouches for it.
     #[must_use]
     pub fn lists(&self, url: &Url) -> bool {
-        url.host()
-            .is_some_and(|host| self.entries(&host.to_owned()).next().is_some())
+        url.host().is_some_and(|host| self.entries(&host.to_owned()).next().is_some())
     }
 
     /// Whether `host`, the name in a URL, may be reached at `address`. Ports are [`check`](Self::check)'s business:
@@ -122,10 +117,8 @@ impl HostGuard {
     /// on, and nobody listed its other ports.
     fn check_listed(&self, url: &Url, host: &Host) -> Result<(), GuardError> {
         let port = url.port_or_known_default();
-        let mut on_this_port = self
-            .entries(host)
-            .filter(|listed| listed.port.is_none() || listed.port == port)
-            .peekable();
+        let mut on_this_port =
+            self.entries(host).filter(|listed| listed.port.is_none() || listed.port == port).peekable();
         if on_this_port.peek().is_none() {
             return Err(GuardError::Port);
         }
@@ -138,9 +131,8 @@ impl HostGuard {
 
 impl Listed {
     fn parse(entry: &str) -> Option<Self> {
-        let (scheme, authority) = entry
-            .split_once("://")
-            .map_or((None, entry), |(scheme, rest)| (Some(scheme), rest));
+        let (scheme, authority) =
+            entry.split_once("://").map_or((None, entry), |(scheme, rest)| (Some(scheme), rest));
         let (host, port) = split_port(authority.strip_suffix('/').unwrap_or(authority))?;
         if host.contains(['*', '@', '/', '?', '#', '\\', '%']) {
             return None;
@@ -152,11 +144,7 @@ impl Listed {
             Some("https") => false,
             Some(_) => return None,
         };
-        Some(Self {
-            host,
-            port,
-            plain_http,
-        })
+        Some(Self { host, port, plain_http })
     }
 }
 
@@ -221,10 +209,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn verdict(list: &str, url: &str) -> Result<String, GuardError> {
-        HostGuard::parse(list)
-            .expect("a list")
-            .check(url)
-            .map(String::from)
+        HostGuard::parse(list).expect("a list").check(url).map(String::from)
     }
 
     #[test]
@@ -283,10 +268,7 @@ mod tests {
         ] {
             assert_eq!(verdict("", url), Err(error), "{url}");
         }
-        assert_eq!(
-            verdict("", &format!("https://gitlab.com/{}", "a".repeat(4096))),
-            Err(Malformed)
-        );
+        assert_eq!(verdict("", &format!("https://gitlab.com/{}", "a".repeat(4096))), Err(Malformed));
     }
 
     #[test]
@@ -310,16 +292,8 @@ mod tests {
             ("[::1]:4000", "http://[::1]:4000/", true),
             ("[::1]", "https://[0:0:0:0:0:0:0:1]/", true),
             (" a.example , ,http://b.example:81 ", "http://b.example:81/", true),
-            (
-                "gitlab.lan:8443,http://gitlab.lan:8080",
-                "http://gitlab.lan:8080/",
-                true,
-            ),
-            (
-                "gitlab.lan:8443,http://gitlab.lan:8080",
-                "http://gitlab.lan:8443/",
-                false,
-            ),
+            ("gitlab.lan:8443,http://gitlab.lan:8080", "http://gitlab.lan:8080/", true),
+            ("gitlab.lan:8443,http://gitlab.lan:8080", "http://gitlab.lan:8443/", false),
             ("gitlab.lan", "https://sub.gitlab.lan/", true),
             ("gitlab.lan", "http://sub.gitlab.lan/", false),
         ] {

@@ -110,13 +110,9 @@ fn extra_certificates(pem: Option<&str>) -> Result<Vec<Certificate>, OutboundCli
 fn redirect_policy(rule: RedirectRule) -> Policy {
     match rule {
         RedirectRule::None => Policy::none(),
-        RedirectRule::SameOriginGet => Policy::custom(|attempt| {
-            if stays_home(&attempt) {
-                attempt.follow()
-            } else {
-                attempt.stop()
-            }
-        }),
+        RedirectRule::SameOriginGet => {
+            Policy::custom(|attempt| if stays_home(&attempt) { attempt.follow() } else { attempt.stop() })
+        }
     }
 }
 
@@ -125,10 +121,7 @@ fn stays_home(attempt: &Attempt<'_>) -> bool {
     let next = attempt.url();
     attempt.status() != StatusCode::SEE_OTHER
         && attempt.previous().len() <= MAX_REDIRECTS
-        && attempt
-            .previous()
-            .first()
-            .is_some_and(|first| first.origin() == next.origin())
+        && attempt.previous().first().is_some_and(|first| first.origin() == next.origin())
         && next.username().is_empty()
         && next.password().is_none()
 }

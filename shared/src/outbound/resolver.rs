@@ -40,13 +40,7 @@ impl GuardedResolver {
     /// A name with both kinds of address is reached by its public ones alone.
     fn allowed(&self, host: &str, mut addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, RefusedAddress> {
         addresses.retain(|address| self.guard.allows_address(host, address.ip()));
-        if addresses.is_empty() {
-            Err(RefusedAddress {
-                host: host.to_owned(),
-            })
-        } else {
-            Ok(addresses)
-        }
+        if addresses.is_empty() { Err(RefusedAddress { host: host.to_owned() }) } else { Ok(addresses) }
     }
 }
 
@@ -72,24 +66,13 @@ mod tests {
     }
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
-        texts
-            .iter()
-            .map(|text| SocketAddr::new(text.parse().expect("an address"), 0))
-            .collect()
+        texts.iter().map(|text| SocketAddr::new(text.parse().expect("an address"), 0)).collect()
     }
 
     #[test]
     fn private_answers_are_taken_out() {
-        let mixed = addresses(&[
-            "10.0.0.1",
-            "93.184.215.14",
-            "169.254.169.254",
-            "::1",
-            "2606:4700::1",
-        ]);
-        let allowed = resolver("")
-            .allowed("gitlab.example", mixed)
-            .expect("two are public");
+        let mixed = addresses(&["10.0.0.1", "93.184.215.14", "169.254.169.254", "::1", "2606:4700::1"]);
+        let allowed = resolver("").allowed("gitlab.example", mixed).expect("two are public");
         assert_eq!(allowed, addresses(&["93.184.215.14", "2606:4700::1"]));
     }
 
@@ -104,9 +87,7 @@ mod tests {
         let private = addresses(&["10.0.0.1", "127.0.0.1"]);
         for host in ["gitlab.example", "GitLab.Example", "gitlab.example."] {
             assert_eq!(
-                resolver("gitlab.example:8443")
-                    .allowed(host, private.clone())
-                    .expect("listed"),
+                resolver("gitlab.example:8443").allowed(host, private.clone()).expect("listed"),
                 private
             );
         }
@@ -116,11 +97,6 @@ mod tests {
     async fn localhost_resolves_only_when_listed() {
         let name = || "localhost".parse::<Name>().expect("a name");
         assert!(resolver("").resolve(name()).await.is_err());
-        assert!(
-            resolver("localhost")
-                .resolve(name())
-                .await
-                .is_ok_and(|mut found| found.next().is_some())
-        );
+        assert!(resolver("localhost").resolve(name()).await.is_ok_and(|mut found| found.next().is_some()));
     }
 }

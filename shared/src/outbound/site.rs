@@ -4,12 +4,8 @@ use url::{Host, Url};
 
 /// Production, its older name, staging, and the government cloud: the suffixes for which Atlassian's own Connect
 /// framework accepts a `baseUrl` (<https://bitbucket.org/atlassian/atlassian-connect-express>).
-const SITE_SUFFIXES: [&str; 4] = [
-    ".atlassian.net",
-    ".jira.com",
-    ".jira-dev.com",
-    ".atlassian-us-gov-mod.net",
-];
+const SITE_SUFFIXES: [&str; 4] =
+    [".atlassian.net", ".jira.com", ".jira-dev.com", ".atlassian-us-gov-mod.net"];
 
 /// Whether `url` lies on a Jira Cloud site: https, the default port, and a host below one of Atlassian's site domains.
 /// A custom domain is never a `baseUrl`, so it is not recognised.
@@ -20,9 +16,7 @@ pub fn is_atlassian_site(url: &Url) -> bool {
     };
     url.scheme() == "https"
         && url.port().is_none()
-        && SITE_SUFFIXES
-            .iter()
-            .any(|suffix| host.strip_suffix(suffix).is_some_and(is_site_name))
+        && SITE_SUFFIXES.iter().any(|suffix| host.strip_suffix(suffix).is_some_and(is_site_name))
 }
 
 /// At least one label, and none of them empty.

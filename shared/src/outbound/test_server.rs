@@ -18,19 +18,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            status,
-            headers: String::new(),
-            body: body.into(),
-            delay: Duration::ZERO,
-        }
+        Self { status, headers: String::new(), body: body.into(), delay: Duration::ZERO }
     }
 
     pub(crate) fn redirect(status: u16, location: &str) -> Self {
-        Self {
-            headers: format!("Location: {location}\r\n"),
-            ..Self::new(status, "")
-        }
+        Self { headers: format!("Location: {location}\r\n"), ..Self::new(status, "") }
     }
 
     pub(crate) fn after(self, delay: Duration) -> Self {
@@ -50,11 +42,7 @@ impl TestServer {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let server = Self {
-            address,
-            answers: Arc::default(),
-            requests: Arc::default(),
-        };
+        let server = Self { address, answers: Arc::default(), requests: Arc::default() };
         let handler = server.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -67,10 +55,7 @@ impl TestServer {
 
     /// Answers requests for `path` with `answer`; other paths get an empty 404.
     pub(crate) fn answer(&self, path: &str, answer: Answer) {
-        self.answers
-            .lock()
-            .expect("no panic holds it")
-            .insert(path.to_owned(), answer);
+        self.answers.lock().expect("no panic holds it").insert(path.to_owned(), answer);
     }
 
     /// Method and path of each request so far.
@@ -99,10 +84,7 @@ impl TestServer {
         let (Some(method), Some(path)) = (words.next(), words.next()) else {
             return;
         };
-        self.requests
-            .lock()
-            .expect("no panic holds it")
-            .push(format!("{method} {path}"));
+        self.requests.lock().expect("no panic holds it").push(format!("{method} {path}"));
         let answer = self.answers.lock().expect("no panic holds it").get(path).cloned();
         let answer = answer.unwrap_or_else(|| Answer::new(404, ""));
         thread::sleep(answer.delay);

@@ -26,29 +26,18 @@ fn client(list: &str, rule: RedirectRule) -> Client {
 async fn an_unlisted_name_that_resolves_to_loopback_is_never_connected_to() {
     let server = TestServer::start();
     let url = server.url("/").replace("127.0.0.1", "localhost");
-    let error = client("", RedirectRule::None)
-        .get(&url)
-        .send()
-        .await
-        .expect_err("refused");
+    let error = client("", RedirectRule::None).get(&url).send().await.expect_err("refused");
     assert!(refused_by_guard(&error), "{error:?}");
     assert_eq!(server.requests(), Vec::<String>::new());
 
-    let answer = client("localhost", RedirectRule::None)
-        .get(&url)
-        .send()
-        .await
-        .expect("listed");
+    let answer = client("localhost", RedirectRule::None).get(&url).send().await.expect("listed");
     assert_eq!(answer.status(), 404);
 }
 
 #[tokio::test]
 async fn a_host_that_is_down_is_not_called_refused() {
-    let error = client("", RedirectRule::None)
-        .get("http://no-such-host.invalid/")
-        .send()
-        .await
-        .expect_err("no host");
+    let error =
+        client("", RedirectRule::None).get("http://no-such-host.invalid/").send().await.expect_err("no host");
     assert!(!refused_by_guard(&error));
 }
 
@@ -60,17 +49,10 @@ async fn redirects_within_the_origin_are_followed_for_gitlab_only() {
     server.answer("/newest", Answer::new(200, "here"));
     let list = server.authority();
 
-    let answer = client(&list, RedirectRule::SameOriginGet)
-        .get(server.url("/old"))
-        .send()
-        .await
-        .expect("an answer");
+    let answer =
+        client(&list, RedirectRule::SameOriginGet).get(server.url("/old")).send().await.expect("an answer");
     assert_eq!(answer.text().await.expect("a body"), "here");
-    let answer = client(&list, RedirectRule::None)
-        .get(server.url("/old"))
-        .send()
-        .await
-        .expect("an answer");
+    let answer = client(&list, RedirectRule::None).get(server.url("/old")).send().await.expect("an answer");
     assert_eq!(answer.status(), 302);
 }
 
@@ -101,25 +83,16 @@ async fn a_redirect_loop_ends() {
     server.answer("/loop", Answer::redirect(302, "/loop"));
     let gitlab = client(&server.authority(), RedirectRule::SameOriginGet);
     let answer = gitlab.get(server.url("/loop")).send().await.expect("an answer");
-    assert_eq!(
-        (answer.status().as_u16(), server.requests().len()),
-        (302, 1 + MAX_REDIRECTS)
-    );
+    assert_eq!((answer.status().as_u16(), server.requests().len()), (302, 1 + MAX_REDIRECTS));
 }
 
 #[test]
 fn extra_certificates_are_read_or_refused() {
     let guard = HostGuard::default();
     for pem in [None, Some(""), Some(" \n"), Some(TEST_CA)] {
-        assert!(
-            outbound_client(&guard, RedirectRule::None, pem).is_ok(),
-            "{pem:?}"
-        );
+        assert!(outbound_client(&guard, RedirectRule::None, pem).is_ok(), "{pem:?}");
     }
-    for pem in [
-        "not a certificate",
-        "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
-    ] {
+    for pem in ["not a certificate", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
         let error = outbound_client(&guard, RedirectRule::None, Some(pem)).expect_err(pem);
         assert!(matches!(error, OutboundClientError::ExtraCa(_)), "{error:?}");
     }
@@ -137,10 +110,7 @@ fn a_machine_without_ca_certificates_is_an_error_and_no_panic() {
         return;
     }
     let status = Command::new(env::current_exe().expect("this test"))
-        .args([
-            "--exact",
-            "outbound::tests::a_machine_without_ca_certificates_is_an_error_and_no_panic",
-        ])
+        .args(["--exact", "outbound::tests::a_machine_without_ca_certificates_is_an_error_and_no_panic"])
         .envs([("SSL_CERT_FILE", NOWHERE), ("SSL_CERT_DIR", NOWHERE)])
         .output()
         .expect("started");

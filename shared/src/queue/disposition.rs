@@ -123,14 +123,8 @@ impl<T: Serialize> Message<T> {
     /// # Errors
     /// When the body has no JSON form, which ours all have.
     pub fn outgoing(&self, now: Timestamp) -> Result<Outgoing, serde_json::Error> {
-        let delay = self
-            .not_before
-            .map_or(Duration::ZERO, |not_before| not_before.since(now).min(MAX_DELAY));
-        Ok(Outgoing {
-            body: serde_json::to_string(self)?,
-            group: self.group.clone(),
-            delay,
-        })
+        let delay = self.not_before.map_or(Duration::ZERO, |not_before| not_before.since(now).min(MAX_DELAY));
+        Ok(Outgoing { body: serde_json::to_string(self)?, group: self.group.clone(), delay })
     }
 }
 
@@ -289,43 +283,26 @@ mod tests {
 
     fn received(message: &Message<u8>) -> Received {
         let body = serde_json::to_string(message).expect("JSON");
-        Received {
-            receipt: "r".to_owned(),
-            body,
-            receives: 1,
-        }
+        Received { receipt: "r".to_owned(), body, receives: 1 }
     }
 
     async fn settle_one(queue: &Recorder, message: Message<u8>, disposition: Disposition) -> Vec<String> {
-        settle(
-            queue,
-            &SystemClock,
-            vec![(received(&message), message, disposition)],
-        )
-        .await
+        settle(queue, &SystemClock, vec![(received(&message), message, disposition)]).await
     }
 
     fn message(attempts: u32) -> Message<u8> {
-        Message {
-            attempts,
-            ..Message::new("site".to_owned(), SystemClock.now(), 7)
-        }
+        Message { attempts, ..Message::new("site".to_owned(), SystemClock.now(), 7) }
     }
 
     fn retry() -> Disposition {
-        Disposition::Retry {
-            reason: "500".to_owned(),
-        }
+        Disposition::Retry { reason: "500".to_owned() }
     }
 
     #[tokio::test]
     async fn waiting_counts_nothing_and_retrying_counts_one() {
         let queue = Recorder::default();
         let until = SystemClock.now().after(Duration::from_secs(6 * 3600));
-        let wait = Disposition::Wait {
-            until,
-            reason: "rest".to_owned(),
-        };
+        let wait = Disposition::Wait { until, reason: "rest".to_owned() };
         assert_eq!(settle_one(&queue, message(3), wait).await, ["r"]);
         assert_eq!(settle_one(&queue, message(3), retry()).await, ["r"]);
         let sent = queue.sent.lock().expect("not poisoned").clone();
@@ -342,31 +319,19 @@ mod tests {
     #[tokio::test]
     async fn spent_attempts_end_among_the_dead_letters_with_the_reason() {
         let queue = Recorder::default();
-        assert_eq!(
-            settle_one(&queue, message(MAX_ATTEMPTS - 1), retry()).await,
-            ["r"]
-        );
-        assert_eq!(
-            *queue.buried.lock().expect("not poisoned"),
-            ["Failed 10 times, last: 500"]
-        );
+        assert_eq!(settle_one(&queue, message(MAX_ATTEMPTS - 1), retry()).await, ["r"]);
+        assert_eq!(*queue.buried.lock().expect("not poisoned"), ["Failed 10 times, last: 500"]);
     }
 
     #[tokio::test]
     async fn nothing_is_acknowledged_before_its_copy_is_stored() {
-        let queue = Recorder {
-            down: true,
-            ..Recorder::default()
-        };
+        let queue = Recorder { down: true, ..Recorder::default() };
         assert!(settle_one(&queue, message(0), retry()).await.is_empty());
     }
 
     #[test]
     fn messages_of_newer_releases_are_refused_by_number() {
-        let newer = Message {
-            version: 2,
-            ..message(0)
-        };
+        let newer = Message { version: 2, ..message(0) };
         assert_eq!(
             Message::<u8>::read(&received(&newer)),
             Err("The message has version 2, this release reads 1.".to_owned())
@@ -375,17 +340,9 @@ mod tests {
 
     #[test]
     fn the_stronger_decision_wins() {
-        let wait = |until| Disposition::Wait {
-            until: Timestamp(until),
-            reason: String::new(),
-        };
+        let wait = |until| Disposition::Wait { until: Timestamp(until), reason: String::new() };
         assert_eq!(Disposition::Done.and(retry()), retry());
         assert_eq!(wait(9).and(wait(5)), wait(5));
-        assert_eq!(
-            wait(9).and(Disposition::Drop {
-                reason: String::new()
-            }),
-            wait(9)
-        );
+        assert_eq!(wait(9).and(Disposition::Drop { reason: String::new() }), wait(9));
     }
 }

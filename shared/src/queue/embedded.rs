@@ -99,10 +99,7 @@ impl EmbeddedQueues {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 QueueFileError::InUse(path.to_owned())
             }
-            _ => QueueFileError::Open {
-                path: path.to_owned(),
-                source,
-            },
+            _ => QueueFileError::Open { path: path.to_owned(), source },
         };
         let (connection, known) = opened.map_err(failed)?;
         if !known {
@@ -116,11 +113,7 @@ impl EmbeddedQueues {
             );
         }
         let keeper = Keeper::start(connection, Arc::clone(&clock)).map_err(QueueFileError::Thread)?;
-        Ok(Self {
-            keeper: Arc::new(keeper),
-            clock,
-            queues: Mutex::default(),
-        })
+        Ok(Self { keeper: Arc::new(keeper), clock, queues: Mutex::default() })
     }
 
     /// The queue of that name, which needs no making. Always the same one, so that whoever waits hears of every send.
@@ -168,11 +161,7 @@ impl EmbeddedQueue {
     /// # Errors
     /// The file fails.
     pub async fn receive(&self, max: usize, visibility: Duration) -> Result<Vec<Received>, QueueError> {
-        let (name, clock, turn) = (
-            Arc::clone(&self.name),
-            Arc::clone(&self.clock),
-            Arc::clone(&self.turn),
-        );
+        let (name, clock, turn) = (Arc::clone(&self.name), Arc::clone(&self.clock), Arc::clone(&self.turn));
         let receive = move |connection: &Connection| {
             let now = clock.now();
             let hidden_until = now.after(visibility.max(Duration::from_millis(1)));
@@ -189,11 +178,7 @@ impl EmbeddedQueue {
     /// The file fails; none of the messages is deleted then.
     pub async fn delete(&self, receipts: &[String]) -> Result<(), QueueError> {
         let (name, receipts) = (Arc::clone(&self.name), receipts.to_vec());
-        self.keeper
-            .call(None, move |connection| {
-                table::delete(connection, &name, &receipts)
-            })
-            .await
+        self.keeper.call(None, move |connection| table::delete(connection, &name, &receipts)).await
     }
 
     /// Makes the messages that were delivered with these receipts visible again at once. The delivery still counts.
@@ -216,10 +201,7 @@ impl EmbeddedQueue {
             // Listening begins here, before looking, or a message sent in between would go unnoticed.
             let arrival = self.arrivals.notified();
             let name = Arc::clone(&self.name);
-            let due = self
-                .keeper
-                .call(None, move |connection| table::next_due(connection, &name))
-                .await?;
+            let due = self.keeper.call(None, move |connection| table::next_due(connection, &name)).await?;
             let now = self.clock.now();
             match due {
                 None => arrival.await,
@@ -241,13 +223,7 @@ impl Queue for EmbeddedQueue {
         let send = move |connection: &Connection| {
             let now = clock.now();
             for message in &messages {
-                table::insert(
-                    connection,
-                    &name,
-                    message,
-                    now,
-                    now.after(message.delay.min(MAX_DELAY)),
-                )?;
+                table::insert(connection, &name, message, now, now.after(message.delay.min(MAX_DELAY)))?;
             }
             Ok(())
         };
@@ -262,28 +238,17 @@ impl Queue for EmbeddedQueue {
 
     async fn depth(&self) -> Result<Depth, QueueError> {
         let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
-        self.keeper
-            .call(None, move |connection| {
-                table::depth(connection, &name, clock.now())
-            })
-            .await
+        self.keeper.call(None, move |connection| table::depth(connection, &name, clock.now())).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
         let name = Arc::clone(&self.name);
-        self.keeper
-            .call(None, move |connection| {
-                table::dead_letters(connection, &name, limit)
-            })
-            .await
+        self.keeper.call(None, move |connection| table::dead_letters(connection, &name, limit)).await
     }
 
     async fn redrive(&self, ids: Option<&[String]>) -> Result<u64, QueueError> {
-        let (name, clock, ids) = (
-            Arc::clone(&self.name),
-            Arc::clone(&self.clock),
-            ids.map(<[String]>::to_vec),
-        );
+        let (name, clock, ids) =
+            (Arc::clone(&self.name), Arc::clone(&self.clock), ids.map(<[String]>::to_vec));
         let redrive =
             move |connection: &Connection| table::redrive(connection, &name, ids.as_deref(), clock.now());
         self.keeper.call(Some(Arc::clone(&self.arrivals)), redrive).await
@@ -292,8 +257,6 @@ impl Queue for EmbeddedQueue {
 
 impl fmt::Debug for EmbeddedQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EmbeddedQueue")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("EmbeddedQueue").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -30,10 +30,7 @@ impl Store {
         subscription: SubscriptionId,
         project: u64,
     ) -> Result<Option<Coverage>, StoreError> {
-        Ok(self
-            .get(&key(subscription, project))
-            .await?
-            .map(|stored| stored.value))
+        Ok(self.get(&key(subscription, project)).await?.map(|stored| stored.value))
     }
 
     /// Remembers it for a while.
@@ -47,19 +44,10 @@ impl Store {
             Coverage::Inside => INSIDE_LIFETIME,
             Coverage::Outside => OUTSIDE_LIFETIME,
         };
-        self.put(
-            &key(subscription, project),
-            &coverage,
-            When::Always,
-            Some(lifetime),
-        )
-        .await
+        self.put(&key(subscription, project), &coverage, When::Always, Some(lifetime)).await
     }
 }
 
 fn key(subscription: SubscriptionId, project: u64) -> Key {
-    Key::new(
-        format!("SUBSCRIPTION#{subscription}"),
-        format!("PROJECT#{project}"),
-    )
+    Key::new(format!("SUBSCRIPTION#{subscription}"), format!("PROJECT#{project}"))
 }

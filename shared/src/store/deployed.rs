@@ -28,10 +28,7 @@ impl Store {
         environment: &str,
         git_ref: &str,
     ) -> Result<Option<Deployed>, StoreError> {
-        Ok(self
-            .get(&key(site, project, environment, git_ref))
-            .await?
-            .map(|stored| stored.value))
+        Ok(self.get(&key(site, project, environment, git_ref)).await?.map(|stored| stored.value))
     }
 
     /// Remembers a success unless a later one is known.
@@ -58,8 +55,5 @@ impl Store {
 }
 
 fn key(site: SiteId, project: &str, environment: &str, git_ref: &str) -> Key {
-    Key::new(
-        format!("DEPLOYED#{site}#{project}"),
-        digest(&format!("{environment}\n{git_ref}")),
-    )
+    Key::new(format!("DEPLOYED#{site}#{project}"), digest(&format!("{environment}\n{git_ref}")))
 }

@@ -78,10 +78,7 @@ impl EmbeddedEngine {
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let name = path.to_str().ok_or_else(|| EngineError::Path(path.to_owned()))?;
         let database = Database::new(name);
-        Self::start(database.map_err(|source| EngineError::Open {
-            path: path.to_owned(),
-            source,
-        })?)
+        Self::start(database.map_err(|source| EngineError::Open { path: path.to_owned(), source })?)
     }
 
     /// An engine that forgets everything, for tests.
@@ -90,18 +87,12 @@ impl EmbeddedEngine {
     /// SQLite has no memory to give.
     pub fn memory() -> Result<Self, EngineError> {
         let database = Database::memory();
-        Self::start(database.map_err(|source| EngineError::Open {
-            path: PathBuf::from(":memory:"),
-            source,
-        })?)
+        Self::start(database.map_err(|source| EngineError::Open { path: PathBuf::from(":memory:"), source })?)
     }
 
     fn start(database: Database) -> Result<Self, EngineError> {
         let worker = Worker::start(database.clone()).map_err(EngineError::Thread)?;
-        Ok(Self {
-            database,
-            worker: Arc::new(worker),
-        })
+        Ok(Self { database, worker: Arc::new(worker) })
     }
 
     /// An SDK client of this engine.
@@ -162,10 +153,7 @@ impl Worker {
             }
         };
         let thread = thread::Builder::new().name("store".to_owned()).spawn(work)?;
-        Ok(Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
-        })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// Hands the request to the thread; none when the engine has panicked.
@@ -218,10 +206,7 @@ impl HttpConnector for Connector {
 
 /// Answers as the service would over HTTP.
 fn respond(database: &Database, request: &HttpRequest) -> HttpResponse {
-    let target = request
-        .headers()
-        .get("x-amz-target")
-        .and_then(|target| target.strip_prefix(TARGET_PREFIX));
+    let target = request.headers().get("x-amz-target").and_then(|target| target.strip_prefix(TARGET_PREFIX));
     let body = request.body().bytes().unwrap_or_default();
     let (status, body) = match target.and_then(|operation| dispatch(database, operation, body)) {
         Some(Ok(body)) => (200, body),
@@ -230,9 +215,7 @@ fn respond(database: &Database, request: &HttpRequest) -> HttpResponse {
     };
     let status = StatusCode::try_from(status).expect("the engine answers with HTTP's status codes");
     let mut response = HttpResponse::new(status, SdkBody::from(body));
-    response
-        .headers_mut()
-        .insert("content-type", "application/x-amz-json-1.0");
+    response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
     response
 }
 
@@ -270,9 +253,8 @@ fn run<Request: DeserializeOwned, Answer: Serialize>(
 /// engine's readers put the kind of refusal, in capitals, before their text; serde puts the position behind it.
 fn refusal(text: &str) -> DynoxideError {
     let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
-    let marked = text
-        .split_once(':')
-        .filter(|(kind, _)| kind.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
+    let marked =
+        text.split_once(':').filter(|(kind, _)| kind.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
     match marked {
         Some((kind, text)) if kind.starts_with("SERIALIZATION") => {
             DynoxideError::SerializationException(text.to_owned())

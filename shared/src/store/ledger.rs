@@ -47,10 +47,8 @@ impl Store {
         site: SiteId,
         entities: impl IntoIterator<Item = &EntityKey>,
     ) -> Result<HashMap<EntityKey, LedgerEntry>, StoreError> {
-        let wanted: HashMap<Key, &EntityKey> = entities
-            .into_iter()
-            .map(|entity| (key(site, entity), entity))
-            .collect();
+        let wanted: HashMap<Key, &EntityKey> =
+            entities.into_iter().map(|entity| (key(site, entity), entity)).collect();
         let keys: Vec<Key> = wanted.keys().cloned().collect();
         let mut found = self.get_many::<LedgerEntry>(&keys).await?;
         Ok(wanted
@@ -79,8 +77,5 @@ impl Store {
 }
 
 fn key(site: SiteId, entity: &EntityKey) -> Key {
-    Key::new(
-        format!("LEDGER#{site}#{}", entity.project),
-        format!("{}#{}", entity.kind, entity.id),
-    )
+    Key::new(format!("LEDGER#{site}#{}", entity.project), format!("{}#{}", entity.kind, entity.id))
 }

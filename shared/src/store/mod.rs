@@ -94,10 +94,7 @@ pub struct Key {
 
 impl Key {
     fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
-        Self {
-            pk: pk.into(),
-            sk: sk.into(),
-        }
+        Self { pk: pk.into(), sk: sk.into() }
     }
 
     fn attributes(&self) -> Item {
@@ -109,10 +106,7 @@ impl Key {
 
     fn of(item: &Item) -> Option<Self> {
         let text = |name: &str| item.get(name)?.as_s().ok().cloned();
-        Some(Self {
-            pk: text(PK)?,
-            sk: text(SK)?,
-        })
+        Some(Self { pk: text(PK)?, sk: text(SK)? })
     }
 }
 
@@ -144,11 +138,7 @@ impl Store {
     /// The table called `table` behind `client`.
     #[must_use]
     pub fn new(client: Client, table: &str, clock: SharedClock) -> Self {
-        Self {
-            client,
-            table: table.to_owned(),
-            clock,
-        }
+        Self { client, table: table.to_owned(), clock }
     }
 
     /// Makes the table if it is not there; on AWS the template does.
@@ -161,11 +151,7 @@ impl Store {
                 .map_err(unavailable)
         };
         let key = |name: &str, kind| {
-            KeySchemaElement::builder()
-                .attribute_name(name)
-                .key_type(kind)
-                .build()
-                .map_err(unavailable)
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().map_err(unavailable)
         };
         let created = self
             .client
@@ -211,11 +197,7 @@ impl Store {
             .send()
             .await
             .map_err(unavailable)?;
-        answer
-            .item
-            .filter(|item| self.is_alive(item))
-            .map(read_item)
-            .transpose()
+        answer.item.filter(|item| self.is_alive(item)).map(read_item).transpose()
     }
 
     /// Items in the order DynamoDB gives them, which is none.
@@ -239,11 +221,7 @@ impl Store {
                     .send()
                     .await
                     .map_err(unavailable)?;
-                let items = answer
-                    .responses
-                    .unwrap_or_default()
-                    .remove(&self.table)
-                    .unwrap_or_default();
+                let items = answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
                 for item in items.into_iter().filter(|item| self.is_alive(item)) {
                     if let Some(key) = Key::of(&item) {
                         found.insert(key, read_item(item)?.value);
@@ -309,16 +287,8 @@ impl Store {
 
     /// Writes all of `puts` or none.
     async fn transact(&self, puts: Vec<Put>) -> Result<(), StoreError> {
-        let items = puts
-            .into_iter()
-            .map(|put| TransactWriteItem::builder().put(put).build())
-            .collect();
-        let written = self
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(items))
-            .send()
-            .await;
+        let items = puts.into_iter().map(|put| TransactWriteItem::builder().put(put).build()).collect();
+        let written = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
         match written {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("TransactionCanceledException") => Err(StoreError::Conflict),
@@ -333,14 +303,9 @@ impl Store {
         when: When,
         lifetime: Option<Duration>,
     ) -> Result<Put, StoreError> {
-        let revision = if let When::Unchanged(revision) = when {
-            revision + 1
-        } else {
-            1
-        };
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(self.item(key, value, revision, lifetime)?));
+        let revision = if let When::Unchanged(revision) = when { revision + 1 } else { 1 };
+        let put =
+            Put::builder().table_name(&self.table).set_item(Some(self.item(key, value, revision, lifetime)?));
         let put = match when {
             When::Always => put,
             // An item that has expired is not there, whether or not DynamoDB has got round to it.
@@ -375,10 +340,8 @@ impl Store {
     async fn delete_many(&self, keys: &[Key]) -> Result<(), StoreError> {
         let mut requests = Vec::with_capacity(keys.len());
         for key in keys {
-            let delete = DeleteRequest::builder()
-                .set_key(Some(key.attributes()))
-                .build()
-                .map_err(unavailable)?;
+            let delete =
+                DeleteRequest::builder().set_key(Some(key.attributes())).build().map_err(unavailable)?;
             requests.push(WriteRequest::builder().delete_request(delete).build());
         }
         self.write_many(requests).await
@@ -398,11 +361,7 @@ impl Store {
                     .send()
                     .await
                     .map_err(unavailable)?;
-                wanted = answer
-                    .unprocessed_items
-                    .unwrap_or_default()
-                    .remove(&self.table)
-                    .unwrap_or_default();
+                wanted = answer.unprocessed_items.unwrap_or_default().remove(&self.table).unwrap_or_default();
             }
         }
         Ok(())
@@ -420,10 +379,7 @@ impl Store {
                 return Ok(None);
             };
             change(&mut stored.value);
-            match self
-                .put(key, &stored.value, When::Unchanged(stored.revision), None)
-                .await
-            {
+            match self.put(key, &stored.value, When::Unchanged(stored.revision), None).await {
                 Err(StoreError::Conflict) => {}
                 written => return written.map(|()| Some(stored.value)),
             }
@@ -439,9 +395,7 @@ impl Store {
                 tokio::time::sleep(Duration::from_millis(10 << round)).await;
                 Ok(())
             }
-            _ => Err(StoreError::Unavailable(
-                "DynamoDB keeps leaving work undone".into(),
-            )),
+            _ => Err(StoreError::Unavailable("DynamoDB keeps leaving work undone".into())),
         }
     }
 
@@ -466,23 +420,16 @@ impl Store {
     }
 
     fn is_alive(&self, item: &Item) -> bool {
-        let expires_at = item
-            .get(EXPIRES_AT)
-            .and_then(|value| value.as_n().ok()?.parse::<i64>().ok());
+        let expires_at = item.get(EXPIRES_AT).and_then(|value| value.as_n().ok()?.parse::<i64>().ok());
         expires_at.is_none_or(|expires_at| expires_at >= self.clock.now().seconds())
     }
 }
 
 fn read_item<T: DeserializeOwned>(mut item: Item) -> Result<Stored<T>, StoreError> {
-    let data = item
-        .remove(DATA)
-        .ok_or_else(|| StoreError::Corrupt("the item has no data".into()))?;
+    let data = item.remove(DATA).ok_or_else(|| StoreError::Corrupt("the item has no data".into()))?;
     let value =
         serde_dynamo::from_attribute_value(data).map_err(|error| StoreError::Corrupt(Box::new(error)))?;
-    let revision = item
-        .get(REVISION)
-        .and_then(|value| value.as_n().ok()?.parse().ok())
-        .unwrap_or(1);
+    let revision = item.get(REVISION).and_then(|value| value.as_n().ok()?.parse().ok()).unwrap_or(1);
     Ok(Stored { value, revision })
 }
 
@@ -492,8 +439,5 @@ fn unavailable(error: impl Into<BoxError>) -> StoreError {
 
 /// A hash for keys that are secret, long, or made of somebody else's characters.
 fn digest(text: &str) -> String {
-    hex::encode(aws_lc_rs::digest::digest(
-        &aws_lc_rs::digest::SHA256,
-        text.as_bytes(),
-    ))
+    hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()))
 }

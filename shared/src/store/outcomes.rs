@@ -77,13 +77,7 @@ impl Store {
                 items.insert(key(site, &issue_key, &outcome.entity), outcome.clone());
             }
         }
-        self.put_many(
-            items
-                .into_iter()
-                .map(|(key, outcome)| (key, outcome, Some(LIFETIME)))
-                .collect(),
-        )
-        .await
+        self.put_many(items.into_iter().map(|(key, outcome)| (key, outcome, Some(LIFETIME))).collect()).await
     }
 
     /// What became of everything that named `issue_key`, newest first.
@@ -99,8 +93,5 @@ fn partition(site: SiteId, issue_key: &str) -> String {
 }
 
 fn key(site: SiteId, issue_key: &str, entity: &EntityKey) -> Key {
-    Key::new(
-        partition(site, issue_key),
-        format!("{}#{}#{}", entity.kind, entity.project, entity.id),
-    )
+    Key::new(partition(site, issue_key), format!("{}#{}#{}", entity.kind, entity.project, entity.id))
 }

@@ -16,10 +16,7 @@ impl Store {
         subscription: SubscriptionId,
         idempotency_key: &str,
     ) -> Result<bool, StoreError> {
-        Ok(self
-            .get::<bool>(&key(subscription, idempotency_key))
-            .await?
-            .is_some())
+        Ok(self.get::<bool>(&key(subscription, idempotency_key)).await?.is_some())
     }
 
     /// Remembers a delivery. To be called after it is on the queue: the other way round, a crash would lose it.
@@ -28,13 +25,7 @@ impl Store {
         subscription: SubscriptionId,
         idempotency_key: &str,
     ) -> Result<(), StoreError> {
-        self.put(
-            &key(subscription, idempotency_key),
-            &true,
-            When::Always,
-            Some(LIFETIME),
-        )
-        .await
+        self.put(&key(subscription, idempotency_key), &true, When::Always, Some(LIFETIME)).await
     }
 }
 

@@ -47,22 +47,14 @@ impl Store {
     pub async fn create_site(&self, site: &Site, installation: &Installation) -> Result<(), StoreError> {
         let mut puts = vec![
             self.put_of(&site_key(site.id), site, When::Absent, None)?,
-            self.put_of(
-                &Key::new("SITES", site.id.to_string()),
-                &site.id,
-                When::Absent,
-                None,
-            )?,
+            self.put_of(&Key::new("SITES", site.id.to_string()), &site.id, When::Absent, None)?,
             self.put_of(&installation_key(installation), installation, When::Absent, None)?,
         ];
         if let Some(cloud_id) = &site.cloud_id {
             puts.push(self.put_of(&cloud_key(cloud_id), &site.id, When::Absent, None)?);
         }
         if let Door::Connect { client_key, .. } = &installation.door {
-            let pointer = ClientKeyPointer {
-                site: site.id,
-                installation: installation.id,
-            };
+            let pointer = ClientKeyPointer { site: site.id, installation: installation.id };
             puts.push(self.put_of(&client_key_key(client_key), &pointer, When::Absent, None)?);
         }
         self.transact(puts).await
@@ -81,8 +73,7 @@ impl Store {
     pub async fn set_condition(&self, site: &Site, condition: SiteCondition) -> Result<(), StoreError> {
         if site.state.condition != condition {
             let since = self.clock.now();
-            self.update_site(site.id, |site| site.state = SiteState { condition, since })
-                .await?;
+            self.update_site(site.id, |site| site.state = SiteState { condition, since }).await?;
         }
         Ok(())
     }
@@ -99,8 +90,7 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
-        self.update_site(id, |site| site.cloud_id = Some(cloud_id.to_owned()))
-            .await?;
+        self.update_site(id, |site| site.cloud_id = Some(cloud_id.to_owned())).await?;
         Ok(true)
     }
 
@@ -121,10 +111,7 @@ impl Store {
 
     /// The installation that a clientKey belongs to, even when it was uninstalled.
     pub async fn client_key_pointer(&self, client_key: &str) -> Result<Option<ClientKeyPointer>, StoreError> {
-        Ok(self
-            .get(&client_key_key(client_key))
-            .await?
-            .map(|stored| stored.value))
+        Ok(self.get(&client_key_key(client_key)).await?.map(|stored| stored.value))
     }
 
     /// The installation with a clientKey, with its site.
@@ -142,8 +129,7 @@ impl Store {
 
     /// Stores an installation, new or renewed.
     pub async fn put_installation(&self, installation: &Installation) -> Result<(), StoreError> {
-        self.put(&installation_key(installation), installation, When::Always, None)
-            .await
+        self.put(&installation_key(installation), installation, When::Always, None).await
     }
 
     /// Removes an installation; the clientKey goes on leading to its site.
@@ -189,8 +175,5 @@ fn client_key_key(client_key: &str) -> Key {
 }
 
 fn installation_key(installation: &Installation) -> Key {
-    Key::new(
-        format!("SITE#{}", installation.site),
-        format!("INSTALLATION#{}", installation.id),
-    )
+    Key::new(format!("SITE#{}", installation.site), format!("INSTALLATION#{}", installation.id))
 }

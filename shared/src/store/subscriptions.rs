@@ -58,10 +58,7 @@ impl Store {
         subscription: SubscriptionId,
         project: u64,
     ) -> Result<Option<Hook>, StoreError> {
-        Ok(self
-            .get(&hook_key(subscription, project))
-            .await?
-            .map(|stored| stored.value))
+        Ok(self.get(&hook_key(subscription, project)).await?.map(|stored| stored.value))
     }
 
     /// The hooks of single projects.
@@ -76,8 +73,7 @@ impl Store {
         project: u64,
         hook: &Hook,
     ) -> Result<(), StoreError> {
-        self.put(&hook_key(subscription, project), hook, When::Always, None)
-            .await
+        self.put(&hook_key(subscription, project), hook, When::Always, None).await
     }
 
     /// Remembers that a hook signs: from now on it must.
@@ -88,10 +84,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         match project {
             Some(project) => {
-                self.update(&hook_key(subscription, project), |hook: &mut Hook| {
-                    hook.signed = true
-                })
-                .await?;
+                self.update(&hook_key(subscription, project), |hook: &mut Hook| hook.signed = true).await?;
             }
             None => {
                 self.update_subscription(subscription, |subscription| subscription.hook.signed = true)
@@ -107,10 +100,7 @@ fn key(id: SubscriptionId) -> Key {
 }
 
 fn pointer_key(subscription: &Subscription) -> Key {
-    Key::new(
-        format!("SITE#{}", subscription.site),
-        format!("SUBSCRIPTION#{}", subscription.id),
-    )
+    Key::new(format!("SITE#{}", subscription.site), format!("SUBSCRIPTION#{}", subscription.id))
 }
 
 fn hook_key(subscription: SubscriptionId, project: u64) -> Key {

@@ -81,21 +81,13 @@ impl<'a> Courier<'a> {
                 rests.insert(resting, rest);
             }
         }
-        Ok(Self {
-            client,
-            store,
-            clock,
-            site,
-            rests,
-            calls: 0,
-        })
+        Ok(Self { client, store, clock, site, rests, calls: 0 })
     }
 
     /// Sends `entities` and tells what became of each.
     pub async fn deliver(&mut self, entities: Vec<Entity>) -> Result<Vec<Delivered>, StoreError> {
-        let (deletions, mut upserts): (Vec<_>, Vec<_>) = entities
-            .into_iter()
-            .partition(|entity| matches!(entity.content, Content::Deleted));
+        let (deletions, mut upserts): (Vec<_>, Vec<_>) =
+            entities.into_iter().partition(|entity| matches!(entity.content, Content::Deleted));
         let mut delivered = Vec::new();
         for entity in deletions {
             delivered.push(self.remove(entity).await?);
@@ -132,11 +124,7 @@ impl<'a> Courier<'a> {
                 }
             }
         };
-        Ok(Delivered {
-            entity,
-            fate,
-            unknown_keys: Vec::new(),
-        })
+        Ok(Delivered { entity, fate, unknown_keys: Vec::new() })
     }
 
     async fn delete(&self, entity: &Entity) -> Result<(), JiraError> {
@@ -149,22 +137,13 @@ impl<'a> Courier<'a> {
             }
             EntityKind::Build => {
                 let (pipeline, number) = id.split_once('/').unwrap_or((id, ""));
-                self.client
-                    .delete(Api::Builds, &["pipelines", pipeline, "builds", number], None)
-                    .await
+                self.client.delete(Api::Builds, &["pipelines", pipeline, "builds", number], None).await
             }
             EntityKind::Deployment => {
                 let mut parts = id.splitn(3, '/');
                 let mut next = || parts.next().unwrap_or_default();
                 let (pipeline, environment, number) = (next(), next(), next());
-                let segments = [
-                    "pipelines",
-                    pipeline,
-                    "environments",
-                    environment,
-                    "deployments",
-                    number,
-                ];
+                let segments = ["pipelines", pipeline, "environments", environment, "deployments", number];
                 self.client.delete(Api::Deployments, &segments, None).await
             }
             EntityKind::FeatureFlag => self.client.delete(Api::FeatureFlags, &["flag", id], None).await,
@@ -193,9 +172,7 @@ impl<'a> Courier<'a> {
             }
             // Not accepted means refused, or that the question could not be asked just now.
             if undocumented.capability(&self.site) != Capability::Accepted {
-                entities
-                    .iter_mut()
-                    .for_each(|entity| undocumented.replace(entity));
+                entities.iter_mut().for_each(|entity| undocumented.replace(entity));
             }
         }
         Ok(())
@@ -228,21 +205,14 @@ impl<'a> Courier<'a> {
     }
 
     async fn send_alone(&mut self, entity: Entity) -> Result<Delivered, StoreError> {
-        let call = Call {
-            api: entity.key.kind.api(),
-            entities: vec![entity.clone()],
-        };
+        let call = Call { api: entity.key.kind.api(), entities: vec![entity.clone()] };
         let delivered = match self.submit(&call).await? {
             Submitted::Answered(answer) => read(call, &answer).pop(),
             Submitted::Fate(fate) => all(call, &fate).next(),
             Submitted::Refused(text) => all(call, &Fate::Rejected(text)).next(),
         };
         let lost = Fate::Failed("Jira said nothing of it".to_owned());
-        Ok(delivered.unwrap_or(Delivered {
-            entity,
-            fate: lost,
-            unknown_keys: Vec::new(),
-        }))
+        Ok(delivered.unwrap_or(Delivered { entity, fate: lost, unknown_keys: Vec::new() }))
     }
 
     async fn learn(&mut self, undocumented: Undocumented, capability: Capability) -> Result<(), StoreError> {
@@ -284,29 +254,15 @@ impl<'a> Courier<'a> {
         let (site, of_api) = (Resting::Site(self.site.id), Resting::Api(self.site.id, api));
         let text = error.to_string();
         match error {
-            JiraError::RateLimited {
-                reason: RateLimitReason::PerIssue,
-                retry_after,
-            } => {
-                let until = self
-                    .clock
-                    .now()
-                    .after(retry_after.unwrap_or(FIRST_REST).min(MAX_RETRY_AFTER));
+            JiraError::RateLimited { reason: RateLimitReason::PerIssue, retry_after } => {
+                let until = self.clock.now().after(retry_after.unwrap_or(FIRST_REST).min(MAX_RETRY_AFTER));
                 Ok(Fate::Waiting(until, format!("{text} for one issue.")))
             }
-            JiraError::RateLimited {
-                reason: RateLimitReason::Quota,
-                retry_after,
-            } => {
-                self.rest(site, *retry_after, format!("{text} for the site."))
-                    .await
+            JiraError::RateLimited { reason: RateLimitReason::Quota, retry_after } => {
+                self.rest(site, *retry_after, format!("{text} for the site.")).await
             }
-            JiraError::RateLimited {
-                reason: RateLimitReason::Burst,
-                retry_after,
-            } => {
-                self.rest(of_api, *retry_after, format!("{text} for {api}."))
-                    .await
+            JiraError::RateLimited { reason: RateLimitReason::Burst, retry_after } => {
+                self.rest(of_api, *retry_after, format!("{text} for {api}.")).await
             }
             JiraError::Unauthorized => self.hold(site, SiteCondition::CredentialRejected, text).await,
             JiraError::Forbidden(_) => self.hold(of_api, SiteCondition::PermissionMissing, text).await,
@@ -364,15 +320,8 @@ impl<'a> Courier<'a> {
     ) -> Result<Fate, StoreError> {
         let row = self.rests.get(&resting).map_or(0, |rest| rest.row) + 1;
         let growing = FIRST_REST.saturating_mul(1 << (row - 1).min(8)).min(LONGEST_REST);
-        let until = self
-            .clock
-            .now()
-            .after(asked.unwrap_or(growing).min(MAX_RETRY_AFTER));
-        let rest = Rest {
-            until,
-            row,
-            reason: reason.clone(),
-        };
+        let until = self.clock.now().after(asked.unwrap_or(growing).min(MAX_RETRY_AFTER));
+        let rest = Rest { until, row, reason: reason.clone() };
         self.store.begin_rest(&resting, &rest).await?;
         tracing::warn!(site.id = %self.site.id, rest.until = %until.iso8601(), reason, "resting");
         self.rests.insert(resting, rest);
@@ -403,11 +352,7 @@ enum Submitted {
 }
 
 fn all(call: Call, fate: &Fate) -> impl Iterator<Item = Delivered> {
-    call.entities.into_iter().map(|entity| Delivered {
-        entity,
-        fate: fate.clone(),
-        unknown_keys: Vec::new(),
-    })
+    call.entities.into_iter().map(|entity| Delivered { entity, fate: fate.clone(), unknown_keys: Vec::new() })
 }
 
 /// What an answer says of each entity of its call.
@@ -416,11 +361,8 @@ fn read(call: Call, answer: &Answer) -> Vec<Delivered> {
         .into_iter()
         .map(|entity| {
             let keys = entity.issue_keys.as_slice();
-            let unknown_keys: Vec<_> = keys
-                .iter()
-                .filter(|key| answer.unknown_issue_keys.contains(key))
-                .cloned()
-                .collect();
+            let unknown_keys: Vec<_> =
+                keys.iter().filter(|key| answer.unknown_issue_keys.contains(key)).cloned().collect();
             let refusal = answer
                 .failed
                 .get(&failed_entity(&entity))
@@ -430,11 +372,7 @@ fn read(call: Call, answer: &Answer) -> Vec<Delivered> {
                 None if !keys.is_empty() && unknown_keys.len() == keys.len() => Fate::UnknownIssues,
                 None => Fate::Accepted,
             };
-            Delivered {
-                entity,
-                fate,
-                unknown_keys,
-            }
+            Delivered { entity, fate, unknown_keys }
         })
         .collect()
 }

@@ -131,21 +131,14 @@ impl EntityVersion {
         let newer_number = self.known_at.0 > last.number;
         let news = match (self.changed_at, last.changed_at) {
             (Some(ours), Some(theirs)) => {
-                let (ours, theirs) = if self.from_hook {
-                    (ours.seconds(), theirs.seconds())
-                } else {
-                    (ours.0, theirs.0)
-                };
+                let (ours, theirs) =
+                    if self.from_hook { (ours.seconds(), theirs.seconds()) } else { (ours.0, theirs.0) };
                 (ours, self.rank) > (theirs, last.rank)
                     || ((ours, self.rank) == (theirs, last.rank) && newer_number)
             }
             _ => self.rank >= last.rank && newer_number,
         };
-        if news {
-            Freshness::Fresh(self.known_at.0.max(last.number + 1))
-        } else {
-            Freshness::Stale
-        }
+        if news { Freshness::Fresh(self.known_at.0.max(last.number + 1)) } else { Freshness::Stale }
     }
 
     /// Whether this version should be kept when both are at hand.
@@ -232,62 +225,33 @@ mod tests {
     }
 
     fn sent(number: i64, changed_at: Option<i64>, rank: u8) -> LedgerEntry {
-        LedgerEntry {
-            number,
-            changed_at: changed_at.map(Timestamp),
-            rank,
-            deleted_head: None,
-        }
+        LedgerEntry { number, changed_at: changed_at.map(Timestamp), rank, deleted_head: None }
     }
 
     #[test]
     fn a_late_running_never_beats_success() {
         let success = sent(2_000, Some(1_900_000), 2);
-        assert_eq!(
-            version(9_000, Some(1_800_000), 1).freshness(Some(&success)),
-            Freshness::Stale
-        );
-        assert_eq!(
-            version(9_000, Some(1_900_000), 1).freshness(Some(&success)),
-            Freshness::Stale
-        );
-        assert_eq!(
-            version(9_000, None, 1).freshness(Some(&success)),
-            Freshness::Stale
-        );
-        assert_eq!(
-            version(9_000, Some(2_000_000), 1).freshness(Some(&success)),
-            Freshness::Fresh(9_000)
-        );
+        assert_eq!(version(9_000, Some(1_800_000), 1).freshness(Some(&success)), Freshness::Stale);
+        assert_eq!(version(9_000, Some(1_900_000), 1).freshness(Some(&success)), Freshness::Stale);
+        assert_eq!(version(9_000, None, 1).freshness(Some(&success)), Freshness::Stale);
+        assert_eq!(version(9_000, Some(2_000_000), 1).freshness(Some(&success)), Freshness::Fresh(9_000));
     }
 
     #[test]
     fn the_same_version_twice_is_sent_once() {
-        assert_eq!(
-            version(5, Some(1), 0).freshness(Some(&sent(5, Some(1), 0))),
-            Freshness::Stale
-        );
-        assert_eq!(
-            version(5, None, 0).freshness(Some(&sent(5, None, 0))),
-            Freshness::Stale
-        );
+        assert_eq!(version(5, Some(1), 0).freshness(Some(&sent(5, Some(1), 0))), Freshness::Stale);
+        assert_eq!(version(5, None, 0).freshness(Some(&sent(5, None, 0))), Freshness::Stale);
     }
 
     #[test]
     fn newer_content_gets_a_greater_number_whatever_the_clocks_say() {
-        assert_eq!(
-            version(5, Some(20), 0).freshness(Some(&sent(7, Some(10), 0))),
-            Freshness::Fresh(8)
-        );
+        assert_eq!(version(5, Some(20), 0).freshness(Some(&sent(7, Some(10), 0))), Freshness::Fresh(8));
     }
 
     #[test]
     fn dates_of_hooks_are_compared_by_the_second() {
         let mut from_hook = version(9_000, Some(1_000), 1);
         from_hook.from_hook = true;
-        assert_eq!(
-            from_hook.freshness(Some(&sent(5_000, Some(1_400), 0))),
-            Freshness::Fresh(9_000)
-        );
+        assert_eq!(from_hook.freshness(Some(&sent(5_000, Some(1_400), 0))), Freshness::Fresh(9_000));
     }
 }

@@ -64,25 +64,11 @@ impl EventMessage {
         event: Event,
     ) -> Vec<Message<Self>> {
         let message = |event: Event| {
-            let intake = Intake::Verified {
-                project: project.clone(),
-                event,
-            };
-            Message::new(
-                group.to_owned(),
-                received_at,
-                Self {
-                    subscription,
-                    received_at,
-                    intake,
-                },
-            )
+            let intake = Intake::Verified { project: project.clone(), event };
+            Message::new(group.to_owned(), received_at, Self { subscription, received_at, intake })
         };
         match event {
-            Event::Push(push) => spread(push)
-                .into_iter()
-                .map(|push| message(Event::Push(push)))
-                .collect(),
+            Event::Push(push) => spread(push).into_iter().map(|push| message(Event::Push(push))).collect(),
             event => vec![message(event)],
         }
     }
@@ -98,10 +84,7 @@ fn spread(push: Push) -> Vec<Push> {
     }
     let mut first = push;
     let commits = first.commits.split_off(first.commits.len() / 2);
-    let second = Push {
-        commits,
-        ..first.clone()
-    };
+    let second = Push { commits, ..first.clone() };
     let mut parts = spread(first);
     parts.extend(spread(second));
     parts
@@ -134,13 +117,8 @@ mod tests {
     #[test]
     fn a_large_push_becomes_several_small_messages_and_loses_nothing() {
         let commits: Vec<_> = (0..20).map(commit).collect();
-        let push = Push {
-            branch: "main".to_owned(),
-            before: None,
-            after: "a".repeat(40),
-            commits,
-            total: 20,
-        };
+        let push =
+            Push { branch: "main".to_owned(), before: None, after: "a".repeat(40), commits, total: 20 };
         let messages = EventMessage::split(
             SubscriptionId::generate(),
             Timestamp(1),
@@ -152,11 +130,7 @@ mod tests {
         let mut together = Vec::new();
         for message in messages {
             assert!(message.outgoing(Timestamp(1)).expect("JSON").body.len() <= MAX_MESSAGE);
-            let Intake::Verified {
-                event: Event::Push(part),
-                ..
-            } = message.body.intake
-            else {
+            let Intake::Verified { event: Event::Push(part), .. } = message.body.intake else {
                 panic!("not a push")
             };
             together.extend(part.commits);

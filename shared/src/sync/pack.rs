@@ -60,10 +60,7 @@ pub fn pack(entities: Vec<Entity>) -> Vec<Call> {
     for ((api, ..), entities) in per_project {
         let mut entities = entities.into_iter().peekable();
         while entities.peek().is_some() {
-            calls.push(Call {
-                api,
-                entities: entities.by_ref().take(MAX_ITEMS).collect(),
-            });
+            calls.push(Call { api, entities: entities.by_ref().take(MAX_ITEMS).collect() });
         }
     }
     calls
@@ -80,10 +77,7 @@ struct DevInfoPacker {
 impl DevInfoPacker {
     fn add(&mut self, entity: Entity) {
         let repository = self.counts.get(&entity.key.project);
-        let of_kind = repository
-            .and_then(|kinds| kinds.get(&entity.key.kind))
-            .copied()
-            .unwrap_or(0);
+        let of_kind = repository.and_then(|kinds| kinds.get(&entity.key.kind)).copied().unwrap_or(0);
         let no_room = self.open.len() >= MAX_ENTITIES
             || of_kind >= MAX_PER_KIND
             || (repository.is_none() && self.counts.len() >= MAX_REPOSITORIES);
@@ -97,10 +91,7 @@ impl DevInfoPacker {
 
     fn close(&mut self) {
         if !self.open.is_empty() {
-            self.full.push(Call {
-                api: Api::DevInfo,
-                entities: std::mem::take(&mut self.open),
-            });
+            self.full.push(Call { api: Api::DevInfo, entities: std::mem::take(&mut self.open) });
         }
         self.counts.clear();
     }
@@ -120,78 +111,53 @@ impl Call {
         }
         let mut first = self;
         let second = first.entities.split_off(first.entities.len() / 2);
-        Some((
-            first.clone(),
-            Self {
-                api: first.api,
-                entities: second,
-            },
-        ))
+        Some((first.clone(), Self { api: first.api, entities: second }))
     }
 
     /// What goes over the wire.
     #[must_use]
     pub fn body(&self) -> Body<'_> {
-        let product = self
-            .entities
-            .first()
-            .map_or("GitLab", |entity| &entity.link.product);
+        let product = self.entities.first().map_or("GitLab", |entity| &entity.link.product);
         let provider_metadata = ProviderMetadata { product };
         match self.api {
-            Api::DevInfo => Body::DevInfo {
-                repositories: self.repositories(),
-                provider_metadata,
-            },
+            Api::DevInfo => Body::DevInfo { repositories: self.repositories(), provider_metadata },
             Api::Builds => Body::Builds {
-                builds: self.each(|content| {
-                    if let Content::Build(build) = content {
-                        Some(build)
-                    } else {
-                        None
-                    }
-                }),
+                builds: self.each(
+                    |content| {
+                        if let Content::Build(build) = content { Some(build) } else { None }
+                    },
+                ),
                 properties: self.properties(),
                 provider_metadata,
             },
             Api::Deployments => Body::Deployments {
                 deployments: self.each(|content| {
-                    if let Content::Deployment(deployment) = content {
-                        Some(deployment)
-                    } else {
-                        None
-                    }
+                    if let Content::Deployment(deployment) = content { Some(deployment) } else { None }
                 }),
                 properties: self.properties(),
                 provider_metadata,
             },
-            Api::FeatureFlags => Body::FeatureFlags {
-                flags: self.each(|content| {
-                    if let Content::FeatureFlag(flag) = content {
-                        Some(flag)
-                    } else {
-                        None
-                    }
-                }),
-                properties: self.properties(),
-                provider_metadata,
-            },
+            Api::FeatureFlags => {
+                Body::FeatureFlags {
+                    flags: self.each(|content| {
+                        if let Content::FeatureFlag(flag) = content { Some(flag) } else { None }
+                    }),
+                    properties: self.properties(),
+                    provider_metadata,
+                }
+            }
         }
     }
 
     fn each<'a, T>(&'a self, pick: impl Fn(&'a Content) -> Option<&'a Box<T>>) -> Vec<&'a T> {
-        self.entities
-            .iter()
-            .filter_map(|entity| pick(&entity.content))
-            .map(AsRef::as_ref)
-            .collect()
+        self.entities.iter().filter_map(|entity| pick(&entity.content)).map(AsRef::as_ref).collect()
     }
 
     fn repositories(&self) -> Vec<Repository> {
         let mut repositories: BTreeMap<&str, Repository> = BTreeMap::new();
         for entity in &self.entities {
-            let repository = repositories
-                .entry(&entity.key.project)
-                .or_insert_with(|| (*entity.repository).clone());
+            let repository =
+                repositories.entry(&entity.key.project).or_insert_with(|| (*entity.repository).clone());
             repository.update_sequence_id = repository.update_sequence_id.max(entity.version.known_at.0);
             match &entity.content {
                 Content::Commit(commit) => repository.commits.push((**commit).clone()),
@@ -206,12 +172,8 @@ impl Call {
     fn properties(&self) -> Properties {
         let first = self.entities.first();
         Properties {
-            link: first
-                .map(|entity| entity.link.subscription.to_string())
-                .unwrap_or_default(),
-            project_id: first
-                .map(|entity| format!("project-{}", entity.key.project))
-                .unwrap_or_default(),
+            link: first.map(|entity| entity.link.subscription.to_string()).unwrap_or_default(),
+            project_id: first.map(|entity| format!("project-{}", entity.key.project)).unwrap_or_default(),
         }
     }
 }
@@ -329,10 +291,7 @@ impl Undocumented {
 }
 
 fn needs_work(pull_request: &PullRequest) -> impl Iterator<Item = &crate::jira::model::Reviewer> {
-    pull_request
-        .reviewers
-        .iter()
-        .filter(|reviewer| reviewer.approval_status == ApprovalStatus::NeedsWork)
+    pull_request.reviewers.iter().filter(|reviewer| reviewer.approval_status == ApprovalStatus::NeedsWork)
 }
 
 #[cfg(test)]
@@ -354,10 +313,7 @@ mod tests {
             ..Project::default()
         };
         let subscription: SubscriptionId = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id");
-        let link = Link {
-            subscription,
-            product: Arc::from("GitLab 19.1.0"),
-        };
+        let link = Link { subscription, product: Arc::from("GitLab 19.1.0") };
         Source::new(project, link, "https://gitlab.example.com", 0)
     }
 
@@ -378,53 +334,32 @@ mod tests {
     }
 
     fn build(project: u64, iid: u64) -> Entity {
-        let pipeline = Pipeline {
-            id: iid,
-            iid: Some(iid),
-            status: "running".to_owned(),
-            ..Pipeline::default()
-        };
-        source(project)
-            .build(&pipeline, Timestamp(1), false)
-            .expect("it has a number")
+        let pipeline =
+            Pipeline { id: iid, iid: Some(iid), status: "running".to_owned(), ..Pipeline::default() };
+        source(project).build(&pipeline, Timestamp(1), false).expect("it has a number")
     }
 
     #[test]
     fn dev_info_packs_across_projects_within_every_limit() {
-        let entities = (0..1200)
-            .map(|number| commit((number % 150) as u64, number))
-            .collect();
+        let entities = (0..1200).map(|number| commit((number % 150) as u64, number)).collect();
         let calls = pack(entities);
-        let sizes: Vec<_> = calls
-            .iter()
-            .map(|call| (call.entities.len(), call.repositories().len()))
-            .collect();
+        let sizes: Vec<_> =
+            calls.iter().map(|call| (call.entities.len(), call.repositories().len())).collect();
         assert!(
-            sizes
-                .iter()
-                .all(|(entities, repositories)| *entities <= 1000 && *repositories <= 100),
+            sizes.iter().all(|(entities, repositories)| *entities <= 1000 && *repositories <= 100),
             "{sizes:?}"
         );
         assert_eq!(sizes.iter().map(|(entities, _)| entities).sum::<usize>(), 1200);
 
         let one_project = pack((0..1000).map(|number| commit(1, number)).collect());
-        assert_eq!(
-            one_project
-                .iter()
-                .map(|call| call.entities.len())
-                .collect::<Vec<_>>(),
-            [400, 400, 200]
-        );
+        assert_eq!(one_project.iter().map(|call| call.entities.len()).collect::<Vec<_>>(), [400, 400, 200]);
     }
 
     #[test]
     fn builds_go_per_project_with_its_properties() {
         let entities = (1..=150).map(|iid| build(7, iid)).chain([build(8, 1)]).collect();
         let calls = pack(entities);
-        assert_eq!(
-            calls.iter().map(|call| call.entities.len()).collect::<Vec<_>>(),
-            [100, 50, 1]
-        );
+        assert_eq!(calls.iter().map(|call| call.entities.len()).collect::<Vec<_>>(), [100, 50, 1]);
         let body = serde_json::to_value(calls[2].body()).expect("JSON");
         assert_eq!(body["properties"]["projectId"], "project-8");
         assert_eq!(body["providerMetadata"]["product"], "GitLab 19.1.0");
@@ -432,16 +367,10 @@ mod tests {
 
     #[test]
     fn halving_ends_with_the_culprit_alone() {
-        let call = Call {
-            api: Api::DevInfo,
-            entities: (0..5).map(|number| commit(1, number)).collect(),
-        };
+        let call = Call { api: Api::DevInfo, entities: (0..5).map(|number| commit(1, number)).collect() };
         let (first, second) = call.halves().expect("more than one");
         assert_eq!((first.entities.len(), second.entities.len()), (2, 3));
-        let alone = Call {
-            api: Api::DevInfo,
-            entities: vec![commit(1, 1)],
-        };
+        let alone = Call { api: Api::DevInfo, entities: vec![commit(1, 1)] };
         assert!(alone.halves().is_none());
     }
 }

@@ -13,38 +13,21 @@ const REPLACEMENT: &str = "\u{FFFD}";
 /// that had nothing else becomes one U+FFFD, so that a required field stays filled.
 #[must_use]
 pub fn clean(text: &str, limit: usize) -> String {
-    let kept: String = text
-        .chars()
-        .filter(|&character| is_storable(character))
-        .take(limit)
-        .collect();
-    if kept.is_empty() && !text.is_empty() {
-        REPLACEMENT.to_owned()
-    } else {
-        kept
-    }
+    let kept: String = text.chars().filter(|&character| is_storable(character)).take(limit).collect();
+    if kept.is_empty() && !text.is_empty() { REPLACEMENT.to_owned() } else { kept }
 }
 
 /// [`clean`], with `fallback` where nothing is left: for fields that must not be empty.
 #[must_use]
 pub fn clean_or(text: &str, limit: usize, fallback: &str) -> String {
     let text = clean(text, limit);
-    if text.trim().is_empty() {
-        clean(fallback, limit)
-    } else {
-        text
-    }
+    if text.trim().is_empty() { clean(fallback, limit) } else { text }
 }
 
 /// `url` if Jira can store it, else `fallback`: half an address is worse than a less exact one.
 #[must_use]
 pub fn url_or(url: &str, fallback: &str) -> String {
-    if url.chars().count() <= MAX_URL && url.chars().all(is_storable) {
-        url
-    } else {
-        fallback
-    }
-    .to_owned()
+    if url.chars().count() <= MAX_URL && url.chars().all(is_storable) { url } else { fallback }.to_owned()
 }
 
 /// An optional address: left out when it is none that Jira would store.
@@ -70,13 +53,9 @@ mod tests {
     /// C60, C61, C63, C64.
     #[test]
     fn sanitised_as_the_acceptance_cases_say() {
-        for (raw, cleaned) in [
-            ("a🚝b\0c", "abc"),
-            ("café ñ", "café ñ"),
-            ("🚝", "\u{FFFD}"),
-            ("", ""),
-            ("a\tb\r\n", "a\tb\r\n"),
-        ] {
+        for (raw, cleaned) in
+            [("a🚝b\0c", "abc"), ("café ñ", "café ñ"), ("🚝", "\u{FFFD}"), ("", ""), ("a\tb\r\n", "a\tb\r\n")]
+        {
             assert_eq!(clean(raw, 255), cleaned);
         }
     }
@@ -84,10 +63,7 @@ mod tests {
     #[test]
     fn long_urls_give_way_to_their_fallback() {
         let long = format!("https://gitlab.example.com/{}", "a".repeat(2000));
-        assert_eq!(
-            url_or(&long, "https://gitlab.example.com"),
-            "https://gitlab.example.com"
-        );
+        assert_eq!(url_or(&long, "https://gitlab.example.com"), "https://gitlab.example.com");
         assert_eq!(optional_url(Some("javascript:alert(1)")), None);
     }
 

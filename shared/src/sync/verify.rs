@@ -60,15 +60,8 @@ impl HookVerifier {
     /// A verifier with an empty memory.
     #[must_use]
     pub fn new(store: Store, envelope: Arc<Envelope>) -> Self {
-        let hooks = Cache::builder()
-            .max_capacity(MAX_HOOKS)
-            .time_to_live(MEMORY)
-            .build();
-        Self {
-            store,
-            envelope,
-            hooks,
-        }
+        let hooks = Cache::builder().max_capacity(MAX_HOOKS).time_to_live(MEMORY).build();
+        Self { store, envelope, hooks }
     }
 
     /// Checks that the delivery described by `proof` was made by the hook of `subscription` (and of `proof.hook_project`, if it
@@ -125,17 +118,8 @@ impl HookVerifier {
         let context = hook_context(&subscription, project);
         let secrets = |error| VerifyError::Secrets(Arc::new(error));
         let token = self.envelope.open(&hook.token, &context).await.map_err(secrets)?;
-        let signing_token = self
-            .envelope
-            .open(&hook.signing_token, &context)
-            .await
-            .map_err(secrets)?;
-        Ok(Some(Arc::new(OpenHook {
-            subscription,
-            hook,
-            token,
-            signing_token,
-        })))
+        let signing_token = self.envelope.open(&hook.signing_token, &context).await.map_err(secrets)?;
+        Ok(Some(Arc::new(OpenHook { subscription, hook, token, signing_token })))
     }
 }
 
@@ -160,11 +144,7 @@ impl Proof<'_> {
             hook_project: self.hook_project,
             token_digest: self.token_digest.clone(),
             signature: self.signature.as_ref().map(|headers| {
-                (
-                    headers.id.to_owned(),
-                    headers.timestamp.to_owned(),
-                    headers.signature.to_owned(),
-                )
+                (headers.id.to_owned(), headers.timestamp.to_owned(), headers.signature.to_owned())
             }),
             body: std::str::from_utf8(self.body).ok()?.to_owned(),
         })
@@ -178,14 +158,11 @@ impl Unverified {
         Proof {
             hook_project: self.hook_project,
             token_digest: self.token_digest.clone(),
-            signature: self
-                .signature
-                .as_ref()
-                .map(|(id, timestamp, signature)| SignedHeaders {
-                    id,
-                    timestamp,
-                    signature,
-                }),
+            signature: self.signature.as_ref().map(|(id, timestamp, signature)| SignedHeaders {
+                id,
+                timestamp,
+                signature,
+            }),
             body: self.body.as_bytes(),
         }
     }
@@ -194,19 +171,13 @@ impl Unverified {
 /// What the secrets of a hook are sealed with.
 #[must_use]
 pub fn hook_context(subscription: &Subscription, project: Option<u64>) -> Context {
-    let record = project.map_or_else(
-        || subscription.id.to_string(),
-        |project| format!("{}#{project}", subscription.id),
-    );
+    let record = project
+        .map_or_else(|| subscription.id.to_string(), |project| format!("{}#{project}", subscription.id));
     Context::new(subscription.site.to_string(), Purpose::HookSecret, record)
 }
 
 /// What the GitLab token of a link is sealed with.
 #[must_use]
 pub fn gitlab_token_context(subscription: &Subscription) -> Context {
-    Context::new(
-        subscription.site.to_string(),
-        Purpose::GitlabToken,
-        subscription.id.to_string(),
-    )
+    Context::new(subscription.site.to_string(), Purpose::GitlabToken, subscription.id.to_string())
 }

@@ -10,11 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A message of the group `site` that is due at once.
 pub fn message(site: &str, body: &str) -> Outgoing {
-    Outgoing {
-        body: body.to_owned(),
-        group: site.to_owned(),
-        delay: Duration::ZERO,
-    }
+    Outgoing { body: body.to_owned(), group: site.to_owned(), delay: Duration::ZERO }
 }
 
 /// Waits until the queue counts so many messages.
@@ -46,67 +42,27 @@ async fn expect_dead_letters(queue: &dyn Queue, limit: usize, count: usize) -> V
 pub async fn sends_are_counted_by_state(queue: &dyn Queue) {
     queue.send(Vec::new()).await.unwrap();
     expect_depth(queue, Depth::default()).await;
-    let delayed = Outgoing {
-        delay: Duration::from_secs(900),
-        ..message("a", "later")
-    };
-    queue
-        .send(vec![message("a", "1"), delayed, message("b", "2")])
-        .await
-        .unwrap();
-    expect_depth(
-        queue,
-        Depth {
-            ready: 2,
-            delayed: 1,
-            ..Depth::default()
-        },
-    )
-    .await;
+    let delayed = Outgoing { delay: Duration::from_secs(900), ..message("a", "later") };
+    queue.send(vec![message("a", "1"), delayed, message("b", "2")]).await.unwrap();
+    expect_depth(queue, Depth { ready: 2, delayed: 1, ..Depth::default() }).await;
 }
 
 /// More messages than SQS takes in one call, and a text of the largest size: 1 MiB.
 pub async fn sends_may_be_many_and_large(queue: &dyn Queue) {
     let large = "\u{e9}".repeat(512 * 1024);
-    let many = (0..25)
-        .map(|number| message("a", &number.to_string()))
-        .chain([message("a", &large)]);
+    let many = (0..25).map(|number| message("a", &number.to_string())).chain([message("a", &large)]);
     queue.send(many.collect()).await.unwrap();
-    expect_depth(
-        queue,
-        Depth {
-            ready: 26,
-            ..Depth::default()
-        },
-    )
-    .await;
+    expect_depth(queue, Depth { ready: 26, ..Depth::default() }).await;
 }
 
 /// A dead letter keeps its text, whatever is in it, the reason and the time.
 pub async fn dead_letters_say_why_and_when(queue: &dyn Queue) {
     let body = r#"{"text":"zażółć \"🦊\" \\ "}"#;
-    queue
-        .bury(body.to_owned(), "Jira answered 400: \"no\"".to_owned())
-        .await
-        .unwrap();
+    queue.bury(body.to_owned(), "Jira answered 400: \"no\"".to_owned()).await.unwrap();
     let letters = expect_dead_letters(queue, 10, 1).await;
-    assert_eq!(
-        (letters[0].body.as_str(), letters[0].reason.as_str()),
-        (body, "Jira answered 400: \"no\"")
-    );
-    assert!(
-        letters[0].died_at.0 > 1_700_000_000_000,
-        "{:?}",
-        letters[0].died_at
-    );
-    expect_depth(
-        queue,
-        Depth {
-            dead: 1,
-            ..Depth::default()
-        },
-    )
-    .await;
+    assert_eq!((letters[0].body.as_str(), letters[0].reason.as_str()), (body, "Jira answered 400: \"no\""));
+    assert!(letters[0].died_at.0 > 1_700_000_000_000, "{:?}", letters[0].died_at);
+    expect_depth(queue, Depth { dead: 1, ..Depth::default() }).await;
 }
 
 /// Looking at dead letters takes none away, and stops at the limit.
@@ -128,27 +84,12 @@ pub async fn redriven_letters_are_ready_again(queue: &dyn Queue) {
     let letters = expect_dead_letters(queue, 10, 4).await;
     let named = [letters[1].id.clone(), "no such id".to_owned()];
     assert_eq!(queue.redrive(Some(&named)).await.unwrap(), 1);
-    expect_depth(
-        queue,
-        Depth {
-            ready: 1,
-            dead: 3,
-            ..Depth::default()
-        },
-    )
-    .await;
+    expect_depth(queue, Depth { ready: 1, dead: 3, ..Depth::default() }).await;
     let left = expect_dead_letters(queue, 10, 3).await;
     assert!(left.iter().all(|letter| letter.body != letters[1].body));
 
     assert_eq!(queue.redrive(Some(&[])).await.unwrap(), 0);
     assert_eq!(queue.redrive(None).await.unwrap(), 3);
-    expect_depth(
-        queue,
-        Depth {
-            ready: 4,
-            ..Depth::default()
-        },
-    )
-    .await;
+    expect_depth(queue, Depth { ready: 4, ..Depth::default() }).await;
     assert_eq!(queue.redrive(None).await.unwrap(), 0);
 }

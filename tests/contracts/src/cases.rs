@@ -46,18 +46,11 @@ pub fn required(cases: &str) -> Result<BTreeSet<String>> {
             ids.extend(first_column(line).and_then(|cell| case_id(cell.split(' ').next()?)));
         } else if !line.starts_with('#') {
             let words = without_code(line);
-            ids.extend(
-                words
-                    .split(|character: char| !character.is_alphanumeric())
-                    .filter_map(case_id),
-            );
+            ids.extend(words.split(|character: char| !character.is_alphanumeric()).filter_map(case_id));
         }
     }
     for (id, beginning) in UNNAMED {
-        ensure!(
-            cases.lines().any(|line| line.starts_with(beginning)),
-            "no case begins with {beginning:?}"
-        );
+        ensure!(cases.lines().any(|line| line.starts_with(beginning)), "no case begins with {beginning:?}");
         ids.insert(id.to_owned());
     }
     Ok(ids)
@@ -77,10 +70,7 @@ pub fn checklist(text: &str) -> Result<Vec<Row>> {
         if id == "id" || id.starts_with("---") {
             continue;
         }
-        let names = tests
-            .split(',')
-            .map(|name| name.trim().trim_matches('`'))
-            .filter(|name| *name != "—");
+        let names = tests.split(',').map(|name| name.trim().trim_matches('`')).filter(|name| *name != "—");
         rows.push(Row {
             id: id.to_owned(),
             tests: names.map(str::to_owned).collect(),
@@ -114,18 +104,10 @@ pub fn problems(
             problems.push(format!("{} is not done yet", row.id));
         }
         for name in row.tests.iter().filter(|name| !tests.contains(*name)) {
-            problems.push(format!(
-                "{} names {name:?}, which is no test function in the tree",
-                row.id
-            ));
+            problems.push(format!("{} names {name:?}, which is no test function in the tree", row.id));
         }
     }
-    problems.extend(
-        required
-            .iter()
-            .filter(|id| !listed.contains(id))
-            .map(|id| format!("{id} is missing")),
-    );
+    problems.extend(required.iter().filter(|id| !listed.contains(id)).map(|id| format!("{id} is missing")));
     problems
 }
 
@@ -216,25 +198,13 @@ JSM integration validation: null
 ";
 
     fn row(id: &str, tests: &[&str], note: &str) -> Row {
-        Row {
-            id: id.into(),
-            tests: tests.iter().map(|name| (*name).to_owned()).collect(),
-            note: note.into(),
-        }
+        Row { id: id.into(), tests: tests.iter().map(|name| (*name).to_owned()).collect(), note: note.into() }
     }
 
     #[test]
     fn ids_come_from_first_columns_and_running_text() {
         let ids = required(CASES).unwrap();
-        let expected = [
-            "C40",
-            "C41",
-            "K24",
-            "M-service-ids",
-            "Q-branch-ids",
-            "Q-pkce",
-            "Q-signing-token",
-        ];
+        let expected = ["C40", "C41", "K24", "M-service-ids", "Q-branch-ids", "Q-pkce", "Q-signing-token"];
         assert_eq!(ids.iter().map(String::as_str).collect::<Vec<_>>(), expected);
         assert!(required("| K1 | a | b |").is_err(), "an unnamed case has gone");
     }
@@ -242,10 +212,7 @@ JSM integration validation: null
     #[test]
     fn rows_of_a_checklist() {
         let text = "# Title\n\n| id | covered by | note |\n| --- | --- | --- |\n| K2 | `one`, `two` | |\n| K7 | — | why |\n";
-        assert_eq!(
-            checklist(text).unwrap(),
-            [row("K2", &["one", "two"], ""), row("K7", &[], "why")]
-        );
+        assert_eq!(checklist(text).unwrap(), [row("K2", &["one", "two"], ""), row("K7", &[], "why")]);
         assert!(checklist("| K2 | one |").is_err());
     }
 
@@ -270,10 +237,7 @@ JSM integration validation: null
         ];
         assert_eq!(found.len(), expected.len(), "{found:?}");
         assert!(
-            found
-                .iter()
-                .zip(expected)
-                .all(|(found, beginning)| found.starts_with(beginning)),
+            found.iter().zip(expected).all(|(found, beginning)| found.starts_with(beginning)),
             "{found:?}"
         );
         assert!(problems(&required, &rows, &tests, true).contains(&"K9 is not done yet".to_owned()));

@@ -56,11 +56,7 @@ impl Documents {
                 if let Some(description) = item.get(method) {
                     let bodies = bodies(reference, path, description)
                         .with_context(|| format!("the description of {method} {path}"))?;
-                    operations.push(Operation {
-                        method: method.to_uppercase(),
-                        path: path.clone(),
-                        bodies,
-                    });
+                    operations.push(Operation { method: method.to_uppercase(), path: path.clone(), bodies });
                 }
             }
         }
@@ -101,14 +97,8 @@ fn bodies(reference: &Reference, path: &str, operation: &Value) -> Result<Vec<Bo
     translate(&mut schema);
     let newer = reference.json(format!("{JSON_SCHEMAS}/{name}.request.schema.json"))?;
     Ok(vec![
-        Body {
-            document: "OpenAPI 2024",
-            validator: compile(&schema, Draft::Draft4)?,
-        },
-        Body {
-            document: "JSON Schema 2026",
-            validator: compile(&newer, Draft::Draft202012)?,
-        },
+        Body { document: "OpenAPI 2024", validator: compile(&schema, Draft::Draft4)? },
+        Body { document: "JSON Schema 2026", validator: compile(&newer, Draft::Draft202012)? },
     ])
 }
 
@@ -151,10 +141,7 @@ fn translate_format(keywords: &mut Map<String, Value>) {
 }
 
 fn amend(schema: &mut Value, amendment: &Amendment) -> Result<()> {
-    let (parent, keyword) = amendment
-        .pointer
-        .rsplit_once('/')
-        .context("a pointer names a keyword")?;
+    let (parent, keyword) = amendment.pointer.rsplit_once('/').context("a pointer names a keyword")?;
     let Some(Value::Object(keywords)) = schema.pointer_mut(parent) else {
         bail!("nothing at {parent}");
     };
@@ -164,11 +151,7 @@ fn amend(schema: &mut Value, amendment: &Amendment) -> Result<()> {
         "*" => found.is_some(),
         from => found == Some(&serde_json::from_str(from)?),
     };
-    ensure!(
-        expected,
-        "{} holds {found:?}: is the amendment still needed?",
-        amendment.pointer
-    );
+    ensure!(expected, "{} holds {found:?}: is the amendment still needed?", amendment.pointer);
     if amendment.to.is_empty() {
         keywords.remove(keyword);
     } else {
@@ -178,8 +161,5 @@ fn amend(schema: &mut Value, amendment: &Amendment) -> Result<()> {
 }
 
 fn object<'a>(document: &'a Value, pointer: &str) -> Result<&'a Map<String, Value>> {
-    document
-        .pointer(pointer)
-        .and_then(Value::as_object)
-        .with_context(|| format!("no object at {pointer}"))
+    document.pointer(pointer).and_then(Value::as_object).with_context(|| format!("no object at {pointer}"))
 }

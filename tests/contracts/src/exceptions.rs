@@ -92,14 +92,8 @@ pub const AMENDMENTS: [Amendment; 16] = [
         to: "5",
         reason: "the limit of five properties stands in the other three APIs' schemas and holds here too",
     },
-    five_hundred(
-        "/rest/builds/0.1/bulk",
-        "/properties/builds/items/properties/issueKeys/maxItems",
-    ),
-    five_hundred(
-        "/rest/featureflags/0.1/bulk",
-        "/properties/flags/items/properties/issueKeys/maxItems",
-    ),
+    five_hundred("/rest/builds/0.1/bulk", "/properties/builds/items/properties/issueKeys/maxItems"),
+    five_hundred("/rest/featureflags/0.1/bulk", "/properties/flags/items/properties/issueKeys/maxItems"),
     Amendment {
         operation: "/rest/deployments/0.1/bulk",
         pointer: "/properties/deployments/items/properties/associations/items/oneOf",
@@ -118,45 +112,21 @@ pub const AMENDMENTS: [Amendment; 16] = [
 
 const fn keys_pattern(pointer: &'static str) -> Amendment {
     let operation = "/rest/devinfo/0.10/bulk";
-    Amendment {
-        operation,
-        pointer,
-        from: JAVA_KEY_PATTERN,
-        to: "",
-        reason: ON_THE_LIST,
-    }
+    Amendment { operation, pointer, from: JAVA_KEY_PATTERN, to: "", reason: ON_THE_LIST }
 }
 
 const fn keys_items(pointer: &'static str) -> Amendment {
     let operation = "/rest/devinfo/0.10/bulk";
-    Amendment {
-        operation,
-        pointer,
-        from: r#"{"type":"string"}"#,
-        to: KEYS,
-        reason: KEYS_OF_THE_LIST,
-    }
+    Amendment { operation, pointer, from: r#"{"type":"string"}"#, to: KEYS, reason: KEYS_OF_THE_LIST }
 }
 
 const fn date_time(pointer: &'static str) -> Amendment {
     let operation = "/rest/devinfo/0.10/bulk";
-    Amendment {
-        operation,
-        pointer,
-        from: "",
-        to: r#""date-time""#,
-        reason: IN_WORDS,
-    }
+    Amendment { operation, pointer, from: "", to: r#""date-time""#, reason: IN_WORDS }
 }
 
 const fn five_hundred(operation: &'static str, pointer: &'static str) -> Amendment {
-    Amendment {
-        operation,
-        pointer,
-        from: "100",
-        to: "500",
-        reason: FIVE_HUNDRED,
-    }
+    Amendment { operation, pointer, from: "100", to: "500", reason: FIVE_HUNDRED }
 }
 
 impl ValueException {
@@ -178,10 +148,7 @@ mod tests {
     fn a_value_is_allowed_only_in_its_place() {
         let draft = |pointer| ValueException::find(pointer, &json!("DRAFT")).map(|exception| exception.name);
         assert_eq!(draft("/repositories/0/pullRequests/17/status"), Some("DRAFT"));
-        assert_eq!(
-            draft("/repositories/0/pullRequests/17/reviewers/0/approvalStatus"),
-            None
-        );
+        assert_eq!(draft("/repositories/0/pullRequests/17/reviewers/0/approvalStatus"), None);
         assert_eq!(draft("/repositories/0/pullRequests/17/status/0"), None);
         assert!(ValueException::find("/repositories/0/pullRequests/17/status", &json!("CLOSED")).is_none());
     }

@@ -45,10 +45,7 @@ mod tests {
 
     #[test]
     fn a_path_below_its_api() {
-        assert_eq!(
-            site_path("dev-info", "/bulk").as_deref(),
-            Some("/rest/devinfo/0.10/bulk")
-        );
+        assert_eq!(site_path("dev-info", "/bulk").as_deref(), Some("/rest/devinfo/0.10/bulk"));
         assert_eq!(site_path("devinfo", "/bulk"), None);
         assert!(is_provided("/rest/builds/0.1/bulkByProperties"));
         assert!(!is_provided("/rest/remotelinks/1.0/bulk"));

@@ -63,15 +63,8 @@ impl Reference {
         for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
             let file = entry?.path();
             if file.extension().is_some_and(|extension| extension == "json") {
-                let name = file
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                payloads.push(Payload {
-                    name,
-                    body: fs::read(&file)?,
-                });
+                let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                payloads.push(Payload { name, body: fs::read(&file)? });
             }
         }
         anyhow::ensure!(!payloads.is_empty(), "no payload in {}", folder.display());

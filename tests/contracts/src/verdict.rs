@@ -37,11 +37,7 @@ impl Verdict {
     #[must_use]
     pub fn over(documents: &Documents, recordings: &[Recorded]) -> Self {
         let mut verdict = Self::default();
-        for operation in documents
-            .operations()
-            .iter()
-            .filter(|operation| !operation.bodies.is_empty())
-        {
+        for operation in documents.operations().iter().filter(|operation| !operation.bodies.is_empty()) {
             verdict.requests.entry(operation.to_string()).or_default();
         }
         for recorded in recordings {
@@ -57,14 +53,7 @@ impl Verdict {
     }
 
     fn add(&mut self, documents: &Documents, recorded: &Recorded) {
-        let Exchange {
-            api,
-            method,
-            path,
-            body,
-            status,
-            ..
-        } = &recorded.exchange;
+        let Exchange { api, method, path, body, status, .. } = &recorded.exchange;
         let path = operations::site_path(api, path).unwrap_or_default();
         let Some(operation) = documents.operation(method, &path) else {
             self.violation(recorded, "no such operation");
@@ -100,18 +89,9 @@ impl Verdict {
     }
 
     fn violation(&mut self, recorded: &Recorded, text: &str) {
-        let Exchange {
-            api,
-            method,
-            path,
-            door,
-            ..
-        } = &recorded.exchange;
+        let Exchange { api, method, path, door, .. } = &recorded.exchange;
         let text: String = text.chars().take(SHOWN_CHARACTERS).collect();
-        self.violations.push(format!(
-            "{} {method} {api} {path} ({door}): {text}",
-            recorded.place
-        ));
+        self.violations.push(format!("{} {method} {api} {path} ({door}): {text}", recorded.place));
     }
 }
 

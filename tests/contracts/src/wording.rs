@@ -51,9 +51,7 @@ fn repositories_of_a_call(repositories: &[Value], found: &mut Vec<String>) {
         }
     }
     if entities > MAX_ENTITIES {
-        found.push(format!(
-            "{entities} entities in one call, {MAX_ENTITIES} are allowed"
-        ));
+        found.push(format!("{entities} entities in one call, {MAX_ENTITIES} are allowed"));
     }
 }
 
@@ -72,9 +70,7 @@ fn id<'a>(list: &str, entity: &'a Value, found: &mut Vec<String>) -> Option<&'a 
     let id = entity["id"].as_str()?;
     let allowed = |character: char| character.is_ascii_alphanumeric() || "~.-_".contains(character);
     if id.is_empty() || id.len() > MAX_ID || !id.chars().all(allowed) {
-        found.push(format!(
-            "{list} holds the id {id:?}: 1 to {MAX_ID} of A-Z a-z 0-9 ~ . - _ are allowed"
-        ));
+        found.push(format!("{list} holds the id {id:?}: 1 to {MAX_ID} of A-Z a-z 0-9 ~ . - _ are allowed"));
     }
     Some(id)
 }
@@ -83,23 +79,14 @@ fn associations(list: &str, entity: &Value, found: &mut Vec<String>) {
     if entity.get("issueKeys").is_some() && entity.get("associations").is_some() {
         found.push(format!("one of {list} has both issueKeys and associations"));
     }
-    let values: usize = items(entity, "associations")
-        .iter()
-        .map(|kind| items(kind, "values").len())
-        .sum();
+    let values: usize = items(entity, "associations").iter().map(|kind| items(kind, "values").len()).sum();
     if values > MAX_ASSOCIATED {
-        found.push(format!(
-            "one of {list} has {values} associated values, {MAX_ASSOCIATED} are allowed"
-        ));
+        found.push(format!("one of {list} has {values} associated values, {MAX_ASSOCIATED} are allowed"));
     }
 }
 
 fn property_names(body: &Value, found: &mut Vec<String>) {
-    for name in body["properties"]
-        .as_object()
-        .into_iter()
-        .flat_map(|properties| properties.keys())
-    {
+    for name in body["properties"].as_object().into_iter().flat_map(|properties| properties.keys()) {
         if name.starts_with('_') || name.contains(':') || name.chars().count() > MAX_PROPERTY_NAME {
             found.push(format!("the property name {name:?} is not allowed"));
         }
@@ -127,18 +114,9 @@ mod tests {
         let many: Vec<_> = (0..1_001).map(|id| json!({"id": id.to_string()})).collect();
         let keys: Vec<_> = (0..501).map(|number| format!("K-{number}")).collect();
         for (body, expected) in [
-            (
-                json!({"repositories": [{"id": "1", "commits": many}]}),
-                "1001 entities",
-            ),
-            (
-                json!({"repositories": [{"id": "1"}, {"id": "1"}]}),
-                "repositories holds the id 1 twice",
-            ),
-            (
-                json!({"repositories": [{"id": "1", "branches": [{"id": "a/b"}]}]}),
-                "branches holds the id",
-            ),
+            (json!({"repositories": [{"id": "1", "commits": many}]}), "1001 entities"),
+            (json!({"repositories": [{"id": "1"}, {"id": "1"}]}), "repositories holds the id 1 twice"),
+            (json!({"repositories": [{"id": "1", "branches": [{"id": "a/b"}]}]}), "branches holds the id"),
             (
                 json!({"repositories": [{"id": "1", "branches": [{"id": "a", "lastCommit": {"id": ""}}]}]}),
                 "lastCommit",
@@ -147,10 +125,7 @@ mod tests {
                 json!({"repositories": [{"id": "1", "commits": [{"id": "a", "issueKeys": [], "associations": []}]}]}),
                 "both",
             ),
-            (
-                json!({"deployments": [{"associations": [{"values": keys}]}]}),
-                "501 associated values",
-            ),
+            (json!({"deployments": [{"associations": [{"values": keys}]}]}), "501 associated values"),
             (json!({"builds": [], "properties": {"_a": "1"}}), "\"_a\""),
             (json!({"flags": [], "properties": {"a:b": "1"}}), "\"a:b\""),
         ] {

@@ -25,12 +25,7 @@ impl Task<'_> {
         if deployment.status == "success" {
             self.remember_success(reader, &deployment).await;
         }
-        Ok(self
-            .source
-            .deployment(&deployment, known_at, false)
-            .into_iter()
-            .map(Candidate::from)
-            .collect())
+        Ok(self.source.deployment(&deployment, known_at, false).into_iter().map(Candidate::from).collect())
     }
 
     async fn tier(&self, reader: &Reader<'_>, environment: u64, hook: Option<&str>) -> Read<Option<String>> {
@@ -38,11 +33,7 @@ impl Task<'_> {
         if let Some(known) = reader.sync.lookups.tiers.get(&question).await {
             return Ok(known);
         }
-        let tier = match reader
-            .client
-            .environment_tier(&self.source.project, environment)
-            .await
-        {
+        let tier = match reader.client.environment_tier(&self.source.project, environment).await {
             Err(GitlabError::NotFound | GitlabError::Forbidden) => hook.map(str::to_owned),
             tier => tier?,
         };
@@ -58,26 +49,16 @@ impl Task<'_> {
             return Ok(known);
         }
         let mut keys = IssueKeys::default();
-        for merge_request in self
-            .merge_requests_on(reader, &deployment.sha, &deployment.git_ref)
-            .await?
-        {
+        for merge_request in self.merge_requests_on(reader, &deployment.sha, &deployment.git_ref).await? {
             keys.merge(&merge_request.keys);
         }
-        let previous = self.previous_success(reader, deployment).await?;
-        match self.scan(reader, previous.as_deref(), deployment).await {
-            // The commit of the last success is gone, so there is no lower bound.
-            Err(GitlabError::NotFound | GitlabError::Rejected(_)) if previous.is_some() => {
-                keys.merge(&self.scan(reader, None, deployment).await?);
-            }
-            scanned => keys.merge(&scanned?),
-        }
-        reader
-            .sync
-            .lookups
-            .deployment_keys
-            .insert(question, keys.clone())
-            .await;
+        let previous = match self.previous_success(reader, deployment).await? {
+            // GitLab lists nothing for a range whose start is gone; then there is no lower bound.
+            Some(sha) if !self.has_commit(reader, &sha).await? => None,
+            previous => previous,
+        };
+        keys.merge(&self.scan(reader, previous.as_deref(), deployment).await?);
+        reader.sync.lookups.deployment_keys.insert(question, keys.clone()).await;
         Ok(keys)
     }
 
@@ -90,10 +71,8 @@ impl Task<'_> {
     ) -> Read<IssueKeys> {
         let project = &self.source.project;
         let mut keys = reader.client.commit(project, &deployment.sha).await?.keys;
-        let range = previous.map_or_else(
-            || deployment.sha.clone(),
-            |previous| format!("{previous}..{}", deployment.sha),
-        );
+        let range = previous
+            .map_or_else(|| deployment.sha.clone(), |previous| format!("{previous}..{}", deployment.sha));
         let (mut next, mut scanned) = (Some(1), 0);
         while let Some(page) = next.filter(|_| scanned < MAX_COMMITS) {
             let commits = reader.client.commits(project, &range, page).await?;
@@ -106,18 +85,21 @@ impl Task<'_> {
         Ok(keys)
     }
 
+    async fn has_commit(&self, reader: &Reader<'_>, sha: &str) -> Read<bool> {
+        match reader.client.commit(&self.source.project, sha).await {
+            Ok(_) => Ok(true),
+            Err(GitlabError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn previous_success(&self, reader: &Reader<'_>, deployment: &Deployment) -> Read<Option<String>> {
         let environment = &deployment.environment.name;
         let before = |iid: u64| deployment.iid.is_none_or(|own| iid < own);
         let remembered = reader
             .sync
             .store
-            .last_deployed(
-                self.site,
-                &self.source.repository.id,
-                environment,
-                &deployment.git_ref,
-            )
+            .last_deployed(self.site, &self.source.repository.id, environment, &deployment.git_ref)
             .await
             .ok()
             .flatten()
@@ -125,10 +107,7 @@ impl Task<'_> {
         if let Some(deployed) = remembered {
             return Ok(Some(deployed.sha));
         }
-        let page = reader
-            .client
-            .successful_deployments(&self.source.project, environment, 1)
-            .await?;
+        let page = reader.client.successful_deployments(&self.source.project, environment, 1).await?;
         let previous = page.items.into_iter().find(|other| {
             other.id != deployment.id && other.git_ref == deployment.git_ref && other.iid.is_some_and(before)
         });
@@ -138,10 +117,7 @@ impl Task<'_> {
     /// Saves the next deployment a call; without it, the next one asks.
     async fn remember_success(&self, reader: &Reader<'_>, deployment: &Deployment) {
         let Some(iid) = deployment.iid else { return };
-        let deployed = Deployed {
-            iid,
-            sha: deployment.sha.clone(),
-        };
+        let deployed = Deployed { iid, sha: deployment.sha.clone() };
         let (project, environment) = (&self.source.repository.id, &deployment.environment.name);
         let recorded = reader
             .sync

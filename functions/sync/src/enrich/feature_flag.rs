@@ -9,11 +9,7 @@ impl Task<'_> {
         hook: &FeatureFlag,
     ) -> Read<Vec<Candidate>> {
         let known_at = reader.now();
-        match reader
-            .client
-            .feature_flag(&self.source.project, &hook.name, hook.id)
-            .await
-        {
+        match reader.client.feature_flag(&self.source.project, &hook.name, hook.id).await {
             Ok(flag) => Ok(vec![self.source.feature_flag(&flag, known_at).into()]),
             // Renamed or removed since; the hook is the last that is known of it.
             Err(GitlabError::NotFound) => Ok(self.as_hooks_say()),

@@ -35,10 +35,7 @@ impl Task<'_> {
         reader: &Reader<'_>,
         merge_request: &MergeRequest,
     ) -> Read<Option<String>> {
-        let Some(id) = merge_request
-            .source_project_id
-            .filter(|id| *id != self.source.project.id)
-        else {
+        let Some(id) = merge_request.source_project_id.filter(|id| *id != self.source.project.id) else {
             return Ok(None);
         };
         let question = reader.question(id, String::new());
@@ -67,10 +64,7 @@ impl Task<'_> {
         let name = &merge_request.source_branch;
         match reader.client.branch(&self.source.project, name).await {
             Ok(branch) => {
-                let keys = self
-                    .branch_keys(reader, name, &branch.head.sha)
-                    .await?
-                    .union(&merge_request.keys);
+                let keys = self.branch_keys(reader, name, &branch.head.sha).await?.union(&merge_request.keys);
                 if keys.is_empty() {
                     return Ok(None);
                 }
@@ -97,16 +91,8 @@ impl Task<'_> {
         if !merge_request.keys.is_empty() {
             return self.source.merge_request(merge_request, known_at, from_hook);
         }
-        let key = self.source.key(
-            EntityKind::PullRequest,
-            self.source.merge_request_id(merge_request.id),
-        );
-        self.source.deleted(
-            key,
-            merge_request.reference.clone(),
-            merge_request.keys.clone(),
-            known_at,
-        )
+        let key = self.source.key(EntityKind::PullRequest, self.source.merge_request_id(merge_request.id));
+        self.source.deleted(key, merge_request.reference.clone(), merge_request.keys.clone(), known_at)
     }
 }
 
@@ -117,9 +103,7 @@ fn with_verdicts(
 ) -> Vec<shared::gitlab::model::Reviewer> {
     let mut reviewers = merge_request.reviewers.clone();
     for reviewer in &mut reviewers {
-        let said = verdicts
-            .iter()
-            .find(|verdict| verdict.person.username == reviewer.person.username);
+        let said = verdicts.iter().find(|verdict| verdict.person.username == reviewer.person.username);
         if let Some(said) = said {
             reviewer.verdict = said.verdict;
         }

@@ -85,11 +85,7 @@ pub(crate) struct PushedHead {
 
 impl From<Entity> for Candidate {
     fn from(entity: Entity) -> Self {
-        Self {
-            entity,
-            push: None,
-            deleted_head: None,
-        }
+        Self { entity, push: None, deleted_head: None }
     }
 }
 
@@ -108,12 +104,7 @@ pub(crate) fn tasks<'a>(
         .into_values()
         .map(|mut events| {
             events.sort_by_key(|event| event.received_at);
-            Task {
-                site,
-                source,
-                reader,
-                events,
-            }
+            Task { site, source, reader, events }
         })
         .collect()
 }
@@ -174,10 +165,7 @@ impl Task<'_> {
 
     /// What the hooks say by themselves; of several versions of an entity the newest is chosen later.
     fn as_hooks_say(&self) -> Vec<Candidate> {
-        self.events
-            .iter()
-            .flat_map(|event| self.as_hook_says(event))
-            .collect()
+        self.events.iter().flat_map(|event| self.as_hook_says(event)).collect()
     }
 
     fn as_hook_says(&self, event: &Event) -> Vec<Candidate> {
@@ -188,18 +176,12 @@ impl Task<'_> {
                 vec![self.deleted_branch(branch, before, known_at)]
             }
             hooks::Event::MergeRequest { merge_request, .. } => self.merge_request(merge_request, known_at),
-            hooks::Event::Pipeline(pipeline) => self
-                .source
-                .build(pipeline, known_at, true)
-                .into_iter()
-                .map(Candidate::from)
-                .collect(),
-            hooks::Event::Deployment(deployment) => self
-                .source
-                .deployment(deployment, known_at, true)
-                .into_iter()
-                .map(Candidate::from)
-                .collect(),
+            hooks::Event::Pipeline(pipeline) => {
+                self.source.build(pipeline, known_at, true).into_iter().map(Candidate::from).collect()
+            }
+            hooks::Event::Deployment(deployment) => {
+                self.source.deployment(deployment, known_at, true).into_iter().map(Candidate::from).collect()
+            }
             hooks::Event::FeatureFlag(flag) => vec![self.source.feature_flag(flag, known_at).into()],
         }
     }
@@ -210,10 +192,7 @@ impl Task<'_> {
         let merge_requests = match reader.sync.lookups.of_branch.get(&question).await {
             Some(known) => known,
             None => {
-                let read = reader
-                    .client
-                    .open_merge_requests(&self.source.project, branch)
-                    .await?;
+                let read = reader.client.open_merge_requests(&self.source.project, branch).await?;
                 let read = std::sync::Arc::new(read);
                 reader.sync.lookups.of_branch.insert(question, read.clone()).await;
                 read
@@ -236,11 +215,7 @@ impl Task<'_> {
         if let Some(known) = reader.sync.lookups.of_commit.get(&question).await {
             return Ok(known);
         }
-        let read = match reader
-            .client
-            .merge_requests_of_commit(&self.source.project, sha)
-            .await
-        {
+        let read = match reader.client.merge_requests_of_commit(&self.source.project, sha).await {
             // The commit is not there any more; it belongs to nothing.
             Err(GitlabError::NotFound) => Vec::new(),
             read => read?,

@@ -19,12 +19,7 @@ impl Task<'_> {
                 counts => counts?,
             };
         }
-        Ok(self
-            .source
-            .build(&pipeline, known_at, false)
-            .into_iter()
-            .map(Candidate::from)
-            .collect())
+        Ok(self.source.build(&pipeline, known_at, false).into_iter().map(Candidate::from).collect())
     }
 
     /// The merge request a pipeline runs for, or those whose source branch it runs on.
@@ -33,10 +28,8 @@ impl Task<'_> {
         reader: &Reader<'_>,
         pipeline: &Pipeline,
     ) -> Read<Vec<PipelineMergeRequest>> {
-        let own = pipeline
-            .git_ref
-            .strip_prefix("refs/merge-requests/")
-            .and_then(|rest| rest.split('/').next());
+        let own =
+            pipeline.git_ref.strip_prefix("refs/merge-requests/").and_then(|rest| rest.split('/').next());
         if let Some(iid) = own.and_then(|iid| iid.parse().ok()) {
             return match reader.client.merge_request(&self.source.project, iid).await {
                 Ok(merge_request) => Ok(vec![of_pipeline(&merge_request)]),
@@ -44,8 +37,7 @@ impl Task<'_> {
                 Err(error) => Err(error),
             };
         }
-        self.merge_requests_on(reader, &pipeline.sha, &pipeline.git_ref)
-            .await
+        self.merge_requests_on(reader, &pipeline.sha, &pipeline.git_ref).await
     }
 
     /// The merge requests that contain a commit and come from a branch.
@@ -56,11 +48,7 @@ impl Task<'_> {
         git_ref: &str,
     ) -> Read<Vec<PipelineMergeRequest>> {
         let found = self.merge_requests_of(reader, sha).await?;
-        Ok(found
-            .iter()
-            .filter(|found| found.source_branch == git_ref)
-            .map(of_pipeline)
-            .collect())
+        Ok(found.iter().filter(|found| found.source_branch == git_ref).map(of_pipeline).collect())
     }
 }
 

@@ -19,11 +19,8 @@ impl Task<'_> {
             }
         }
         let known_at = reader.now();
-        candidates.extend(
-            enriched
-                .iter()
-                .map(|commit| Candidate::from(self.source.commit(commit, known_at))),
-        );
+        candidates
+            .extend(enriched.iter().map(|commit| Candidate::from(self.source.commit(commit, known_at))));
         candidates.extend(self.branch_now(reader, &enriched).await?);
         Ok(candidates)
     }
@@ -44,22 +41,17 @@ impl Task<'_> {
         let commits = match self.listed(reader, push).await {
             // The old head is gone after a force push, or the new one already.
             Err(GitlabError::NotFound | GitlabError::Rejected(_)) => push.commits.clone(),
+            Ok(listed) if listed.is_empty() => push.commits.clone(),
             listed => listed?,
         };
-        Ok(commits
-            .into_iter()
-            .filter(|commit| !commit.keys.is_empty())
-            .collect())
+        Ok(commits.into_iter().filter(|commit| !commit.keys.is_empty()).collect())
     }
 
     async fn listed(&self, reader: &Reader<'_>, push: &Push) -> Read<Vec<Commit>> {
         let project = &self.source.project;
         let base = push.before.clone().or_else(|| {
             // What a new branch adds is what the default branch does not have.
-            project
-                .default_branch
-                .clone()
-                .filter(|default| *default != push.branch)
+            project.default_branch.clone().filter(|default| *default != push.branch)
         });
         let range = base.map_or_else(|| push.after.clone(), |base| format!("{base}..{}", push.after));
         let mut commits = reader.client.commits(project, &range, 1).await?.items;
@@ -79,10 +71,7 @@ impl Task<'_> {
                 if keys.is_empty() {
                     return Ok(None);
                 }
-                let known = enriched
-                    .iter()
-                    .find(|commit| commit.sha == branch.head.sha)
-                    .cloned();
+                let known = enriched.iter().find(|commit| commit.sha == branch.head.sha).cloned();
                 let head = self.with_files(reader, known.unwrap_or(branch.head)).await?;
                 Ok(Some(self.source.branch(name, &head, keys, known_at).into()))
             }
@@ -115,37 +104,21 @@ impl Task<'_> {
             IssueKeys::extract([branch]),
             known_at,
         );
-        Candidate {
-            entity,
-            push: None,
-            deleted_head: Some(before.to_owned()),
-        }
+        Candidate { entity, push: None, deleted_head: Some(before.to_owned()) }
     }
 
     /// What a push's hook says by itself.
     pub(super) fn pushed(&self, push: &Push, known_at: Timestamp) -> Vec<Candidate> {
         let keyed = push.commits.iter().filter(|commit| !commit.keys.is_empty());
-        let mut candidates: Vec<_> = keyed
-            .map(|commit| Candidate::from(self.source.commit(commit, known_at)))
-            .collect();
+        let mut candidates: Vec<_> =
+            keyed.map(|commit| Candidate::from(self.source.commit(commit, known_at))).collect();
         let keys = IssueKeys::extract([push.branch.as_str()]);
         if !keys.is_empty() {
-            let head = push
-                .commits
-                .iter()
-                .find(|commit| commit.sha == push.after)
-                .cloned();
+            let head = push.commits.iter().find(|commit| commit.sha == push.after).cloned();
             let head = head.unwrap_or_else(|| self.bare_commit(&push.after, known_at));
             let entity = self.source.branch(&push.branch, &head, keys, known_at);
-            let pushed = PushedHead {
-                creates: push.before.is_none(),
-                head: push.after.clone(),
-            };
-            candidates.push(Candidate {
-                entity,
-                push: Some(pushed),
-                deleted_head: None,
-            });
+            let pushed = PushedHead { creates: push.before.is_none(), head: push.after.clone() };
+            candidates.push(Candidate { entity, push: Some(pushed), deleted_head: None });
         }
         candidates
     }

@@ -28,10 +28,7 @@ impl Counted {
     }
 
     fn calls(&self) -> (u32, u32) {
-        (
-            self.made.load(Ordering::Relaxed),
-            self.unwrapped.load(Ordering::Relaxed),
-        )
+        (self.made.load(Ordering::Relaxed), self.unwrapped.load(Ordering::Relaxed))
     }
 
     fn check_up(&self) -> Result<(), KeyServiceError> {
@@ -76,25 +73,16 @@ fn secret() -> SecretString {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime")
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
 #[tokio::test]
 async fn a_secret_comes_back() {
     let service = Counted::new();
-    let sealed = Envelope::new(service.clone())
-        .seal(&secret(), &context())
-        .await
-        .expect("sealed");
+    let sealed = Envelope::new(service.clone()).seal(&secret(), &context()).await.expect("sealed");
     let stored = serde_json::to_string(&sealed).expect("JSON");
     let read = serde_json::from_str(&stored).expect("sealed");
-    let opened = Envelope::new(service)
-        .open(&read, &context())
-        .await
-        .expect("opened");
+    let opened = Envelope::new(service).open(&read, &context()).await.expect("opened");
     assert_eq!(opened.expose_secret(), secret().expose_secret());
 }
 
@@ -105,16 +93,9 @@ async fn another_context_is_refused_also_when_the_key_is_remembered() {
     for remembered in [false, true] {
         for other in other_contexts() {
             let opened = envelope.open(&sealed, &other).await;
-            assert_eq!(
-                opened.map(|_| ()),
-                Err(EnvelopeError::Refused),
-                "{other:?} {remembered}"
-            );
+            assert_eq!(opened.map(|_| ()), Err(EnvelopeError::Refused), "{other:?} {remembered}");
         }
-        envelope
-            .open(&sealed, &context())
-            .await
-            .expect("the right context");
+        envelope.open(&sealed, &context()).await.expect("the right context");
     }
 }
 
@@ -122,19 +103,10 @@ async fn another_context_is_refused_also_when_the_key_is_remembered() {
 async fn a_key_moved_to_another_secret_is_refused() {
     let envelope = Envelope::new(Counted::new());
     let one = envelope.seal(&secret(), &context()).await.expect("sealed");
-    let other = envelope
-        .seal(&secret(), &other_contexts()[0])
-        .await
-        .expect("sealed");
+    let other = envelope.seal(&secret(), &other_contexts()[0]).await.expect("sealed");
     for envelope in [&envelope, &Envelope::new(Counted::new())] {
-        let mixed = Sealed {
-            wrapped: one.wrapped.clone(),
-            encrypted: other.encrypted.clone(),
-        };
-        assert_eq!(
-            envelope.open(&mixed, &context()).await.map(|_| ()),
-            Err(EnvelopeError::Refused)
-        );
+        let mixed = Sealed { wrapped: one.wrapped.clone(), encrypted: other.encrypted.clone() };
+        assert_eq!(envelope.open(&mixed, &context()).await.map(|_| ()), Err(EnvelopeError::Refused));
     }
 }
 
@@ -157,10 +129,7 @@ async fn a_key_seals_a_limited_number_of_secrets() {
         envelope.seal(&secret(), &context()).await.expect("sealed");
     }
     assert_eq!(service.calls(), (2, 0));
-    envelope
-        .seal(&secret(), &other_contexts()[0])
-        .await
-        .expect("sealed");
+    envelope.seal(&secret(), &other_contexts()[0]).await.expect("sealed");
     assert_eq!(service.calls(), (3, 0), "keys are not shared between contexts");
 }
 
@@ -188,14 +157,8 @@ async fn an_outage_is_told_apart_and_not_remembered() {
     service.down.store(true, Ordering::Relaxed);
     let down = Err(EnvelopeError::Unavailable("down".to_owned()));
     assert_eq!(envelope.open(&sealed, &context()).await.map(|_| ()), down);
-    assert_eq!(
-        envelope.seal(&secret(), &other_contexts()[0]).await.map(|_| ()),
-        down
-    );
-    envelope
-        .seal(&secret(), &context())
-        .await
-        .expect("this key is remembered");
+    assert_eq!(envelope.seal(&secret(), &other_contexts()[0]).await.map(|_| ()), down);
+    envelope.seal(&secret(), &context()).await.expect("this key is remembered");
     service.down.store(false, Ordering::Relaxed);
     envelope.open(&sealed, &context()).await.expect("up again");
 }
@@ -208,10 +171,7 @@ async fn too_long_a_secret_is_not_sealed() {
     let stored = serde_json::to_value(&sealed).expect("JSON");
     serde_json::from_value::<Sealed>(stored).expect("what is sealed can be read back");
     let longer = SecretString::from("x".repeat(MAX_SECRET_BYTES + 1));
-    assert_eq!(
-        envelope.seal(&longer, &context()).await,
-        Err(EnvelopeError::TooLong)
-    );
+    assert_eq!(envelope.seal(&longer, &context()).await, Err(EnvelopeError::TooLong));
 }
 
 #[tokio::test]
@@ -220,10 +180,7 @@ async fn nothing_secret_is_printed() {
     let sealed = envelope.seal(&secret(), &context()).await.expect("sealed");
     let opened = envelope.open(&sealed, &context()).await.expect("opened");
     let printed = format!("{envelope:?} {sealed:?} {opened:?}");
-    assert!(
-        !printed.contains("planted") && printed.contains("Sealed([redacted])"),
-        "{printed}"
-    );
+    assert!(!printed.contains("planted") && printed.contains("Sealed([redacted])"), "{printed}");
     assert!(!serde_json::to_string(&sealed).expect("JSON").contains("planted"));
 }
 

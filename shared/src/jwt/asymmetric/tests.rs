@@ -14,11 +14,7 @@ use crate::outbound::{HostGuard, RedirectRule, outbound_client};
 
 const KID: &str = "123e4567-e89b-12d3-a456-426614174000";
 const AUDIENCE: &str = "https://bundle.example/-/jira_connect";
-const REQUEST: Request<'_> = Request {
-    method: "POST",
-    path: "/events/installed",
-    query: None,
-};
+const REQUEST: Request<'_> = Request { method: "POST", path: "/events/installed", query: None };
 
 /// A verifier, the server it fetches keys from, and the key that is there.
 struct Setup {
@@ -29,10 +25,7 @@ struct Setup {
 impl Setup {
     /// Keys as Atlassian serves them.
     fn atlassian() -> Self {
-        Self::with(
-            |url| KeySource::configured(Some(""), [url]).expect("a source"),
-            "",
-        )
+        Self::with(|url| KeySource::configured(Some(""), [url]).expect("a source"), "")
     }
 
     /// Keys as a proxy serves them.
@@ -45,22 +38,13 @@ impl Setup {
 
     fn with(source: impl Fn(&Url) -> KeySource, path: &str) -> Self {
         let server = TestServer::start();
-        server.answer(
-            &format!("{path}/{KID}"),
-            Answer::new(200, TestKey::rsa_3072().public_pem()),
-        );
+        server.answer(&format!("{path}/{KID}"), Answer::new(200, TestKey::rsa_3072().public_pem()));
         let guard = HostGuard::parse("127.0.0.1").expect("a list");
         let client = outbound_client(&guard, RedirectRule::None, None).expect("a client");
         let source = source(&Url::parse(&server.url("")).expect("a URL"));
         let keys = KeyStore::new(client, source, Arc::new(SystemClock));
-        let audiences = [
-            "https://other.example/-/jira_connect".to_owned(),
-            format!("{AUDIENCE}/"),
-        ];
-        Self {
-            server,
-            verifier: LifecycleVerifier::new(keys, audiences, Arc::new(SystemClock)),
-        }
+        let audiences = ["https://other.example/-/jira_connect".to_owned(), format!("{AUDIENCE}/")];
+        Self { server, verifier: LifecycleVerifier::new(keys, audiences, Arc::new(SystemClock)) }
     }
 
     async fn verify(&self, token: &str) -> Result<LifecycleClaims, LifecycleError> {
@@ -104,14 +88,8 @@ fn signed(header: &Value, claims: &Value) -> String {
 async fn a1_a_valid_token_is_accepted_and_its_key_fetched_once() {
     let setup = Setup::atlassian();
     for _ in 0..2 {
-        let verified = setup
-            .verify(&signed(&header(), &claims()))
-            .await
-            .expect("accepted");
-        assert_eq!(
-            (verified.client_key.as_str(), verified.account_id.as_deref()),
-            ("tenant", Some("admin"))
-        );
+        let verified = setup.verify(&signed(&header(), &claims())).await.expect("accepted");
+        assert_eq!((verified.client_key.as_str(), verified.account_id.as_deref()), ("tenant", Some("admin")));
         assert!(verified.expires_at > verified.issued_at);
     }
     assert_eq!(setup.server.requests(), [format!("GET /{KID}")]);
@@ -129,14 +107,7 @@ async fn a2_a_kid_of_null_fetches_nothing() {
 #[tokio::test]
 async fn a4_kid_with_odd_characters_fetches_nothing() {
     let setup = Setup::atlassian();
-    for kid in [
-        "$#%",
-        "../../secrets",
-        "a//b",
-        "//evil.example/key",
-        "a?b",
-        &"a".repeat(201),
-    ] {
+    for kid in ["$#%", "../../secrets", "a//b", "//evil.example/key", "a?b", &"a".repeat(201)] {
         let token = signed(&with(header(), "kid", json!(kid)), &claims());
         assert_eq!(setup.refused_unasked(&token).await, TokenError::KeyId, "{kid}");
     }
@@ -146,10 +117,7 @@ async fn a4_kid_with_odd_characters_fetches_nothing() {
 async fn a5_a_key_that_the_server_does_not_have_is_refused() {
     let setup = Setup::atlassian();
     let token = signed(&with(header(), "kid", json!("another/key")), &claims());
-    assert_eq!(
-        setup.verify(&token).await,
-        Err(LifecycleError::Refused(TokenError::UnknownKey))
-    );
+    assert_eq!(setup.verify(&token).await, Err(LifecycleError::Refused(TokenError::UnknownKey)));
     assert_eq!(setup.server.requests(), ["GET /another/key"]);
 }
 
@@ -176,11 +144,7 @@ async fn a7_what_is_not_a_token_is_refused() {
     let setup = Setup::atlassian();
     let oversized = signed(&header(), &with(claims(), "context", json!("x".repeat(8192))));
     for token in ["", "123", "a.b.c", "..", "not a token", oversized.as_str()] {
-        assert_eq!(
-            setup.refused_unasked(token).await,
-            TokenError::Malformed,
-            "{token}"
-        );
+        assert_eq!(setup.refused_unasked(token).await, TokenError::Malformed, "{token}");
     }
 }
 
@@ -189,16 +153,8 @@ async fn a7_other_algorithms_are_refused_even_with_the_public_key_as_secret() {
     let setup = Setup::atlassian();
     let public_pem = TestKey::rsa_3072().public_pem();
     for alg in ["none", "HS256", "RS384", "RS512", "PS256", "ES256", "rs256"] {
-        let token = compact(
-            &with(header(), "alg", json!(alg)),
-            &claims(),
-            hs256(public_pem.as_bytes()),
-        );
-        assert_eq!(
-            setup.refused_unasked(&token).await,
-            TokenError::Algorithm,
-            "{alg}"
-        );
+        let token = compact(&with(header(), "alg", json!(alg)), &claims(), hs256(public_pem.as_bytes()));
+        assert_eq!(setup.refused_unasked(&token).await, TokenError::Algorithm, "{alg}");
     }
     let unsigned = compact(&with(header(), "alg", json!("none")), &claims(), |_| Vec::new());
     assert_eq!(setup.refused_unasked(&unsigned).await, TokenError::Algorithm);
@@ -219,11 +175,7 @@ async fn a8_another_issuer_is_refused_before_any_fetch() {
 #[tokio::test]
 async fn a9_another_qsh_is_refused_before_any_fetch() {
     let setup = Setup::atlassian();
-    let uninstalled = Request {
-        path: "/events/uninstalled",
-        ..REQUEST
-    }
-    .qsh();
+    let uninstalled = Request { path: "/events/uninstalled", ..REQUEST }.qsh();
     for qsh in [json!(uninstalled), json!("context-qsh"), json!(""), Value::Null] {
         let token = signed(&header(), &with(claims(), "qsh", qsh));
         assert_eq!(setup.refused_unasked(&token).await, TokenError::Qsh);
@@ -235,16 +187,10 @@ async fn a10_keys_of_a_proxy_need_no_expiry() {
     let setup = Setup::proxy();
     let token = signed(&header(), &with(claims(), "exp", Value::Null));
     assert_eq!(setup.verify(&token).await.expect("accepted").expires_at, None);
-    assert_eq!(
-        setup.server.requests(),
-        [format!("GET /-/jira_connect/public_keys/{KID}")]
-    );
+    assert_eq!(setup.server.requests(), [format!("GET /-/jira_connect/public_keys/{KID}")]);
 
     let over = signed(&header(), &with(claims(), "exp", json!(now().seconds() - 31)));
-    assert_eq!(
-        setup.verify(&over).await,
-        Err(LifecycleError::Refused(TokenError::Expired))
-    );
+    assert_eq!(setup.verify(&over).await, Err(LifecycleError::Refused(TokenError::Expired)));
 }
 
 #[tokio::test]
@@ -269,10 +215,7 @@ async fn audiences_are_compared_without_one_trailing_slash() {
         json!("https://other.example/-/jira_connect"),
     ] {
         assert!(
-            setup
-                .verify(&signed(&header(), &with(claims(), "aud", audience.clone())))
-                .await
-                .is_ok(),
+            setup.verify(&signed(&header(), &with(claims(), "aud", audience.clone()))).await.is_ok(),
             "{audience}"
         );
     }
@@ -288,11 +231,7 @@ async fn audiences_are_compared_without_one_trailing_slash() {
         json!(AUDIENCE.to_uppercase()),
     ] {
         let token = signed(&header(), &with(claims(), "aud", audience.clone()));
-        assert_eq!(
-            setup.refused_unasked(&token).await,
-            TokenError::Audience,
-            "{audience}"
-        );
+        assert_eq!(setup.refused_unasked(&token).await, TokenError::Audience, "{audience}");
     }
 }
 
@@ -301,10 +240,7 @@ async fn an_outage_of_the_key_server_is_told_apart() {
     let setup = Setup::atlassian();
     setup.server.answer(&format!("/{KID}"), Answer::new(500, ""));
     let outcome = setup.verify(&signed(&header(), &claims())).await;
-    assert!(
-        matches!(outcome, Err(LifecycleError::KeyServerUnavailable(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(LifecycleError::KeyServerUnavailable(_))), "{outcome:?}");
 }
 
 proptest! {
@@ -331,14 +267,10 @@ async fn what_a_verification_costs() {
     use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
     const ROUNDS: u32 = 20_000;
     let (setup, key) = (Setup::atlassian(), TestKey::rsa_2048());
-    setup
-        .server
-        .answer(&format!("/{KID}"), Answer::new(200, key.public_pem()));
-    let token = compact(
-        &header(),
-        &with(claims(), "exp", json!(now().seconds() + 9999)),
-        |message| key.sign(message),
-    );
+    setup.server.answer(&format!("/{KID}"), Answer::new(200, key.public_pem()));
+    let token = compact(&header(), &with(claims(), "exp", json!(now().seconds() + 9999)), |message| {
+        key.sign(message)
+    });
     setup.verify(&token).await.expect("accepted");
     let (message, _) = token.rsplit_once('.').expect("three parts");
     let signature = key.sign(message.as_bytes());
@@ -351,9 +283,7 @@ async fn what_a_verification_costs() {
         bare.verify(message.as_bytes(), &signature).expect("verified");
         times[0] += start.elapsed();
         let start = std::time::Instant::now();
-        parsed
-            .verify_sig(message.as_bytes(), &signature)
-            .expect("verified");
+        parsed.verify_sig(message.as_bytes(), &signature).expect("verified");
         times[1] += start.elapsed();
         let start = std::time::Instant::now();
         setup.verify(&token).await.expect("accepted");

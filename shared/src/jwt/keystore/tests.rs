@@ -51,10 +51,8 @@ fn good_key() -> Answer {
 fn store_with(servers: &[&TestServer], clock: SharedClock) -> KeyStore {
     let guard = HostGuard::parse("127.0.0.1").expect("a list");
     let client = outbound_client(&guard, RedirectRule::None, None).expect("a client");
-    let servers: Vec<Url> = servers
-        .iter()
-        .map(|server| Url::parse(&server.url("")).expect("a URL"))
-        .collect();
+    let servers: Vec<Url> =
+        servers.iter().map(|server| Url::parse(&server.url("")).expect("a URL")).collect();
     KeyStore::new(client, KeySource::atlassian(&servers), clock)
 }
 
@@ -70,26 +68,16 @@ fn urls(source: &KeySource) -> Vec<String> {
 fn a1_keys_come_from_atlassian() {
     let servers = ATLASSIAN_KEY_SERVERS.map(|server| Url::parse(server).expect("a URL"));
     let source = KeySource::configured(None, &servers).expect("a source");
-    assert_eq!(
-        urls(&source)[0],
-        format!("https://connect-install-keys.atlassian.com/{KID}")
-    );
+    assert_eq!(urls(&source)[0], format!("https://connect-install-keys.atlassian.com/{KID}"));
     assert!(source.expiry_required());
     assert_eq!(source.timeout_of_each() * 2, FETCH_TIMEOUT);
 }
 
 #[test]
 fn a10_keys_come_from_the_proxy() {
-    for proxy in [
-        "https://example.com",
-        "https://example.com/",
-        " https://example.com ",
-    ] {
+    for proxy in ["https://example.com", "https://example.com/", " https://example.com "] {
         let source = KeySource::configured(Some(proxy), []).expect("a source");
-        assert_eq!(
-            urls(&source),
-            [format!("https://example.com/-/jira_connect/public_keys/{KID}")]
-        );
+        assert_eq!(urls(&source), [format!("https://example.com/-/jira_connect/public_keys/{KID}")]);
         assert!(!source.expiry_required());
     }
     assert!(KeySource::configured(Some("not a URL"), []).is_err());
@@ -134,11 +122,7 @@ async fn a5_an_empty_404_is_an_unknown_key_and_remembered_for_a_minute() {
 
 #[tokio::test]
 async fn what_is_not_a_key_is_no_key() {
-    let long = format!(
-        "{}{}",
-        "\n".repeat(MAX_KEY_BYTES),
-        TestKey::rsa_2048().public_pem()
-    );
+    let long = format!("{}{}", "\n".repeat(MAX_KEY_BYTES), TestKey::rsa_2048().public_pem());
     for answer in [
         Answer::new(200, ""),
         Answer::new(200, "<html></html>"),
@@ -150,11 +134,7 @@ async fn what_is_not_a_key_is_no_key() {
     ] {
         let server = TestServer::start();
         server.answer(&path(), answer.clone());
-        assert_eq!(
-            store(&[&server]).key(&kid()).await.err(),
-            Some(KeyError::Unknown),
-            "{answer:?}"
-        );
+        assert_eq!(store(&[&server]).key(&kid()).await.err(), Some(KeyError::Unknown), "{answer:?}");
     }
 }
 
@@ -185,10 +165,7 @@ async fn an_outage_is_told_apart_and_not_remembered() {
     ] {
         first.answer(&path(), answer.clone());
         let outcome = store.key(&kid()).await;
-        assert!(
-            matches!(outcome, Err(KeyError::Unavailable(_))),
-            "{answer:?} {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(KeyError::Unavailable(_))), "{answer:?} {outcome:?}");
     }
     assert_eq!(elsewhere.requests(), Vec::<String>::new());
     first.answer(&path(), good_key());

@@ -7,11 +7,7 @@ use crate::jwt::test_tokens::{TestKey, compact, hs256};
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
 const SECRET: &str = "planted-shared-secret";
 
-const REQUEST: Request<'_> = Request {
-    method: "GET",
-    path: "/subscriptions",
-    query: Some("b=2&jwt=x&a=1"),
-};
+const REQUEST: Request<'_> = Request { method: "GET", path: "/subscriptions", query: Some("b=2&jwt=x&a=1") };
 
 fn secret() -> SecretString {
     SecretString::from(SECRET)
@@ -28,11 +24,7 @@ fn with(name: &str, value: Value) -> Value {
 }
 
 fn token(claims: &Value) -> String {
-    compact(
-        &json!({"typ": "JWT", "alg": "HS256"}),
-        claims,
-        hs256(SECRET.as_bytes()),
-    )
+    compact(&json!({"typ": "JWT", "alg": "HS256"}), claims, hs256(SECRET.as_bytes()))
 }
 
 fn verified(token: &str, qsh: &Qsh<'_>) -> Result<TenantClaims, TokenError> {
@@ -54,10 +46,7 @@ fn a_token_for_this_request_is_accepted() {
 #[test]
 fn an_endpoint_accepts_one_kind_of_token() {
     let (own, context) = (token(&claims()), token(&with("qsh", json!("context-qsh"))));
-    let other_request = Request {
-        path: "/installations",
-        ..REQUEST
-    };
+    let other_request = Request { path: "/installations", ..REQUEST };
     let none = token(&with("qsh", Value::Null));
     for (token, qsh, outcome) in [
         (&own, Qsh::Request(REQUEST), Ok(true)),
@@ -71,11 +60,7 @@ fn an_endpoint_accepts_one_kind_of_token() {
         (&none, Qsh::Request(REQUEST), Err(TokenError::Qsh)),
         (&none, Qsh::Context, Err(TokenError::Qsh)),
     ] {
-        assert_eq!(
-            verified(token, &qsh).map(|claims| claims.qsh_matches),
-            outcome,
-            "{qsh:?}"
-        );
+        assert_eq!(verified(token, &qsh).map(|claims| claims.qsh_matches), outcome, "{qsh:?}");
     }
 }
 
@@ -101,10 +86,7 @@ fn times_are_checked_with_a_leeway() {
 #[test]
 fn a_token_without_a_tenant_is_refused() {
     for iss in [Value::Null, json!("")] {
-        assert_eq!(
-            verified(&token(&with("iss", iss)), &Qsh::Request(REQUEST)),
-            Err(TokenError::Issuer)
-        );
+        assert_eq!(verified(&token(&with("iss", iss)), &Qsh::Request(REQUEST)), Err(TokenError::Issuer));
     }
 }
 
@@ -112,20 +94,11 @@ fn a_token_without_a_tenant_is_refused() {
 fn other_algorithms_are_refused() {
     let hs256_of = |alg: &str| compact(&json!({"alg": alg}), &claims(), hs256(SECRET.as_bytes()));
     for alg in ["none", "None", "", "hs256", "HS384", "HS512", "RS256", "ES256"] {
-        assert_eq!(
-            verified(&hs256_of(alg), &Qsh::Request(REQUEST)),
-            Err(TokenError::Algorithm),
-            "{alg}"
-        );
+        assert_eq!(verified(&hs256_of(alg), &Qsh::Request(REQUEST)), Err(TokenError::Algorithm), "{alg}");
     }
     let unsigned = compact(&json!({"alg": "none"}), &claims(), |_| Vec::new());
-    assert_eq!(
-        verified(&unsigned, &Qsh::Request(REQUEST)),
-        Err(TokenError::Algorithm)
-    );
-    let rsa = compact(&json!({"alg": "RS256"}), &claims(), |message| {
-        TestKey::rsa_2048().sign(message)
-    });
+    assert_eq!(verified(&unsigned, &Qsh::Request(REQUEST)), Err(TokenError::Algorithm));
+    let rsa = compact(&json!({"alg": "RS256"}), &claims(), |message| TestKey::rsa_2048().sign(message));
     assert_eq!(verified(&rsa, &Qsh::Request(REQUEST)), Err(TokenError::Algorithm));
 }
 
@@ -135,20 +108,11 @@ fn wrong_signatures_are_refused() {
     for token in [
         compact(&header, &claims(), hs256(b"another secret")),
         compact(&header, &claims(), |_| Vec::new()),
-        compact(&header, &claims(), |message| {
-            hs256(SECRET.as_bytes())(message)[..16].to_vec()
-        }),
+        compact(&header, &claims(), |message| hs256(SECRET.as_bytes())(message)[..16].to_vec()),
         token(&claims()) + "A",
-        token(&claims())
-            .rsplit_once('.')
-            .map(|(message, _)| format!("{message}.!"))
-            .expect("three parts"),
+        token(&claims()).rsplit_once('.').map(|(message, _)| format!("{message}.!")).expect("three parts"),
     ] {
-        assert_eq!(
-            verified(&token, &Qsh::Request(REQUEST)),
-            Err(TokenError::Signature),
-            "{token}"
-        );
+        assert_eq!(verified(&token, &Qsh::Request(REQUEST)), Err(TokenError::Signature), "{token}");
     }
 }
 
@@ -157,20 +121,13 @@ fn an_empty_secret_neither_verifies_nor_signs() {
     let empty = SecretString::from("");
     let token = compact(&json!({"alg": "HS256"}), &claims(), hs256(b""));
     let token = Unverified::parse(&token).expect("a token");
-    assert_eq!(
-        verify(&token, &empty, &Qsh::Request(REQUEST), NOW),
-        Err(TokenError::Signature)
-    );
+    assert_eq!(verify(&token, &empty, &Qsh::Request(REQUEST), NOW), Err(TokenError::Signature));
     assert!(sign(&AppClaims::new("app", &REQUEST, NOW), &empty).is_err());
 }
 
 #[test]
 fn our_tokens_say_who_calls_and_what_for_three_minutes() {
-    let request = Request {
-        method: "POST",
-        path: "/rest/devinfo/0.10/bulk",
-        query: None,
-    };
+    let request = Request { method: "POST", path: "/rest/devinfo/0.10/bulk", query: None };
     let signed = sign(&AppClaims::new("app-key", &request, NOW), &secret()).expect("signed");
     let expected = json!({
         "iss": "app-key", "iat": 1_767_225_600, "exp": 1_767_225_780,

@@ -37,10 +37,7 @@ impl Keeper {
         let thread = thread::Builder::new()
             .name("queue".to_owned())
             .spawn(move || keep(connection, &inbox, &clock))?;
-        Ok(Self {
-            calls: Some(calls),
-            thread: Some(thread),
-        })
+        Ok(Self { calls: Some(calls), thread: Some(thread) })
     }
 
     /// Does `work` in a transaction, and answers after it is committed. `wakes` is notified then, even if the caller
@@ -51,12 +48,7 @@ impl Keeper {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, QueueError> {
         let (answer, answered) = oneshot::channel();
-        let call = Pending {
-            work: Some(work),
-            result: None,
-            answer,
-            wakes,
-        };
+        let call = Pending { work: Some(work), result: None, answer, wakes };
         let sent = self.calls.as_ref().map(|calls| calls.send(Box::new(call)));
         let Some(Ok(())) = sent else {
             return Err(QueueError::Unavailable(Box::new(Stopped)));
@@ -108,12 +100,7 @@ where
     }
 
     fn answer(self: Box<Self>, committed: Result<(), Failure>) {
-        let Self {
-            result,
-            answer,
-            wakes,
-            ..
-        } = *self;
+        let Self { result, answer, wakes, .. } = *self;
         let outcome = committed.map(|()| result.expect("every call of a committed transaction has run"));
         // The caller may be gone, as a handler is whose connection was closed; its messages are stored all the same,
         // which is why it is not the caller who notifies.

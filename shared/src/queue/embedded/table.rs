@@ -58,19 +58,14 @@ const GROUPS: &str = "
 pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<bool> {
     let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {
-        connection.execute_batch(&format!(
-            "BEGIN; {LAYOUT} PRAGMA user_version = {VERSION}; COMMIT;"
-        ))?;
+        connection.execute_batch(&format!("BEGIN; {LAYOUT} PRAGMA user_version = {VERSION}; COMMIT;"))?;
     }
     Ok(version <= VERSION)
 }
 
 /// Makes visible what was in flight when the last process ended: nobody holds it any more.
 pub(super) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    connection.execute(
-        "UPDATE messages SET visible_at = ?1, taken = 0 WHERE taken = 1",
-        [now.0],
-    )
+    connection.execute("UPDATE messages SET visible_at = ?1, taken = 0 WHERE taken = 1", [now.0])
 }
 
 /// Deletes what has outlived the retention. Ids rise with the time of sending, so the oldest are looked at alone.
@@ -86,10 +81,7 @@ pub(super) fn expire(connection: &Connection, now: Timestamp) -> rusqlite::Resul
             expired += 1;
         }
         if expired > 0 {
-            tracing::warn!(
-                expired,
-                "messages outlived the queue's retention and were deleted"
-            );
+            tracing::warn!(expired, "messages outlived the queue's retention and were deleted");
         }
     }
     Ok(())
@@ -182,14 +174,7 @@ fn take(
     )?;
     let received = |row: &Row<'_>| {
         let (id, receives): (i64, u32) = (row.get(0)?, row.get(1)?);
-        Ok((
-            id,
-            Received {
-                receipt: format!("{id}.{receives}"),
-                body: row.get(2)?,
-                receives,
-            },
-        ))
+        Ok((id, Received { receipt: format!("{id}.{receives}"), body: row.get(2)?, receives }))
     };
     let share = i64::try_from(share).unwrap_or(i64::MAX);
     let rows = take.query_map(params![queue, group, now.0, share, hidden_until.0], received)?;
@@ -205,12 +190,8 @@ fn give_up(connection: &Connection, id: i64, now: Timestamp) -> rusqlite::Result
     );
     let bury = "INSERT INTO dead_letters (queue, site, died_at, reason, body)
                 SELECT queue, site, ?2, ?3, body FROM messages WHERE id = ?1";
-    connection
-        .prepare_cached(bury)?
-        .execute(params![id, now.0, reason])?;
-    connection
-        .prepare_cached("DELETE FROM messages WHERE id = ?1")?
-        .execute([id])?;
+    connection.prepare_cached(bury)?.execute(params![id, now.0, reason])?;
+    connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
     Ok(())
 }
 
@@ -254,9 +235,7 @@ pub(super) fn bury(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let bury = "INSERT INTO dead_letters (queue, site, died_at, reason, body) VALUES (?1, '', ?2, ?3, ?4)";
-    connection
-        .prepare_cached(bury)?
-        .execute(params![queue, now.0, reason, body])?;
+    connection.prepare_cached(bury)?.execute(params![queue, now.0, reason, body])?;
     Ok(())
 }
 
@@ -268,12 +247,7 @@ pub(super) fn depth(connection: &Connection, queue: &str, now: Timestamp) -> rus
          FROM messages WHERE queue = ?1",
     )?;
     messages.query_row(params![queue, now.0], |row| {
-        Ok(Depth {
-            ready: row.get(0)?,
-            delayed: row.get(1)?,
-            in_flight: row.get(2)?,
-            dead: row.get(3)?,
-        })
+        Ok(Depth { ready: row.get(0)?, delayed: row.get(1)?, in_flight: row.get(2)?, dead: row.get(3)? })
     })
 }
 
@@ -287,18 +261,10 @@ pub(super) fn dead_letters(
     let dead_letter = |row: &Row<'_>| {
         let id: i64 = row.get(0)?;
         let died_at = Timestamp(row.get(2)?);
-        Ok(DeadLetter {
-            id: id.to_string(),
-            reason: row.get(1)?,
-            died_at,
-            body: row.get(3)?,
-        })
+        Ok(DeadLetter { id: id.to_string(), reason: row.get(1)?, died_at, body: row.get(3)? })
     };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    connection
-        .prepare_cached(newest)?
-        .query_map(params![queue, limit], dead_letter)?
-        .collect()
+    connection.prepare_cached(newest)?.query_map(params![queue, limit], dead_letter)?.collect()
 }
 
 /// Puts dead letters back as new messages, oldest first; answers how many there were.
@@ -330,11 +296,7 @@ fn revive(connection: &Connection, queue: &str, id: i64, now: Timestamp) -> rusq
     let mut unbury = connection
         .prepare_cached("DELETE FROM dead_letters WHERE id = ?1 AND queue = ?2 RETURNING site, body")?;
     let letter = unbury.query_row(params![id, queue], |row| {
-        Ok(Outgoing {
-            group: row.get(0)?,
-            body: row.get(1)?,
-            delay: Duration::ZERO,
-        })
+        Ok(Outgoing { group: row.get(0)?, body: row.get(1)?, delay: Duration::ZERO })
     });
     let Some(letter) = letter.optional()? else {
         return Ok(false);

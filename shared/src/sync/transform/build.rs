@@ -26,10 +26,7 @@ impl Source {
             build_number,
             update_sequence_number: known_at.0,
             display_name: clean(git_ref, 255),
-            url: url_or(
-                &pipeline.web_url,
-                &self.page(&format!("/-/pipelines/{}", pipeline.id)),
-            ),
+            url: url_or(&pipeline.web_url, &self.page(&format!("/-/pipelines/{}", pipeline.id))),
             state,
             last_updated: date(pipeline.updated_at, known_at),
             issue_keys: issue_keys.as_slice().to_vec(),
@@ -39,18 +36,10 @@ impl Source {
                     id: pipeline.sha.clone(),
                     repository_uri: self.repository.url.clone(),
                 },
-                git_ref: RefReference {
-                    name: clean(git_ref, 255),
-                    uri: self.commits_page(git_ref),
-                },
+                git_ref: RefReference { name: clean(git_ref, 255), uri: self.commits_page(git_ref) },
             }],
         };
-        let version = EntityVersion {
-            known_at,
-            changed_at: pipeline.updated_at,
-            rank,
-            from_hook,
-        };
+        let version = EntityVersion { known_at, changed_at: pipeline.updated_at, rank, from_hook };
         let label = format!("{} pipeline {build_number}", self.project.path);
         let key = self.key(EntityKind::Build, format!("{pipeline_id}/{build_number}"));
         Some(self.entity(key, label, issue_keys, version, Content::Build(Box::new(build))))
@@ -59,11 +48,7 @@ impl Source {
     /// Constant per project and ref. GitLab's own app uses a private id; live events and history must agree on ours.
     fn pipeline_id(&self, git_ref: &str, tag: bool) -> String {
         let kind = if tag { "tag" } else { "branch" };
-        self.id(format!(
-            "{}-{}",
-            self.project.id,
-            &sha256_hex(&format!("{kind}:{git_ref}"))[..REF_HASH]
-        ))
+        self.id(format!("{}-{}", self.project.id, &sha256_hex(&format!("{kind}:{git_ref}"))[..REF_HASH]))
     }
 }
 
@@ -73,28 +58,17 @@ pub fn issue_keys(pipeline: &Pipeline) -> IssueKeys {
     pipeline
         .merge_requests
         .iter()
-        .fold(pipeline.commit_keys.clone(), |keys, merge_request| {
-            keys.union(&merge_request.keys)
-        })
+        .fold(pipeline.commit_keys.clone(), |keys, merge_request| keys.union(&merge_request.keys))
 }
 
 /// A merge request's pipeline runs on `refs/merge-requests/7/head`; people know its source branch.
 fn resolved_ref(pipeline: &Pipeline) -> &str {
-    let of_merge_request = pipeline
-        .git_ref
-        .strip_prefix("refs/merge-requests/")
-        .and_then(|rest| rest.split('/').next());
+    let of_merge_request =
+        pipeline.git_ref.strip_prefix("refs/merge-requests/").and_then(|rest| rest.split('/').next());
     of_merge_request
         .and_then(|iid| iid.parse::<u64>().ok())
-        .and_then(|iid| {
-            pipeline
-                .merge_requests
-                .iter()
-                .find(|merge_request| merge_request.iid == iid)
-        })
-        .map_or(pipeline.git_ref.as_str(), |merge_request| {
-            merge_request.source_branch.as_str()
-        })
+        .and_then(|iid| pipeline.merge_requests.iter().find(|merge_request| merge_request.iid == iid))
+        .map_or(pipeline.git_ref.as_str(), |merge_request| merge_request.source_branch.as_str())
 }
 
 fn state(status: &str) -> (BuildState, u8) {

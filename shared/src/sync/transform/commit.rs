@@ -22,12 +22,7 @@ impl Source {
         let content = self.commit_fields(commit, issue_keys.as_slice(), known_at);
         // What a hook alone says of a commit must not replace what was read with its files.
         let rank = u8::from(!commit.files.is_empty());
-        let version = EntityVersion {
-            known_at,
-            changed_at: None,
-            rank,
-            from_hook: false,
-        };
+        let version = EntityVersion { known_at, changed_at: None, rank, from_hook: false };
         let label = format!("{}@{}", self.project.path, short(&commit.sha));
         self.entity(
             self.key(EntityKind::Commit, commit.sha.clone()),
@@ -41,15 +36,9 @@ impl Source {
     /// A branch with its newest commit. A commit without keys of its own carries the branch's.
     #[must_use]
     pub fn branch(&self, name: &str, head: &Commit, issue_keys: IssueKeys, known_at: Timestamp) -> Entity {
-        let head_keys = if head.keys.is_empty() {
-            &issue_keys
-        } else {
-            &head.keys
-        };
-        let new_merge_request = format!(
-            "/-/merge_requests/new?merge_request%5Bsource_branch%5D={}",
-            encode_value(name)
-        );
+        let head_keys = if head.keys.is_empty() { &issue_keys } else { &head.keys };
+        let new_merge_request =
+            format!("/-/merge_requests/new?merge_request%5Bsource_branch%5D={}", encode_value(name));
         let branch = model::Branch {
             id: branch_id(name),
             issue_keys: issue_keys.as_slice().to_vec(),
@@ -59,45 +48,24 @@ impl Source {
             url: self.commits_page(name),
             update_sequence_id: known_at.0,
         };
-        let version = EntityVersion {
-            known_at,
-            changed_at: None,
-            rank: 0,
-            from_hook: false,
-        };
+        let version = EntityVersion { known_at, changed_at: None, rank: 0, from_hook: false };
         let label = format!("{}:{name}", self.project.path);
-        self.entity(
-            self.branch_key(name),
-            label,
-            issue_keys,
-            version,
-            Content::Branch(Box::new(branch)),
-        )
+        self.entity(self.branch_key(name), label, issue_keys, version, Content::Branch(Box::new(branch)))
     }
 
     fn commit_fields(&self, commit: &Commit, issue_keys: &[String], known_at: Timestamp) -> model::Commit {
-        let count = commit
-            .file_count
-            .unwrap_or_else(|| u32::try_from(commit.files.len()).unwrap_or(u32::MAX));
+        let count =
+            commit.file_count.unwrap_or_else(|| u32::try_from(commit.files.len()).unwrap_or(u32::MAX));
         model::Commit {
             id: commit.sha.clone(),
             hash: commit.sha.clone(),
             display_id: short(&commit.sha).to_owned(),
             issue_keys: issue_keys.to_vec(),
             message: clean(&commit.message, 1024),
-            flags: if commit.merge {
-                vec![model::CommitFlag::MergeCommit]
-            } else {
-                Vec::new()
-            },
+            flags: if commit.merge { vec![model::CommitFlag::MergeCommit] } else { Vec::new() },
             author: self.author(&commit.author),
             file_count: count,
-            files: commit
-                .files
-                .iter()
-                .take(MAX_FILES)
-                .map(|file| self.file(commit, file))
-                .collect(),
+            files: commit.files.iter().take(MAX_FILES).map(|file| self.file(commit, file)).collect(),
             author_timestamp: date(commit.committed_at, known_at),
             url: url_or(&commit.web_url, &self.page(&format!("/-/commit/{}", commit.sha))),
             update_sequence_id: known_at.0,

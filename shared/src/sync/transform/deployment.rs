@@ -47,12 +47,7 @@ impl Source {
             pipeline,
             environment,
         };
-        let version = EntityVersion {
-            known_at,
-            changed_at: deployment.updated_at,
-            rank,
-            from_hook,
-        };
+        let version = EntityVersion { known_at, changed_at: deployment.updated_at, rank, from_hook };
         let label = format!("{} deployment {number} to {name}", self.project.path);
         let key = self.key(EntityKind::Deployment, id);
         Some(self.entity(
@@ -84,10 +79,9 @@ impl Source {
     }
 
     fn environment_page(&self, environment: &Environment) -> String {
-        environment.id.map_or_else(
-            || self.page("/-/environments"),
-            |id| self.page(&format!("/-/environments/{id}")),
-        )
+        environment
+            .id
+            .map_or_else(|| self.page("/-/environments"), |id| self.page(&format!("/-/environments/{id}")))
     }
 
     fn deployment_pipeline(&self, deployment: &Deployment) -> DeploymentPipeline {

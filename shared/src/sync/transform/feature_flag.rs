@@ -36,21 +36,10 @@ impl Source {
             },
             details: details(flag, &url, &last_updated),
         };
-        let version = EntityVersion {
-            known_at,
-            changed_at: flag.updated_at,
-            rank: 0,
-            from_hook: false,
-        };
+        let version = EntityVersion { known_at, changed_at: flag.updated_at, rank: 0, from_hook: false };
         let label = format!("{} flag {}", self.project.path, flag.name);
         let key = self.key(EntityKind::FeatureFlag, id);
-        self.entity(
-            key,
-            label,
-            flag.keys.clone(),
-            version,
-            Content::FeatureFlag(Box::new(content)),
-        )
+        self.entity(key, label, flag.keys.clone(), version, Content::FeatureFlag(Box::new(content)))
     }
 }
 
@@ -71,11 +60,7 @@ fn details(flag: &FeatureFlag, url: &str, last_updated: &str) -> Vec<FlagDetail>
         .flat_map(|strategy| strategy.scopes.iter().map(move |scope| row(scope, &[strategy])))
         .take(MAX_DETAILS)
         .collect();
-    if rows.is_empty() {
-        vec![row(EVERY_ENVIRONMENT, &[])]
-    } else {
-        rows
-    }
+    if rows.is_empty() { vec![row(EVERY_ENVIRONMENT, &[])] } else { rows }
 }
 
 fn status(enabled: bool, strategies: &[&FlagStrategy]) -> FlagStatus {
@@ -85,11 +70,7 @@ fn status(enabled: bool, strategies: &[&FlagStrategy]) -> FlagStatus {
         text: Some(clean(&labels.join(", "), 255)).filter(|text| !text.is_empty()),
     };
     let known = rollout.percentage.is_some() || rollout.text.is_some();
-    FlagStatus {
-        enabled,
-        default_value: String::new(),
-        rollout: known.then_some(rollout),
-    }
+    FlagStatus { enabled, default_value: String::new(), rollout: known.then_some(rollout) }
 }
 
 /// What GitLab's own pages call a strategy.
@@ -112,7 +93,5 @@ fn environment_type(scope: &str) -> Option<EnvironmentType> {
         ("staging", EnvironmentType::Staging),
         ("production", EnvironmentType::Production),
     ];
-    kinds
-        .into_iter()
-        .find_map(|(name, kind)| scope.contains(name).then_some(kind))
+    kinds.into_iter().find_map(|(name, kind)| scope.contains(name).then_some(kind))
 }

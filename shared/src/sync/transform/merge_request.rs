@@ -23,10 +23,7 @@ impl Source {
         from_hook: bool,
     ) -> Entity {
         let id = self.merge_request_id(merge_request.id);
-        let source = merge_request
-            .source_project_url
-            .as_deref()
-            .unwrap_or(&self.project.web_url);
+        let source = merge_request.source_project_url.as_deref().unwrap_or(&self.project.web_url);
         let source_branch_url = format!("{source}/-/commits/{}", encode_path(&merge_request.source_branch));
         let unknown = Person::default();
         let pull_request = PullRequest {
@@ -35,11 +32,7 @@ impl Source {
             issue_keys: merge_request.keys.as_slice().to_vec(),
             title: clean_or(&merge_request.title, 1024, &merge_request.reference),
             author: self.author(merge_request.author.as_ref().unwrap_or(&unknown)),
-            reviewers: merge_request
-                .reviewers
-                .iter()
-                .map(|reviewer| self.reviewer(reviewer))
-                .collect(),
+            reviewers: merge_request.reviewers.iter().map(|reviewer| self.reviewer(reviewer)).collect(),
             comment_count: merge_request.notes,
             source_branch: clean(&merge_request.source_branch, 255),
             source_branch_url: url_or(&source_branch_url, &self.repository.url),
@@ -57,12 +50,7 @@ impl Source {
             "closed" => 1,
             _ => 0,
         };
-        let version = EntityVersion {
-            known_at,
-            changed_at: merge_request.updated_at,
-            rank,
-            from_hook,
-        };
+        let version = EntityVersion { known_at, changed_at: merge_request.updated_at, rank, from_hook };
         let label = merge_request.reference.clone();
         self.entity(
             self.key(EntityKind::PullRequest, id),

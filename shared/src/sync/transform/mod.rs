@@ -40,11 +40,8 @@ impl Source {
     /// its entities; the others' get a prefix, since ids are unique only within an instance.
     #[must_use]
     pub fn new(project: Project, link: Link, instance: &str, instance_index: usize) -> Self {
-        let prefix = if instance_index == 0 {
-            String::new()
-        } else {
-            format!("{}-", &sha256_hex(instance)[..8])
-        };
+        let prefix =
+            if instance_index == 0 { String::new() } else { format!("{}-", &sha256_hex(instance)[..8]) };
         let repository = Repository {
             id: format!("{prefix}{}", project.id),
             name: clean_or(&project.name, 255, &project.path),
@@ -70,11 +67,7 @@ impl Source {
     /// The identity of one of this project's entities.
     #[must_use]
     pub fn key(&self, kind: EntityKind, id: String) -> EntityKey {
-        EntityKey {
-            kind,
-            project: self.repository.id.clone(),
-            id,
-        }
+        EntityKey { kind, project: self.repository.id.clone(), id }
     }
 
     /// The identity of a branch: Jira knows it by the SHA-256 of its name.
@@ -111,12 +104,7 @@ impl Source {
         issue_keys: IssueKeys,
         known_at: Timestamp,
     ) -> Entity {
-        let version = EntityVersion {
-            known_at,
-            changed_at: None,
-            rank: u8::MAX,
-            from_hook: false,
-        };
+        let version = EntityVersion { known_at, changed_at: None, rank: u8::MAX, from_hook: false };
         self.entity(key, label, issue_keys, version, Content::Deleted)
     }
 
@@ -130,19 +118,10 @@ impl Source {
     }
 
     fn author(&self, person: &Person) -> Author {
-        let profile = || {
-            person
-                .username
-                .as_ref()
-                .map(|username| format!("{}/{username}", self.instance))
-        };
+        let profile = || person.username.as_ref().map(|username| format!("{}/{username}", self.instance));
         Author {
             name: clean_or(&person.name, 255, person.username.as_deref().unwrap_or("Unknown")),
-            email: person
-                .email
-                .as_deref()
-                .filter(|email| email.len() <= 254)
-                .map(|email| clean(email, 254)),
+            email: person.email.as_deref().filter(|email| email.len() <= 254).map(|email| clean(email, 254)),
             username: person.username.as_deref().map(|username| clean(username, 255)),
             url: optional_url(person.web_url.clone().or_else(profile).as_deref()),
             avatar: optional_url(absolute(person.avatar_url.as_deref(), &self.instance).as_deref()),
@@ -162,13 +141,7 @@ fn sha256_hex(text: &str) -> String {
 
 /// GitLab gives avatars of its own as a path.
 fn absolute(url: Option<&str>, instance: &str) -> Option<String> {
-    url.map(|url| {
-        if url.starts_with('/') {
-            format!("{instance}{url}")
-        } else {
-            url.to_owned()
-        }
-    })
+    url.map(|url| if url.starts_with('/') { format!("{instance}{url}") } else { url.to_owned() })
 }
 
 /// Encodes what must not stand in a path; slashes stay, as in GitLab's own links.

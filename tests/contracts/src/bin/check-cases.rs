@@ -30,24 +30,11 @@ fn main() -> Result<ExitCode> {
     let rows = cases::checklist(
         &fs::read_to_string(CHECKLIST).with_context(|| format!("cannot read {CHECKLIST}"))?,
     )?;
-    let problems = cases::problems(
-        &required,
-        &rows,
-        &cases::test_functions(Path::new("."))?,
-        arguments.last,
-    );
+    let problems = cases::problems(&required, &rows, &cases::test_functions(Path::new("."))?, arguments.last);
     for problem in &problems {
         println!("{CHECKLIST}: {problem}");
     }
     let covered = rows.iter().filter(|row| !row.tests.is_empty()).count();
-    println!(
-        "{} cases, {covered} covered by a test, {} problems",
-        required.len(),
-        problems.len()
-    );
-    Ok(if problems.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    println!("{} cases, {covered} covered by a test, {} problems", required.len(), problems.len());
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

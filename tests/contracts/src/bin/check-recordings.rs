@@ -33,9 +33,5 @@ fn main() -> Result<ExitCode> {
     }
     let verdict = Verdict::over(&documents, &recordings);
     println!("{verdict}");
-    Ok(if verdict.passes() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if verdict.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

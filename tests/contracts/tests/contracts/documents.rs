@@ -18,10 +18,7 @@ fn recorded(method: &str, api: &str, path: &str, body: Value) -> Recorded {
         body,
         status: 202,
     };
-    Recorded {
-        place: "test.jsonl:1".into(),
-        exchange,
-    }
+    Recorded { place: "test.jsonl:1".into(), exchange }
 }
 
 fn bulk(api: &str, body: Value) -> Recorded {
@@ -99,14 +96,8 @@ fn the_named_exceptions_pass_and_are_counted() {
     let verdict = Verdict::over(&documents, &[bulk("dev-info", body)]);
     assert!(verdict.passes(), "{verdict}");
     let report = verdict.to_string();
-    assert!(
-        report.contains("DRAFT: refused by a document 2 times"),
-        "{report}"
-    );
-    assert!(
-        report.contains("NEEDSWORK: refused by a document 2 times"),
-        "{report}"
-    );
+    assert!(report.contains("DRAFT: refused by a document 2 times"), "{report}");
+    assert!(report.contains("NEEDSWORK: refused by a document 2 times"), "{report}");
 }
 
 #[test]
@@ -124,48 +115,24 @@ fn each_wrong_value_fails() {
     let documents = Documents::load(&reference).unwrap();
     let not_a_key = json!([{"associationType": "issueKeys", "values": ["no key 1"]}]);
     for (api, pointer, wrong) in [
-        (
-            "dev-info",
-            "/repositories/0/pullRequests/0/status",
-            json!("CLOSED"),
-        ),
+        ("dev-info", "/repositories/0/pullRequests/0/status", json!("CLOSED")),
         ("dev-info", "/repositories/0/commits/0/issueKeys/0", json!("abc")),
         ("dev-info", "/repositories/0/commits/0/issueKeys", json!([])),
-        (
-            "dev-info",
-            "/repositories/0/commits/0/authorTimestamp",
-            json!("yesterday"),
-        ),
-        (
-            "dev-info",
-            "/repositories/0/commits/0/url",
-            json!("https://gitlab.example.com/a b"),
-        ),
+        ("dev-info", "/repositories/0/commits/0/authorTimestamp", json!("yesterday")),
+        ("dev-info", "/repositories/0/commits/0/url", json!("https://gitlab.example.com/a b")),
         ("dev-info", "/repositories/0/commits/0/fileCount", json!(-1)),
         ("dev-info", "/repositories/0/branches/0/id", json!("feature/a")),
         ("dev-info", "/repositories/0/branches/0/lastCommit", Value::Null),
-        (
-            "dev-info",
-            "/repositories/0/pullRequests/0/commentCount",
-            json!(3_000_000_000_u32),
-        ),
+        ("dev-info", "/repositories/0/pullRequests/0/commentCount", json!(3_000_000_000_u32)),
         ("dev-info", "/operationType", json!("backfill")),
-        (
-            "dev-info",
-            "/properties",
-            json!({"a": "1", "b": "1", "c": "1", "d": "1", "e": "1", "f": "1"}),
-        ),
+        ("dev-info", "/properties", json!({"a": "1", "b": "1", "c": "1", "d": "1", "e": "1", "f": "1"})),
         ("builds", "/builds/0/issueKeys", json!(vec!["ABC-1"; 501])),
         ("builds", "/builds/0", json!("text")),
         ("builds", "/builds/0/state", json!("success")),
         ("deployments", "/deployments/0/associations", not_a_key),
         ("deployments", "/deployments/0/environment/type", json!("other")),
         ("feature-flags", "/flags/0/details", json!([])),
-        (
-            "feature-flags",
-            "/flags/0/summary/status/rollout/percentage",
-            json!(101),
-        ),
+        ("feature-flags", "/flags/0/summary/status/rollout/percentage", json!(101)),
     ] {
         let mut body = match api {
             "dev-info" => dev_info(),
@@ -174,10 +141,7 @@ fn each_wrong_value_fails() {
             _ => flags(),
         };
         replace(&mut body, pointer, wrong);
-        assert!(
-            !Verdict::over(&documents, &[bulk(api, body)]).passes(),
-            "{api} {pointer} was let through"
-        );
+        assert!(!Verdict::over(&documents, &[bulk(api, body)]).passes(), "{api} {pointer} was let through");
     }
 }
 

@@ -24,14 +24,10 @@ impl Vector {
     /// The path and query below the base URL, whose own path is not part of the hash. A vector's URL may
     /// repeat the base URL's origin or start with its path.
     fn target(&self) -> (&str, Option<&str>) {
-        let below = self
-            .url
-            .strip_prefix(&self.base_url)
-            .or_else(|| self.url.strip_prefix(path_of(&self.base_url)));
+        let below =
+            self.url.strip_prefix(&self.base_url).or_else(|| self.url.strip_prefix(path_of(&self.base_url)));
         let below = below.unwrap_or(&self.url);
-        below
-            .split_once('?')
-            .map_or((below, None), |(path, query)| (path, Some(query)))
+        below.split_once('?').map_or((below, None), |(path, query)| (path, Some(query)))
     }
 }
 
@@ -48,17 +44,7 @@ fn vectors_of_the_official_library() {
     assert_eq!(vectors.len(), 16);
     for vector in &vectors {
         let (path, query) = vector.target();
-        assert_eq!(
-            qsh::canonical_request(&vector.method, path, query),
-            vector.canonical,
-            "{}",
-            vector.url
-        );
-        assert_eq!(
-            qsh::query_string_hash(&vector.method, path, query),
-            vector.qsh,
-            "{}",
-            vector.url
-        );
+        assert_eq!(qsh::canonical_request(&vector.method, path, query), vector.canonical, "{}", vector.url);
+        assert_eq!(qsh::query_string_hash(&vector.method, path, query), vector.qsh, "{}", vector.url);
     }
 }

@@ -18,10 +18,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Clock {
-            shift: Duration::ZERO,
-            last: OffsetDateTime::UNIX_EPOCH,
-        }
+        Clock { shift: Duration::ZERO, last: OffsetDateTime::UNIX_EPOCH }
     }
 
     /// The current time without marking it as used.
@@ -32,11 +29,7 @@ impl Clock {
     /// The time of something that happens now: later than everything that happened before.
     pub(crate) fn tick(&mut self) -> OffsetDateTime {
         let now = whole_milliseconds(self.peek());
-        self.last = if now > self.last {
-            now
-        } else {
-            self.last + Duration::MILLISECOND
-        };
+        self.last = if now > self.last { now } else { self.last + Duration::MILLISECOND };
         self.last
     }
 
@@ -57,9 +50,7 @@ fn whole_milliseconds(at: OffsetDateTime) -> OffsetDateTime {
 /// REST form: `2019-07-11T22:34:43.500Z`.
 pub(crate) fn rest(at: OffsetDateTime) -> String {
     let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    at.to_offset(offset!(UTC))
-        .format(form)
-        .expect("a form of plain date components always fits")
+    at.to_offset(offset!(UTC)).format(form).expect("a form of plain date components always fits")
 }
 
 /// REST form of a date that may be missing.
@@ -72,8 +63,7 @@ pub(crate) fn commit_rest(at: OffsetDateTime) -> String {
     let form = format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3][offset_hour sign:mandatory]:[offset_minute]"
     );
-    at.format(form)
-        .expect("a form of plain date components always fits")
+    at.format(form).expect("a form of plain date components always fits")
 }
 
 /// Hook form of a commit's date in every version: `2012-01-03T23:36:29+02:00`.
@@ -81,8 +71,7 @@ pub(crate) fn commit_hook(at: OffsetDateTime) -> String {
     let form = format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second][offset_hour sign:mandatory]:[offset_minute]"
     );
-    at.format(form)
-        .expect("a form of plain date components always fits")
+    at.format(form).expect("a form of plain date components always fits")
 }
 
 /// Which date of a payload is written; the middle version is newer in some places than in others.
@@ -107,17 +96,13 @@ pub(crate) fn hook(version: Version, date: HookDate, at: OffsetDateTime) -> Stri
     };
     let utc = at.to_offset(offset!(UTC));
     let text = if iso {
-        utc.format(format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second]Z"
-        ))
+        utc.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z"))
     } else if matches!(date, HookDate::StatusChange) {
         at.to_offset(SERVER_ZONE).format(format_description!(
             "[year]-[month]-[day] [hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
         ))
     } else {
-        utc.format(format_description!(
-            "[year]-[month]-[day] [hour]:[minute]:[second] UTC"
-        ))
+        utc.format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC"))
     };
     text.expect("a form of plain date components always fits")
 }

@@ -45,12 +45,7 @@ enum FaultKind {
 
 impl Fault {
     fn new(kind: FaultKind) -> Self {
-        Fault {
-            kind,
-            method: None,
-            prefix: String::new(),
-            left: None,
-        }
+        Fault { kind, method: None, prefix: String::new(), left: None }
     }
 
     /// The call is answered with this status and does nothing.
@@ -150,12 +145,7 @@ impl Gate {
     }
 
     pub(crate) fn limit(&self, prefix: &str, max: u64, window: Duration) {
-        self.rules().limits.push(Limit {
-            prefix: prefix.to_owned(),
-            max,
-            window,
-            used: HashMap::new(),
-        });
+        self.rules().limits.push(Limit { prefix: prefix.to_owned(), max, window, used: HashMap::new() });
     }
 
     pub(crate) fn clear_limits(&self) {
@@ -169,19 +159,14 @@ impl Gate {
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for call in &self.rules().calls {
-            *counts
-                .entry(format!("{} {}", call.method, call.route))
-                .or_default() += 1;
+            *counts.entry(format!("{} {}", call.method, call.route)).or_default() += 1;
         }
         counts
     }
 
     fn fault(&self, method: &str, path: &str) -> Option<FaultKind> {
         let mut rules = self.rules();
-        let fault = rules
-            .faults
-            .iter_mut()
-            .find(|fault| fault.applies(method, path))?;
+        let fault = rules.faults.iter_mut().find(|fault| fault.applies(method, path))?;
         fault.left = fault.left.map(|left| left - 1);
         Some(fault.kind.clone())
     }
@@ -190,10 +175,7 @@ impl Gate {
     fn spend(&self, path: &str, who: &str) -> Option<Allowance> {
         let now = Instant::now();
         let mut rules = self.rules();
-        let limits = rules
-            .limits
-            .iter_mut()
-            .filter(|limit| path.starts_with(&limit.prefix));
+        let limits = rules.limits.iter_mut().filter(|limit| path.starts_with(&limit.prefix));
         limits
             .map(|limit| {
                 let (start, used) = limit.used.entry(who.to_owned()).or_insert((now, 0));
@@ -202,11 +184,7 @@ impl Gate {
                 }
                 *used += 1;
                 let resets_in = limit.window.saturating_sub(now.duration_since(*start));
-                Allowance {
-                    max: limit.max,
-                    observed: *used,
-                    resets_in,
-                }
+                Allowance { max: limit.max, observed: *used, resets_in }
             })
             .min_by_key(|allowance| allowance.max.saturating_sub(allowance.observed))
     }
@@ -221,22 +199,15 @@ impl Allowance {
             ("ratelimit-limit", self.max.to_string()),
             ("ratelimit-name", "throttle_authenticated_api".to_owned()),
             ("ratelimit-observed", self.observed.to_string()),
-            (
-                "ratelimit-remaining",
-                self.max.saturating_sub(self.observed).to_string(),
-            ),
+            ("ratelimit-remaining", self.max.saturating_sub(self.observed).to_string()),
             ("ratelimit-reset", reset.unix_timestamp().to_string()),
         ];
         if over {
             headers.push(("retry-after", wait.to_string()));
         }
         for (name, value) in headers {
-            let value: HeaderValue = value
-                .parse()
-                .expect("digits and lower-case words stand in a header");
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static(name), value);
+            let value: HeaderValue = value.parse().expect("digits and lower-case words stand in a header");
+            response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
 }
@@ -245,32 +216,17 @@ impl Allowance {
 pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let method = request.method().to_string();
     let path = request.uri().path().trim_start_matches("/api/v4").to_owned();
-    let target = request
-        .uri()
-        .path_and_query()
-        .map_or_else(|| path.clone(), ToString::to_string);
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| path.clone(), route_name);
+    let target = request.uri().path_and_query().map_or_else(|| path.clone(), ToString::to_string);
+    let route = request.extensions().get::<MatchedPath>().map_or_else(|| path.clone(), route_name);
     let response = pass(&shared, &method, &path, request, next).await;
     let status = response.status().as_u16();
-    shared.gate.rules().calls.push(ApiCall {
-        method,
-        route,
-        target,
-        status,
-    });
+    shared.gate.rules().calls.push(ApiCall { method, route, target, status });
     response
 }
 
 /// `/api/v4/projects/{id}` as GitLab's documentation writes it, `/projects/:id`.
 fn route_name(matched: &MatchedPath) -> String {
-    matched
-        .as_str()
-        .trim_start_matches("/api/v4")
-        .replace('{', ":")
-        .replace('}', "")
+    matched.as_str().trim_start_matches("/api/v4").replace('{', ":").replace('}', "")
 }
 
 async fn pass(shared: &Shared, method: &str, path: &str, request: Request, next: Next) -> Response {
@@ -303,9 +259,7 @@ fn failure(status: StatusCode, retry_after: Option<Duration>) -> Response {
     let body = format!("{{\"message\":\"{status}\"}}");
     let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
     if let Some(wait) = retry_after {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
     }
     response
 }

@@ -15,12 +15,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(world: World, http: reqwest::Client) -> Arc<Self> {
-        Arc::new(Shared {
-            world: Mutex::new(world),
-            held: Mutex::new(None),
-            gate: Gate::default(),
-            http,
-        })
+        Arc::new(Shared { world: Mutex::new(world), held: Mutex::new(None), gate: Gate::default(), http })
     }
 
     /// The state. A test that panicked with it does not spoil it for the others.

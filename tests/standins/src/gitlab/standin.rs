@@ -41,15 +41,11 @@ impl GitlabStandin {
     /// # Errors
     /// If no port can be had or no HTTP client can be built.
     pub async fn start(version: Version) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .context("no free port for GitLab")?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free port for GitLab")?;
         let url = format!("http://{}", listener.local_addr()?);
         // As GitLab: no redirect is followed, and no proxy of the environment stands between.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let http =
+            reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
         let shared = Shared::new(World::new(version, url.clone()), http);
         let router = rest::router(&shared);
         let task = tokio::spawn(async move {
@@ -57,10 +53,7 @@ impl GitlabStandin {
                 tracing::error!(%error, "the GitLab stand-in stopped");
             }
         });
-        Ok(GitlabStandin {
-            shared,
-            server: Arc::new(Server { url, task }),
-        })
+        Ok(GitlabStandin { shared, server: Arc::new(Server { url, task }) })
     }
 
     /// Base address, `http://127.0.0.1:<port>`, without a slash at the end.
@@ -99,11 +92,7 @@ impl GitlabStandin {
     /// Makes a token stop working, as its owner would on the web page.
     pub fn revoke(&self, token: &SecretString) {
         let mut world = self.shared.world();
-        if let Some(token) = world
-            .tokens
-            .values_mut()
-            .find(|known| known.secret == token.expose_secret())
-        {
+        if let Some(token) = world.tokens.values_mut().find(|known| known.secret == token.expose_secret()) {
             token.revoked = true;
         }
     }
@@ -111,11 +100,7 @@ impl GitlabStandin {
     /// Sets the first day on which a token no longer works.
     pub fn expire(&self, token: &SecretString, day: time::Date) {
         let mut world = self.shared.world();
-        if let Some(token) = world
-            .tokens
-            .values_mut()
-            .find(|known| known.secret == token.expose_secret())
-        {
+        if let Some(token) = world.tokens.values_mut().find(|known| known.secret == token.expose_secret()) {
             token.expires_on = Some(day);
         }
     }
@@ -173,9 +158,7 @@ impl GitlabStandin {
     /// From now on deliveries wait in the returned value until the test sends them.
     pub fn hold_deliveries(&self) -> HeldDeliveries {
         self.shared.held().get_or_insert_default();
-        HeldDeliveries {
-            shared: Arc::clone(&self.shared),
-        }
+        HeldDeliveries { shared: Arc::clone(&self.shared) }
     }
 
     /// Whether hooks that keep failing rest, as on GitLab.com (on by default; self-managed instances have it

@@ -20,17 +20,11 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn unauthorized(reason: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::UNAUTHORIZED,
-            reason: reason.into(),
-        }
+        Self { status: StatusCode::UNAUTHORIZED, reason: reason.into() }
     }
 
     pub(super) fn forbidden(reason: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::FORBIDDEN,
-            reason: reason.into(),
-        }
+        Self { status: StatusCode::FORBIDDEN, reason: reason.into() }
     }
 }
 

@@ -40,9 +40,7 @@ impl Api {
 
     /// The provider API at `/rest/{name}/{version}`.
     pub(super) fn on_site(name: &str, version: &str) -> Option<Self> {
-        Self::PROVIDERS
-            .into_iter()
-            .find(|api| api.site_segments() == Some((name, version)))
+        Self::PROVIDERS.into_iter().find(|api| api.site_segments() == Some((name, version)))
     }
 
     /// The provider API at `/jira/{name}/{version}/cloud/{cloudId}`: there every version is 0.1.

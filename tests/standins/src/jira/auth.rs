@@ -24,9 +24,8 @@ const MAX_SKEW: i64 = 60;
 /// The app behind a Connect call of a site, with the scope of the method and, for a provider API, its module.
 pub(super) fn connect(state: &SiteState, request: &Parts, api: Api) -> Result<Provider, Refusal> {
     let token = connect_token(request).ok_or_else(|| Refusal::unauthorized("no JWT"))?;
-    let claims = dangerous::insecure_decode::<Value>(&token)
-        .map_err(|_| Refusal::unauthorized("no JWT"))?
-        .claims;
+    let claims =
+        dangerous::insecure_decode::<Value>(&token).map_err(|_| Refusal::unauthorized("no JWT"))?.claims;
     let app = claims["iss"].as_str().and_then(|issuer| state.apps.get(issuer));
     let app = app.ok_or_else(|| Refusal::unauthorized("iss is not the key of an installed app"))?;
     verify(&token, app.shared_secret.as_bytes(), request)?;
@@ -35,23 +34,16 @@ pub(super) fn connect(state: &SiteState, request: &Parts, api: Api) -> Result<Pr
     if !app.scopes.contains(scope) {
         return Err(Refusal::forbidden(format!("the app lacks the scope {scope}")));
     }
-    if let Some(module) = api
-        .connect_module()
-        .filter(|module| app.descriptor["modules"].get(module).is_none())
+    if let Some(module) =
+        api.connect_module().filter(|module| app.descriptor["modules"].get(module).is_none())
     {
         return Err(Refusal::forbidden(format!("the app lacks the module {module}")));
     }
-    Ok(Provider {
-        door: Door::Connect,
-        id: app.key.clone(),
-    })
+    Ok(Provider { door: Door::Connect, id: app.key.clone() })
 }
 
 fn connect_token(request: &Parts) -> Option<String> {
-    let header = request
-        .headers
-        .get(header::AUTHORIZATION)
-        .and_then(|header| header.to_str().ok());
+    let header = request.headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
     if let Some(token) = header.and_then(|header| header.strip_prefix("JWT ")) {
         return Some(token.to_owned());
     }
@@ -101,14 +93,10 @@ pub(super) fn bearer(
     cloud_id: &str,
     api: Api,
 ) -> Result<Provider, Refusal> {
-    let header = request
-        .headers
-        .get(header::AUTHORIZATION)
-        .and_then(|header| header.to_str().ok());
+    let header = request.headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
     let token = header.and_then(|header| header.strip_prefix("Bearer "));
-    let bearer = token
-        .and_then(|token| credentials.bearer(token))
-        .filter(|bearer| bearer.provider.door == door);
+    let bearer =
+        token.and_then(|token| credentials.bearer(token)).filter(|bearer| bearer.provider.door == door);
     let bearer = bearer
         .ok_or_else(|| Refusal::unauthorized("the token is missing, unknown, expired or of another kind"))?;
     if bearer.cloud_id != cloud_id {

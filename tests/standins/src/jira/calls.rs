@@ -54,11 +54,7 @@ impl Calls {
     }
 
     fn sum(&self, wanted: impl Fn(&(Api, String, u16)) -> bool) -> usize {
-        self.0
-            .iter()
-            .filter(|(key, _)| wanted(key))
-            .map(|(_, count)| count)
-            .sum()
+        self.0.iter().filter(|(key, _)| wanted(key)).map(|(_, count)| count).sum()
     }
 }
 
@@ -126,9 +122,7 @@ pub(super) struct Journal(Mutex<File>);
 impl Journal {
     /// Opens a file of its own in the folder that the environment names, or nothing when it names none.
     pub(super) fn from_environment() -> anyhow::Result<Option<Self>> {
-        std::env::var_os(RECORDING_DIR)
-            .map(|folder| Self::in_folder(Path::new(&folder)))
-            .transpose()
+        std::env::var_os(RECORDING_DIR).map(|folder| Self::in_folder(Path::new(&folder))).transpose()
     }
 
     fn in_folder(folder: &Path) -> anyhow::Result<Self> {
@@ -137,9 +131,7 @@ impl Journal {
         let path = folder.join(format!("jira-{}-{number}.jsonl", std::process::id()));
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         let file = File::options().create(true).append(true).open(&path);
-        Ok(Self(Mutex::new(
-            file.with_context(|| format!("opening {}", path.display()))?,
-        )))
+        Ok(Self(Mutex::new(file.with_context(|| format!("opening {}", path.display()))?)))
     }
 
     /// Appends one line.
@@ -188,10 +180,8 @@ mod tests {
     #[test]
     fn every_stand_in_writes_lines_to_a_file_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        let journals = [
-            Journal::in_folder(folder.path()).unwrap(),
-            Journal::in_folder(folder.path()).unwrap(),
-        ];
+        let journals =
+            [Journal::in_folder(folder.path()).unwrap(), Journal::in_folder(folder.path()).unwrap()];
         for (journal, count) in journals.iter().zip([1, 2]) {
             for _ in 0..count {
                 journal.append(&call("/bulk")).unwrap();
@@ -202,15 +192,8 @@ mod tests {
             .map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
         let mut counts = Vec::new();
         for file in files {
-            let lines: Vec<Value> = file
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect();
-            assert!(
-                lines
-                    .iter()
-                    .all(|line| line["path"] == "/bulk" && line["door"] == "connect")
-            );
+            let lines: Vec<Value> = file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert!(lines.iter().all(|line| line["path"] == "/bulk" && line["door"] == "connect"));
             counts.push(lines.len());
         }
         counts.sort_unstable();

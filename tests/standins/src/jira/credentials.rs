@@ -46,11 +46,7 @@ pub(super) struct Credentials {
 
 impl Default for Credentials {
     fn default() -> Self {
-        Self {
-            clients: BTreeMap::new(),
-            tokens: BTreeMap::new(),
-            lifetime: TOKEN_LIFETIME,
-        }
+        Self { clients: BTreeMap::new(), tokens: BTreeMap::new(), lifetime: TOKEN_LIFETIME }
     }
 }
 
@@ -59,11 +55,7 @@ impl Credentials {
     pub(super) fn add_client(&mut self, cloud_id: &str, permissions: &[Api]) -> (String, String) {
         let (id, secret) = (random::uuid(), random::secret());
         let permissions = permissions.iter().copied().collect();
-        let client = Client {
-            secret: secret.clone(),
-            cloud_id: cloud_id.to_owned(),
-            permissions,
-        };
+        let client = Client { secret: secret.clone(), cloud_id: cloud_id.to_owned(), permissions };
         self.clients.insert(id.clone(), client);
         (id, secret)
     }
@@ -82,16 +74,8 @@ impl Credentials {
         scopes: &[Api],
         valid: Duration,
     ) -> String {
-        let provider = Provider {
-            door: Door::Forge,
-            id: app.to_owned(),
-        };
-        self.issue(
-            provider,
-            cloud_id.to_owned(),
-            scopes.iter().copied().collect(),
-            valid,
-        )
+        let provider = Provider { door: Door::Forge, id: app.to_owned() };
+        self.issue(provider, cloud_id.to_owned(), scopes.iter().copied().collect(), valid)
     }
 
     /// How long tokens live that are issued from now on.
@@ -114,24 +98,16 @@ impl Credentials {
     pub(super) fn exchange(&mut self, body: &[u8]) -> Response {
         let request: Value = serde_json::from_slice(body).unwrap_or_default();
         let field = |name: &str| request[name].as_str().unwrap_or_default();
-        if ["grant_type", "client_id", "client_secret", "audience"]
-            .iter()
-            .any(|name| field(name).is_empty())
+        if ["grant_type", "client_id", "client_secret", "audience"].iter().any(|name| field(name).is_empty())
         {
-            return oauth_error(
-                StatusCode::BAD_REQUEST,
-                "invalid_request",
-                "Missing required parameter",
-            );
+            return oauth_error(StatusCode::BAD_REQUEST, "invalid_request", "Missing required parameter");
         }
         if field("grant_type") != "client_credentials" {
             let text = "Grant type not allowed for the client";
             return oauth_error(StatusCode::FORBIDDEN, "unauthorized_client", text);
         }
-        let client = self
-            .clients
-            .get(field("client_id"))
-            .filter(|client| client.secret == field("client_secret"));
+        let client =
+            self.clients.get(field("client_id")).filter(|client| client.secret == field("client_secret"));
         let Some(client) = client else {
             return oauth_error(StatusCode::UNAUTHORIZED, "access_denied", "Unauthorized");
         };
@@ -139,10 +115,7 @@ impl Credentials {
             let text = "Client is not authorized to access the audience";
             return oauth_error(StatusCode::FORBIDDEN, "access_denied", text);
         }
-        let provider = Provider {
-            door: Door::OAuth,
-            id: field("client_id").to_owned(),
-        };
+        let provider = Provider { door: Door::OAuth, id: field("client_id").to_owned() };
         let (cloud_id, permissions) = (client.cloud_id.clone(), client.permissions.clone());
         let token = self.issue(provider, cloud_id, permissions, self.lifetime);
         let answer =
@@ -152,9 +125,7 @@ impl Credentials {
 
     /// What a token stands for, unless it is unknown or has expired.
     pub(super) fn bearer(&self, token: &str) -> Option<&Bearer> {
-        self.tokens
-            .get(token)
-            .filter(|bearer| Instant::now() < bearer.expires)
+        self.tokens.get(token).filter(|bearer| Instant::now() < bearer.expires)
     }
 
     fn issue(
@@ -166,25 +137,13 @@ impl Credentials {
     ) -> String {
         let token = random::secret();
         let expires = Instant::now() + valid;
-        self.tokens.insert(
-            token.clone(),
-            Bearer {
-                provider,
-                cloud_id,
-                permissions,
-                expires,
-            },
-        );
+        self.tokens.insert(token.clone(), Bearer { provider, cloud_id, permissions, expires });
         token
     }
 }
 
 fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response {
-    (
-        status,
-        Json(json!({ "error": error, "error_description": description })),
-    )
-        .into_response()
+    (status, Json(json!({ "error": error, "error_description": description }))).into_response()
 }
 
 #[cfg(test)]

@@ -23,17 +23,11 @@ const SCOPES: &[&str] = &["READ", "WRITE", "DELETE", "PROJECT_ADMIN", "ADMIN", "
 pub(super) fn installation(descriptor: Value) -> anyhow::Result<Installation> {
     let text = |place: &str| descriptor.pointer(place).and_then(Value::as_str);
     let key = text("/key").context("key is required")?;
-    ensure!(
-        (1..=MAX_KEY).contains(&key.chars().count()),
-        "key must have 1 to {MAX_KEY} characters"
-    );
+    ensure!((1..=MAX_KEY).contains(&key.chars().count()), "key must have 1 to {MAX_KEY} characters");
     let base_url = text("/baseUrl").context("baseUrl is required")?;
     ensure!(is_reachable(base_url), "baseUrl must start with https://");
     let kind = text("/authentication/type").context("authentication.type is required")?;
-    ensure!(
-        kind.eq_ignore_ascii_case("jwt"),
-        "authentication.type must be jwt"
-    );
+    ensure!(kind.eq_ignore_ascii_case("jwt"), "authentication.type must be jwt");
     ensure!(
         text("/lifecycle/installed").is_some(),
         "lifecycle.installed is required with authentication by JWT"
@@ -71,9 +65,7 @@ fn scopes(value: &Value) -> anyhow::Result<BTreeSet<String>> {
     let scopes = value.as_array().map(Vec::as_slice).unwrap_or_default();
     let known = |scope: &Value| {
         let scope = scope.as_str().filter(|scope| SCOPES.contains(scope));
-        scope
-            .map(ToOwned::to_owned)
-            .with_context(|| format!("scopes must be of {}", SCOPES.join(", ")))
+        scope.map(ToOwned::to_owned).with_context(|| format!("scopes must be of {}", SCOPES.join(", ")))
     };
     scopes.iter().map(known).collect()
 }
@@ -82,13 +74,9 @@ fn check_modules(modules: &Value) -> anyhow::Result<()> {
     let modules = modules.as_object().context("modules must be an object")?;
     for (kind, module) in modules {
         // Some kinds hold one module, others a list of them.
-        let listed = module
-            .as_array()
-            .map_or_else(|| std::slice::from_ref(module), Vec::as_slice);
+        let listed = module.as_array().map_or_else(|| std::slice::from_ref(module), Vec::as_slice);
         for module in listed {
-            let key = module["key"]
-                .as_str()
-                .with_context(|| format!("modules.{kind}: key is required"))?;
+            let key = module["key"].as_str().with_context(|| format!("modules.{kind}: key is required"))?;
             let plain = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
             ensure!(
                 plain && (1..=MAX_MODULE_KEY).contains(&key.len()),
@@ -135,11 +123,7 @@ mod tests {
             ("/apiMigrations/signed-install", json!(false), "signed-install"),
             ("/apiMigrations/context-qsh", Value::Null, "context-qsh"),
             ("/modules", Value::Null, "modules must be"),
-            (
-                "/modules/jiraDevelopmentTool/key",
-                json!("dev_tool"),
-                "no module key",
-            ),
+            ("/modules/jiraDevelopmentTool/key", json!("dev_tool"), "no module key"),
             ("/modules/generalPages/0/key", Value::Null, "key is required"),
         ] {
             let mut descriptor = descriptor();

@@ -21,33 +21,18 @@ pub struct FailureRule {
 
 #[derive(Clone, Debug)]
 enum Fault {
-    Status {
-        status: StatusCode,
-        retry_after: Option<u64>,
-        reason: Option<String>,
-    },
+    Status { status: StatusCode, retry_after: Option<u64>, reason: Option<String> },
     Slow(Duration),
     DropConnection,
     LoseAnswer,
-    RejectEntity {
-        id: String,
-        message: String,
-    },
-    RefuseEntity {
-        id: String,
-        message: String,
-    },
+    RejectEntity { id: String, message: String },
+    RefuseEntity { id: String, message: String },
     MoreEntitiesThan(usize),
 }
 
 impl FailureRule {
     fn new(fault: Fault) -> Self {
-        Self {
-            fault,
-            api: None,
-            method: None,
-            remaining: None,
-        }
+        Self { fault, api: None, method: None, remaining: None }
     }
 
     /// Answers with this status and the API's error body, without looking at the call.
@@ -57,11 +42,7 @@ impl FailureRule {
     #[must_use]
     pub fn status(status: u16) -> Self {
         let status = StatusCode::from_u16(status).expect("a test names an HTTP status");
-        Self::new(Fault::Status {
-            status,
-            retry_after: None,
-            reason: None,
-        })
+        Self::new(Fault::Status { status, retry_after: None, reason: None })
     }
 
     /// 429 with this `RateLimit-Reason` (`jira-burst-based`, `jira-per-issue-on-write`, `jira-quota-tenant-based`,
@@ -98,19 +79,13 @@ impl FailureRule {
     /// joined by slashes: `pipeline/7`, `pipeline/environment/7`.
     #[must_use]
     pub fn reject_entity(id: &str, message: &str) -> Self {
-        Self::new(Fault::RejectEntity {
-            id: id.to_owned(),
-            message: message.to_owned(),
-        })
+        Self::new(Fault::RejectEntity { id: id.to_owned(), message: message.to_owned() })
     }
 
     /// Refuses with 400 every call that contains the entity with this id.
     #[must_use]
     pub fn refuse_entity(id: &str, message: &str) -> Self {
-        Self::new(Fault::RefuseEntity {
-            id: id.to_owned(),
-            message: message.to_owned(),
-        })
+        Self::new(Fault::RefuseEntity { id: id.to_owned(), message: message.to_owned() })
     }
 
     /// Refuses with 413 every call that contains more entities than this.
@@ -201,11 +176,7 @@ impl Faults {
                 Fault::DropConnection if verdict.instead.is_none() => {
                     verdict.instead = Some(Instead::DropConnection);
                 }
-                Fault::Status {
-                    status,
-                    retry_after,
-                    reason,
-                } if verdict.instead.is_none() => {
+                Fault::Status { status, retry_after, reason } if verdict.instead.is_none() => {
                     let response = failing(api, *status, *retry_after, reason.as_deref());
                     verdict.instead = Some(Instead::Response(response));
                 }
@@ -264,10 +235,7 @@ fn failing(api: Api, status: StatusCode, retry_after: Option<u64>, reason: Optio
         headers.insert("ratelimit-reason", reason);
         headers.insert("x-ratelimit-remaining", HeaderValue::from(0));
         let reset = OffsetDateTime::now_utc() + Duration::from_secs(retry_after.unwrap_or_default());
-        let reset = reset
-            .format(&Rfc3339)
-            .ok()
-            .and_then(|reset| HeaderValue::from_str(&reset).ok());
+        let reset = reset.format(&Rfc3339).ok().and_then(|reset| HeaderValue::from_str(&reset).ok());
         headers.extend(reset.map(|reset| (HeaderName::from_static("x-ratelimit-reset"), reset)));
     }
     response
@@ -309,12 +277,7 @@ mod tests {
 
     #[test]
     fn a_rate_limit_names_its_reason() {
-        let response = failing(
-            Api::Builds,
-            StatusCode::TOO_MANY_REQUESTS,
-            Some(7),
-            Some("jira-burst-based"),
-        );
+        let response = failing(Api::Builds, StatusCode::TOO_MANY_REQUESTS, Some(7), Some("jira-burst-based"));
         assert_eq!(response.headers()["retry-after"], "7");
         assert_eq!(response.headers()["ratelimit-reason"], "jira-burst-based");
         assert!(response.headers().contains_key("x-ratelimit-reset"));
@@ -328,15 +291,9 @@ mod tests {
         faults.add(FailureRule::status(503).retry_after(1).times(1));
         faults.add(FailureRule::status(500));
         let verdict = faults.on_arrival(Api::DevInfo, "POST");
-        assert_eq!(
-            (verdict.delay, status(&verdict)),
-            (Duration::from_millis(15), Some(503))
-        );
+        assert_eq!((verdict.delay, status(&verdict)), (Duration::from_millis(15), Some(503)));
         let verdict = faults.on_arrival(Api::DevInfo, "POST");
-        assert_eq!(
-            (verdict.delay, status(&verdict)),
-            (Duration::from_millis(5), Some(500))
-        );
+        assert_eq!((verdict.delay, status(&verdict)), (Duration::from_millis(5), Some(500)));
     }
 
     #[test]
@@ -350,10 +307,7 @@ mod tests {
         assert_eq!(faults.rejection(Api::Builds, "p/1"), None);
         let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
         assert_eq!(faults.on_entities(Api::Builds, &ids(&["p/1", "p/3"])), None);
-        assert_eq!(
-            faults.on_entities(Api::Builds, &ids(&["p/2"])).unwrap().0,
-            StatusCode::BAD_REQUEST
-        );
+        assert_eq!(faults.on_entities(Api::Builds, &ids(&["p/2"])).unwrap().0, StatusCode::BAD_REQUEST);
         assert_eq!(
             faults.on_entities(Api::Builds, &ids(&["1", "2", "3"])).unwrap().0,
             StatusCode::PAYLOAD_TOO_LARGE

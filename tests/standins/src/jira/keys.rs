@@ -30,10 +30,7 @@ impl RsaKey {
     pub fn generate() -> anyhow::Result<Self> {
         let pair =
             KeyPair::generate(KeySize::Rsa2048).map_err(|_| anyhow::anyhow!("RSA key generation failed"))?;
-        Ok(Self {
-            kid: random::uuid(),
-            pair,
-        })
+        Ok(Self { kid: random::uuid(), pair })
     }
 
     /// The key id.
@@ -45,11 +42,8 @@ impl RsaKey {
     /// The public half as PEM text (SubjectPublicKeyInfo), the form of `connect-install-keys.atlassian.com`.
     #[must_use]
     pub fn public_pem(&self) -> String {
-        let der: PublicKeyX509Der<'_> = self
-            .pair
-            .public_key()
-            .as_der()
-            .expect("a generated RSA public key has a DER form");
+        let der: PublicKeyX509Der<'_> =
+            self.pair.public_key().as_der().expect("a generated RSA public key has a DER form");
         let text = STANDARD.encode(der.as_ref());
         let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
         for start in (0..text.len()).step_by(PEM_LINE) {
@@ -84,16 +78,13 @@ pub enum Signature {
 #[must_use]
 pub fn compact_token(header: &Value, claims: &Value, signature: &Signature) -> String {
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let message = format!(
-        "{}.{}",
-        encode(header.to_string().as_bytes()),
-        encode(claims.to_string().as_bytes())
-    );
+    let message =
+        format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
     let signature = match signature {
         Signature::Rsa(key) => key.sign(message.as_bytes()),
-        Signature::Hmac(secret) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message.as_bytes())
-            .as_ref()
-            .to_vec(),
+        Signature::Hmac(secret) => {
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message.as_bytes()).as_ref().to_vec()
+        }
         Signature::Empty => Vec::new(),
     };
     format!("{message}.{}", encode(&signature))
@@ -115,24 +106,13 @@ mod tests {
         let token = compact_token(&json!({ "alg": "RS256" }), &claims, &Signature::Rsa(key.clone()));
         let public = DecodingKey::from_rsa_pem(key.public_pem().as_bytes()).unwrap();
         assert_eq!(
-            decode::<Value>(&token, &public, &Validation::new(Algorithm::RS256))
-                .unwrap()
-                .claims,
+            decode::<Value>(&token, &public, &Validation::new(Algorithm::RS256)).unwrap().claims,
             claims
         );
 
-        let token = compact_token(
-            &json!({ "alg": "HS256" }),
-            &claims,
-            &Signature::Hmac(b"secret".to_vec()),
-        );
+        let token = compact_token(&json!({ "alg": "HS256" }), &claims, &Signature::Hmac(b"secret".to_vec()));
         let secret = DecodingKey::from_secret(b"secret");
-        assert_eq!(
-            decode::<Value>(&token, &secret, &Validation::default())
-                .unwrap()
-                .claims,
-            claims
-        );
+        assert_eq!(decode::<Value>(&token, &secret, &Validation::default()).unwrap().claims, claims);
     }
 
     #[test]

@@ -39,23 +39,15 @@ impl Known {
 
     pub(super) fn has_issue(&self, key: &str) -> bool {
         self.issues.contains(key)
-            || key
-                .rsplit_once('-')
-                .is_some_and(|(project, number)| self.in_range(project, number))
+            || key.rsplit_once('-').is_some_and(|(project, number)| self.in_range(project, number))
     }
 
     fn in_range(&self, project: &str, number: &str) -> bool {
         // A number in any other than its shortest form is not part of an issue key.
-        let Some(parsed) = number
-            .parse::<u64>()
-            .ok()
-            .filter(|parsed| parsed.to_string() == number)
-        else {
+        let Some(parsed) = number.parse::<u64>().ok().filter(|parsed| parsed.to_string() == number) else {
             return false;
         };
-        self.ranges
-            .get(project)
-            .is_some_and(|ranges| ranges.iter().any(|range| range.contains(&parsed)))
+        self.ranges.get(project).is_some_and(|ranges| ranges.iter().any(|range| range.contains(&parsed)))
     }
 
     pub(super) fn has_project(&self, project: &str) -> bool {
@@ -98,9 +90,7 @@ impl User {
     /// A member of `site-admins` with the global permission ADMINISTER.
     #[must_use]
     pub fn admin(account_id: &str, display_name: &str) -> Self {
-        Self::new(account_id, display_name)
-            .in_group("site-admins")
-            .with_permission("ADMINISTER")
+        Self::new(account_id, display_name).in_group("site-admins").with_permission("ADMINISTER")
     }
 
     /// Adds a group.
@@ -136,9 +126,7 @@ mod tests {
         for key in ["PAY-1", "PAY-50"] {
             assert!(known.has_issue(key), "{key}");
         }
-        for key in [
-            "PAY-0", "PAY-51", "PAY-01", "pay-1", "Pay-1", "PAY-", "PAY", "OPS-1", "PAY-1x",
-        ] {
+        for key in ["PAY-0", "PAY-51", "PAY-01", "pay-1", "Pay-1", "PAY-", "PAY", "OPS-1", "PAY-1x"] {
             assert!(!known.has_issue(key), "{key}");
         }
         assert!(known.has_project("PAY") && !known.has_project("pay"));

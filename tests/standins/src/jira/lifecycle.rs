@@ -93,10 +93,7 @@ impl LifecycleCall {
         if self.authorized {
             request = request.header("authorization", format!("JWT {}", self.token()));
         }
-        let response = request
-            .send()
-            .await
-            .with_context(|| format!("calling {}", self.url))?;
+        let response = request.send().await.with_context(|| format!("calling {}", self.url))?;
         Ok(response.status().as_u16())
     }
 }
@@ -117,18 +114,8 @@ impl SiteHandle {
     /// it was before.
     pub async fn install(&self, app_base_url: &str) -> anyhow::Result<()> {
         let url = format!("{}/app_descriptor.json", app_base_url.trim_end_matches('/'));
-        let response = self
-            .world
-            .http
-            .get(&url)
-            .send()
-            .await
-            .with_context(|| format!("reading {url}"))?;
-        ensure!(
-            response.status().is_success(),
-            "{url} answered {}",
-            response.status()
-        );
+        let response = self.world.http.get(&url).send().await.with_context(|| format!("reading {url}"))?;
+        ensure!(response.status().is_success(), "{url} answered {}", response.status());
         let descriptor = response.json().await.with_context(|| format!("reading {url}"))?;
         let mut installation =
             descriptor::installation(descriptor).with_context(|| format!("refusing {url}"))?;
@@ -180,10 +167,7 @@ impl SiteHandle {
             let mut state = self.site.state();
             if let Some(key) = state.current_app.take() {
                 state.apps.remove(&key);
-                state.stores.remove(&Provider {
-                    door: Door::Connect,
-                    id: key,
-                });
+                state.stores.remove(&Provider { door: Door::Connect, id: key });
             }
         }
         call.send().await

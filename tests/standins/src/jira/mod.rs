@@ -114,16 +114,10 @@ impl JiraStandin {
     /// When no port is free.
     pub async fn site(&self, name: &str) -> anyhow::Result<SiteHandle> {
         if let Some(site) = self.world.sites().get(name).cloned() {
-            return Ok(SiteHandle {
-                world: self.world.clone(),
-                site,
-            });
+            return Ok(SiteHandle { world: self.world.clone(), site });
         }
         let site = Arc::new(Site::new(random::uuid(), random::uuid()));
-        let handle = SiteHandle {
-            world: self.world.clone(),
-            site: site.clone(),
-        };
+        let handle = SiteHandle { world: self.world.clone(), site: site.clone() };
         handle.open_origin().await?;
         self.world.sites().insert(name.to_owned(), site);
         Ok(handle)

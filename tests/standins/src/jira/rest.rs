@@ -36,15 +36,10 @@ fn error(status: StatusCode, message: &str) -> Response {
 fn user(state: &SiteState, query: &str) -> Response {
     let parameter = |wanted: &str| {
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        pairs
-            .find(|(name, _)| name == wanted)
-            .map(|(_, value)| value.into_owned())
+        pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
     };
     let Some(account_id) = parameter("accountId") else {
-        return error(
-            StatusCode::BAD_REQUEST,
-            "The query parameter 'accountId' is required",
-        );
+        return error(StatusCode::BAD_REQUEST, "The query parameter 'accountId' is required");
     };
     let Some(user) = state.users.get(&account_id) else {
         return error(
@@ -84,23 +79,14 @@ fn permissions(state: &SiteState, body: &Bytes) -> Response {
     let Some(user) = request["accountId"].as_str().and_then(|id| state.users.get(id)) else {
         return error(StatusCode::BAD_REQUEST, "The account id is not that of a user");
     };
-    let asked = request["globalPermissions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
-    let granted: Vec<&str> = asked
-        .filter(|asked| user.permissions.iter().any(|own| own == asked))
-        .collect();
+    let asked = request["globalPermissions"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let granted: Vec<&str> = asked.filter(|asked| user.permissions.iter().any(|own| own == asked)).collect();
     Json(json!({ "globalPermissions": granted, "projectPermissions": [] })).into_response()
 }
 
 fn project(state: &SiteState, key: &str) -> Response {
     if !state.known.has_project(key) {
-        return error(
-            StatusCode::NOT_FOUND,
-            &format!("No project could be found with key '{key}'."),
-        );
+        return error(StatusCode::NOT_FOUND, &format!("No project could be found with key '{key}'."));
     }
     let base = &state.base_url;
     Json(json!({ "self": format!("{base}/rest/api/3/project/{key}"), "key": key, "name": key }))
@@ -109,10 +95,7 @@ fn project(state: &SiteState, key: &str) -> Response {
 
 fn issue(state: &SiteState, key: &str) -> Response {
     if !state.known.has_issue(key) {
-        return error(
-            StatusCode::NOT_FOUND,
-            "Issue does not exist or you do not have permission to see it.",
-        );
+        return error(StatusCode::NOT_FOUND, "Issue does not exist or you do not have permission to see it.");
     }
     let base = &state.base_url;
     let fields = json!({ "summary": format!("Summary of {key}") });

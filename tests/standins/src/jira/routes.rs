@@ -65,10 +65,8 @@ pub(super) async fn on_site(
     };
     let base = site.state().base_url.clone();
     let moved = (*base != *origin).then(|| redirect(&base, &request));
-    guarded(&site, target.api(), &request.method, moved, || {
-        respond(&world, &site, &target, &request, &body)
-    })
-    .await
+    guarded(&site, target.api(), &request.method, moved, || respond(&world, &site, &target, &request, &body))
+        .await
 }
 
 /// Answers a request to the API gateway, which also hands out the keys of lifecycle callbacks.
@@ -94,10 +92,8 @@ pub(super) async fn on_gateway(world: Arc<World>, request: Request<Bytes>) -> Re
     let Some(site) = world.site_of_cloud(cloud_id) else {
         return not_found();
     };
-    guarded(&site, target.api(), &request.method, None, || {
-        respond(&world, &site, &target, &request, &body)
-    })
-    .await
+    guarded(&site, target.api(), &request.method, None, || respond(&world, &site, &target, &request, &body))
+        .await
 }
 
 fn below_rest(path: &[&str], door: Door) -> Option<Target> {
@@ -114,12 +110,8 @@ fn owned(path: &[&str]) -> Vec<String> {
 
 /// The path's segments, each decoded on its own, so that an encoded slash stays inside one.
 fn segments(path: &str) -> Option<Vec<String>> {
-    let decoded = |segment: &str| {
-        percent_decode_str(segment)
-            .decode_utf8()
-            .ok()
-            .map(std::borrow::Cow::into_owned)
-    };
+    let decoded =
+        |segment: &str| percent_decode_str(segment).decode_utf8().ok().map(std::borrow::Cow::into_owned);
     path.strip_prefix('/')?.split('/').map(decoded).collect()
 }
 
@@ -137,11 +129,7 @@ fn redirect(base: &str, request: &Parts) -> Response {
 
 fn install_key(world: &World, kid: &str) -> Response {
     if kid == world.signing_key.kid() {
-        (
-            [(header::CONTENT_TYPE, "text/plain")],
-            world.signing_key.public_pem(),
-        )
-            .into_response()
+        ([(header::CONTENT_TYPE, "text/plain")], world.signing_key.public_pem()).into_response()
     } else {
         StatusCode::NOT_FOUND.into_response()
     }
@@ -173,9 +161,7 @@ async fn guarded(
         suspended.then(|| StatusCode::SERVICE_UNAVAILABLE.into_response())
     });
     if let Some(response) = elsewhere {
-        site.state()
-            .calls
-            .count(api, method.as_str(), response.status().as_u16());
+        site.state().calls.count(api, method.as_str(), response.status().as_u16());
         return Reply::Answer(response);
     }
     under_rules(site, api, method, work).await
@@ -209,15 +195,7 @@ fn respond(world: &World, site: &Site, target: &Target, request: &Parts, body: &
             Ok(caller) => {
                 let mut state = site.state();
                 let handled = provider::handle(&mut state, &caller, *api, path, request, body);
-                record(
-                    world,
-                    site,
-                    &mut state,
-                    (*api, *door, path),
-                    request,
-                    handled,
-                    body.len(),
-                )
+                record(world, site, &mut state, (*api, *door, path), request, handled, body.len())
             }
             Err(refusal) => refusal.into_response(),
         },
@@ -256,11 +234,7 @@ fn record(
         body,
         status: handled.response.status().as_u16(),
     };
-    if let Some(error) = world
-        .journal
-        .as_ref()
-        .and_then(|journal| journal.append(&call).err())
-    {
+    if let Some(error) = world.journal.as_ref().and_then(|journal| journal.append(&call).err()) {
         return answer::error(api, StatusCode::INTERNAL_SERVER_ERROR, &[error.to_string()]);
     }
     state.recorded.keep(call, size);
@@ -270,19 +244,12 @@ fn record(
 /// The last segments of a path, as they were sent.
 fn below_root(path: &str, count: usize) -> String {
     let segments: Vec<&str> = path.rsplitn(count + 1, '/').take(count).collect();
-    segments
-        .iter()
-        .rev()
-        .map(|segment| format!("/{segment}"))
-        .collect()
+    segments.iter().rev().map(|segment| format!("/{segment}")).collect()
 }
 
 /// A query as sent, without the JWT that may be in it.
 fn without_token(query: &str) -> String {
-    let kept: Vec<&str> = query
-        .split('&')
-        .filter(|pair| !pair.starts_with("jwt="))
-        .collect();
+    let kept: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("jwt=")).collect();
     kept.join("&")
 }
 
@@ -302,10 +269,7 @@ mod tests {
     #[test]
     fn recorded_paths_start_below_the_root() {
         assert_eq!(below_root("/rest/devinfo/0.10/bulk", 1), "/bulk");
-        assert_eq!(
-            below_root("/jira/devinfo/0.1/cloud/c/repository/a%2Fb", 2),
-            "/repository/a%2Fb"
-        );
+        assert_eq!(below_root("/jira/devinfo/0.1/cloud/c/repository/a%2Fb", 2), "/repository/a%2Fb");
         assert_eq!(without_token("a=b&jwt=x.y.z&c=d"), "a=b&c=d");
     }
 }

@@ -63,9 +63,7 @@ impl Bound {
                 let service = service_fn(move |request| respond(handler.clone(), request));
                 connections.spawn(async move {
                     // Errors here are connections closed by either side.
-                    let _closed = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    let _closed = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         }))

@@ -126,9 +126,7 @@ impl SiteHandle {
     /// A Forge system token of an app, good for `/ex/jira/{cloudId}`.
     #[must_use]
     pub fn forge_system_token(&self, app: &str, scopes: &[Api], valid: Duration) -> String {
-        self.world
-            .credentials()
-            .add_system_token(app, self.cloud_id(), scopes, valid)
+        self.world.credentials().add_system_token(app, self.cloud_id(), scopes, valid)
     }
 
     /// Ends all bearer tokens of the site.

@@ -39,9 +39,7 @@ impl World {
         Ok(Self {
             gateway_url,
             signing_key: Arc::new(signing_key),
-            http: reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .build()?,
+            http: reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?,
             journal,
             credentials: Mutex::default(),
             sites: Mutex::default(),
@@ -50,30 +48,20 @@ impl World {
     }
 
     pub(super) fn credentials(&self) -> MutexGuard<'_, Credentials> {
-        self.credentials
-            .lock()
-            .expect("nothing panics while it holds the credentials")
+        self.credentials.lock().expect("nothing panics while it holds the credentials")
     }
 
     pub(super) fn sites(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Site>>> {
-        self.sites
-            .lock()
-            .expect("nothing panics while it holds the sites")
+        self.sites.lock().expect("nothing panics while it holds the sites")
     }
 
     pub(super) fn site_of_cloud(&self, cloud_id: &str) -> Option<Arc<Site>> {
-        self.sites()
-            .values()
-            .find(|site| site.cloud_id == cloud_id)
-            .cloned()
+        self.sites().values().find(|site| site.cloud_id == cloud_id).cloned()
     }
 
     /// Keeps a listener for as long as the world lives.
     pub(super) fn keep(&self, listening: Listening) {
-        self.listening
-            .lock()
-            .expect("nothing panics while it holds the listeners")
-            .push(listening);
+        self.listening.lock().expect("nothing panics while it holds the listeners").push(listening);
     }
 }
 
@@ -86,19 +74,11 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new(cloud_id: String, client_key: String) -> Self {
-        Self {
-            cloud_id,
-            state: Mutex::new(SiteState {
-                client_key,
-                ..SiteState::default()
-            }),
-        }
+        Self { cloud_id, state: Mutex::new(SiteState { client_key, ..SiteState::default() }) }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, SiteState> {
-        self.state
-            .lock()
-            .expect("nothing panics while it holds a site's state")
+        self.state.lock().expect("nothing panics while it holds a site's state")
     }
 }
 

@@ -77,15 +77,12 @@ pub(super) struct Store {
 impl Store {
     /// Stores a repository's own fields. A lower number than the stored one is ignored.
     pub(super) fn put_repository(&mut self, id: &str, sequence: i64, properties: &Properties, body: Value) {
-        let repository = self
-            .repositories
-            .entry(id.to_owned())
-            .or_insert_with(|| Repository {
-                sequence: i64::MIN,
-                properties: Properties::new(),
-                body: Value::Null,
-                entities: BTreeMap::new(),
-            });
+        let repository = self.repositories.entry(id.to_owned()).or_insert_with(|| Repository {
+            sequence: i64::MIN,
+            properties: Properties::new(),
+            body: Value::Null,
+            entities: BTreeMap::new(),
+        });
         if sequence >= repository.sequence {
             repository.sequence = sequence;
             repository.properties = properties.clone();
@@ -99,11 +96,7 @@ impl Store {
             return;
         };
         let key = (kind, id.to_owned());
-        if repository
-            .entities
-            .get(&key)
-            .is_none_or(|stored| entity.sequence >= stored.sequence)
-        {
+        if repository.entities.get(&key).is_none_or(|stored| entity.sequence >= stored.sequence) {
             repository.entities.insert(key, entity);
         }
     }
@@ -111,20 +104,13 @@ impl Store {
     /// Stores a build, deployment or flag. A lower or equal number is ignored.
     pub(super) fn put(&mut self, api: Api, key: Key, entity: Stored) {
         let key = (api, key);
-        if self
-            .others
-            .get(&key)
-            .is_none_or(|stored| entity.sequence > stored.sequence)
-        {
+        if self.others.get(&key).is_none_or(|stored| entity.sequence > stored.sequence) {
             self.others.insert(key, entity);
         }
     }
 
     pub(super) fn entity(&self, repository: &str, kind: Kind, id: &str) -> Option<&Stored> {
-        self.repositories
-            .get(repository)?
-            .entities
-            .get(&(kind, id.to_owned()))
+        self.repositories.get(repository)?.entities.get(&(kind, id.to_owned()))
     }
 
     /// Whether a commit, or (without a hash) a repository, is stored.
@@ -163,11 +149,7 @@ impl Store {
     pub(super) fn delete_entity(&mut self, repository: &str, kind: Kind, id: &str, limit: i64) {
         if let Some(repository) = self.repositories.get_mut(repository) {
             let key = (kind, id.to_owned());
-            if repository
-                .entities
-                .get(&key)
-                .is_some_and(|stored| stored.sequence <= limit)
-            {
+            if repository.entities.get(&key).is_some_and(|stored| stored.sequence <= limit) {
                 repository.entities.remove(&key);
             }
         }
@@ -176,16 +158,12 @@ impl Store {
     /// Deletes what carries all these properties: repositories with everything in them, and single entities.
     pub(super) fn delete_by_properties(&mut self, api: Api, wanted: &Properties) {
         if api == Api::DevInfo {
-            self.repositories
-                .retain(|_, repository| !matches(&repository.properties, wanted));
+            self.repositories.retain(|_, repository| !matches(&repository.properties, wanted));
             for repository in self.repositories.values_mut() {
-                repository
-                    .entities
-                    .retain(|_, stored| !matches(&stored.properties, wanted));
+                repository.entities.retain(|_, stored| !matches(&stored.properties, wanted));
             }
         } else {
-            self.others
-                .retain(|(own, _), stored| *own != api || !matches(&stored.properties, wanted));
+            self.others.retain(|(own, _), stored| *own != api || !matches(&stored.properties, wanted));
         }
     }
 
@@ -205,20 +183,14 @@ impl Store {
             .filter(|association| association["associationType"] == json!("commit"))
             .flat_map(|association| association["values"].as_array().into_iter().flatten());
         let keys = commits.filter_map(|commit| {
-            self.entity(
-                commit["repositoryId"].as_str()?,
-                Kind::Commit,
-                commit["commitHash"].as_str()?,
-            )
+            self.entity(commit["repositoryId"].as_str()?, Kind::Commit, commit["commitHash"].as_str()?)
         });
         keys.flat_map(|commit| commit.keys.iter().cloned()).collect()
     }
 }
 
 fn matches(properties: &Properties, wanted: &Properties) -> bool {
-    wanted
-        .iter()
-        .all(|(key, value)| properties.get(key) == Some(value))
+    wanted.iter().all(|(key, value)| properties.get(key) == Some(value))
 }
 
 #[cfg(test)]
@@ -235,10 +207,7 @@ mod tests {
     }
 
     fn owned(properties: &[(&str, &str)]) -> Properties {
-        properties
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+        properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     fn store() -> Store {
@@ -261,10 +230,7 @@ mod tests {
             let name = if sequence == 10 { "new" } else { "newer" };
             store.put_entity("1", Kind::Branch, "main", stored(sequence, name, &[]));
             store.put_repository("1", sequence, &Properties::new(), json!({ "name": name }));
-            assert_eq!(
-                store.entity("1", Kind::Branch, "main").unwrap().body["id"],
-                expected
-            );
+            assert_eq!(store.entity("1", Kind::Branch, "main").unwrap().body["id"], expected);
             assert_eq!(store.repositories["1"].body["name"], expected);
         }
     }
@@ -309,33 +275,17 @@ mod tests {
     #[test]
     fn deleting_builds_leaves_flags_alone() {
         let mut store = Store::default();
-        store.put(
-            Api::Builds,
-            vec!["1".to_owned()],
-            stored(1, "build", &[("link", "a")]),
-        );
-        store.put(
-            Api::FeatureFlags,
-            vec!["1".to_owned()],
-            stored(1, "flag", &[("link", "a")]),
-        );
+        store.put(Api::Builds, vec!["1".to_owned()], stored(1, "build", &[("link", "a")]));
+        store.put(Api::FeatureFlags, vec!["1".to_owned()], stored(1, "flag", &[("link", "a")]));
         store.delete_by_properties(Api::Builds, &owned(&[("link", "a")]));
-        assert_eq!(
-            store.others.keys().map(|(api, _)| *api).collect::<Vec<_>>(),
-            [Api::FeatureFlags]
-        );
+        assert_eq!(store.others.keys().map(|(api, _)| *api).collect::<Vec<_>>(), [Api::FeatureFlags]);
     }
 
     #[test]
     fn a_repository_answers_with_its_newest_entities() {
         let mut store = store();
         for number in 0..450 {
-            store.put_entity(
-                "1",
-                Kind::Commit,
-                &format!("c{number}"),
-                stored(100 + number, "c", &[]),
-            );
+            store.put_entity("1", Kind::Commit, &format!("c{number}"), stored(100 + number, "c", &[]));
         }
         let answer = store.repository_answer("1").unwrap();
         assert_eq!(answer["commits"].as_array().unwrap().len(), 400);

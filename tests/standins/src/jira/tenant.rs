@@ -74,9 +74,8 @@ impl SiteHandle {
     /// # Errors
     /// When no app is installed.
     pub fn token_for(&self, method: &str, target: &str) -> anyhow::Result<TenantToken> {
-        let (path, query) = target
-            .split_once('?')
-            .map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         self.tenant_token(&query_string_hash(method, path, query))
     }
 
@@ -85,9 +84,7 @@ impl SiteHandle {
     /// # Errors
     /// When no app is installed.
     pub fn context_token(&self) -> anyhow::Result<TenantToken> {
-        Ok(self
-            .tenant_token(CONTEXT_QSH)?
-            .claim("context", json!({ "jira": {} })))
+        Ok(self.tenant_token(CONTEXT_QSH)?.claim("context", json!({ "jira": {} })))
     }
 
     /// A token with this `qsh`, right or not.
@@ -101,11 +98,7 @@ impl SiteHandle {
         let exp = now + TOKEN_LIFETIME;
         let claims = json!({ "iss": state.client_key, "iat": now, "exp": exp, "qsh": qsh, "context": {} });
         let header = json!({ "typ": "JWT", "alg": "HS256" });
-        Ok(TenantToken {
-            header,
-            claims,
-            signature: Signature::Hmac(secret.into_bytes()),
-        })
+        Ok(TenantToken { header, claims, signature: Signature::Hmac(secret.into_bytes()) })
     }
 
     /// The URL that Jira loads into an iframe for a page module of the app, such as `postInstallPage`.
@@ -118,14 +111,8 @@ impl SiteHandle {
             (state.base_url.clone(), state.current_app()?.clone())
         };
         let page = app.descriptor["modules"][module].clone();
-        let path = page["url"]
-            .as_str()
-            .with_context(|| format!("the app has no module {module}"))?;
-        let channel = format!(
-            "channel-{}__{}",
-            app.key,
-            page["key"].as_str().unwrap_or_default()
-        );
+        let path = page["url"].as_str().with_context(|| format!("the app has no module {module}"))?;
+        let channel = format!("channel-{}__{}", app.key, page["key"].as_str().unwrap_or_default());
         let query = Serializer::new(String::new())
             .append_pair("xdm_e", &site_url)
             .append_pair("xdm_c", &channel)
@@ -153,21 +140,16 @@ impl SiteHandle {
             let state = self.site.state();
             (state.base_url.clone(), state.current_app()?.clone())
         };
-        let template = app
-            .descriptor
-            .pointer("/modules/jiraDevelopmentTool/actions/createBranch/templateUrl");
-        let template = template
-            .and_then(Value::as_str)
-            .context("the app has no create-branch template")?;
+        let template =
+            app.descriptor.pointer("/modules/jiraDevelopmentTool/actions/createBranch/templateUrl");
+        let template = template.and_then(Value::as_str).context("the app has no create-branch template")?;
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let url = template
             .replace("{issue.key}", &encoded(issue_key))
             .replace("{issue.summary}", &encoded(summary))
             .replace("{tenant.url}", &encoded(&site_url))
             .replace("{addonkey}", &encoded(&app.key));
-        let target = url
-            .strip_prefix(&app.base_url)
-            .context("the template is outside the app's base URL")?;
+        let target = url.strip_prefix(&app.base_url).context("the template is outside the app's base URL")?;
         // The token hashes the URL that carries it; the hash leaves the parameter `jwt` out.
         let token = self.token_for("GET", target)?.account(account_id).compact();
         Ok(format!("{}{}", app.reached_at, target.replace("{jwt}", &token)))

@@ -86,9 +86,7 @@ fn of_pull_request(entity: &Value, before: Option<&Stored>) -> Vec<Event> {
 }
 
 fn is_recent(date: &Value) -> bool {
-    let date = date
-        .as_str()
-        .and_then(|date| OffsetDateTime::parse(date, &Rfc3339).ok());
+    let date = date.as_str().and_then(|date| OffsetDateTime::parse(date, &Rfc3339).ok());
     date.is_some_and(|date| OffsetDateTime::now_utc() - date < TOO_OLD)
 }
 
@@ -106,16 +104,11 @@ mod tests {
             properties: Properties::new(),
             body: body.clone(),
         });
-        fired("1", kind, entity, before.as_ref(), &[])
-            .into_iter()
-            .map(|trigger| trigger.event)
-            .collect()
+        fired("1", kind, entity, before.as_ref(), &[]).into_iter().map(|trigger| trigger.event).collect()
     }
 
     fn days_ago(days: i64) -> String {
-        (OffsetDateTime::now_utc() - Duration::days(days))
-            .format(&Rfc3339)
-            .unwrap()
+        (OffsetDateTime::now_utc() - Duration::days(days)).format(&Rfc3339).unwrap()
     }
 
     #[test]
@@ -138,12 +131,7 @@ mod tests {
         let at = |status: &str, days| json!({ "id": "p", "updateSequenceId": 1, "status": status, "lastUpdate": days_ago(days) });
         let cases: [(&str, i64, Option<&str>, &[Event]); 8] = [
             ("OPEN", 1, None, &[Event::PullRequestCreated]),
-            (
-                "MERGED",
-                1,
-                None,
-                &[Event::PullRequestCreated, Event::PullRequestMerged],
-            ),
+            ("MERGED", 1, None, &[Event::PullRequestCreated, Event::PullRequestMerged]),
             ("MERGED", 20, None, &[]),
             ("OPEN", 1, Some("OPEN"), &[]),
             ("OPEN", 1, Some("DECLINED"), &[Event::PullRequestReopened]),
@@ -164,9 +152,6 @@ mod tests {
     #[test]
     fn an_outdated_update_fires_nothing() {
         let late = json!({ "id": "p", "updateSequenceId": 0, "status": "MERGED", "lastUpdate": days_ago(1) });
-        assert_eq!(
-            events(Kind::PullRequest, &late, Some(&json!({ "status": "OPEN" }))),
-            []
-        );
+        assert_eq!(events(Kind::PullRequest, &late, Some(&json!({ "status": "OPEN" }))), []);
     }
 }

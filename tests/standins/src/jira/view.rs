@@ -33,11 +33,7 @@ impl IssueView {
     /// Whether nothing is attached.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self
-            == Self {
-                key: self.key.clone(),
-                ..Self::default()
-            }
+        *self == Self { key: self.key.clone(), ..Self::default() }
     }
 }
 
@@ -203,10 +199,7 @@ pub struct FlagView {
 
 /// The development panel of an issue. Unknown issues have an empty one.
 pub(super) fn issue(state: &SiteState, key: &str) -> IssueView {
-    let mut view = IssueView {
-        key: key.to_owned(),
-        ..IssueView::default()
-    };
+    let mut view = IssueView { key: key.to_owned(), ..IssueView::default() };
     let here = |stored: &Stored| stored.keys.iter().any(|own| own == key);
     for store in state.stores.values() {
         for repository in store.repositories.values() {
@@ -214,9 +207,7 @@ pub(super) fn issue(state: &SiteState, key: &str) -> IssueView {
                 match kind {
                     Kind::Branch => view.branches.push(branch(repository, id, &stored.body)),
                     Kind::Commit => view.commits.push(commit(repository, id, &stored.body)),
-                    Kind::PullRequest => view
-                        .pull_requests
-                        .push(pull_request(repository, id, &stored.body)),
+                    Kind::PullRequest => view.pull_requests.push(pull_request(repository, id, &stored.body)),
                 }
             }
         }
@@ -238,11 +229,7 @@ pub(super) fn summaries(state: &SiteState) -> Vec<IssueSummary> {
         issues.entry(key).or_default();
     }
     for store in state.stores.values() {
-        for ((kind, _), stored) in store
-            .repositories
-            .values()
-            .flat_map(|repository| &repository.entities)
-        {
+        for ((kind, _), stored) in store.repositories.values().flat_map(|repository| &repository.entities) {
             for key in &stored.keys {
                 let summary = issues.entry(key).or_default();
                 match kind {
@@ -263,13 +250,7 @@ pub(super) fn summaries(state: &SiteState) -> Vec<IssueSummary> {
             }
         }
     }
-    issues
-        .into_iter()
-        .map(|(key, summary)| IssueSummary {
-            key: key.to_owned(),
-            ..summary
-        })
-        .collect()
+    issues.into_iter().map(|(key, summary)| IssueSummary { key: key.to_owned(), ..summary }).collect()
 }
 
 fn text(value: &Value, place: &str) -> String {
@@ -277,10 +258,7 @@ fn text(value: &Value, place: &str) -> String {
 }
 
 fn optional_text(value: &Value, place: &str) -> Option<String> {
-    value
-        .pointer(place)
-        .and_then(Value::as_str)
-        .map(ToOwned::to_owned)
+    value.pointer(place).and_then(Value::as_str).map(ToOwned::to_owned)
 }
 
 fn number(value: &Value, field: &str) -> i64 {
@@ -288,9 +266,7 @@ fn number(value: &Value, field: &str) -> i64 {
 }
 
 fn person(value: &Value) -> String {
-    optional_text(value, "/name")
-        .or_else(|| optional_text(value, "/email"))
-        .unwrap_or_default()
+    optional_text(value, "/name").or_else(|| optional_text(value, "/email")).unwrap_or_default()
 }
 
 fn branch(repository: &Repository, id: &str, body: &Value) -> BranchView {
@@ -333,9 +309,7 @@ fn pull_request(repository: &Repository, id: &str, body: &Value) -> PullRequestV
         author: person(&body["author"]),
         source_branch: text(body, "/sourceBranch"),
         destination_branch: optional_text(body, "/destinationBranch"),
-        reviewers: reviewers
-            .map(|reviewer| (person(reviewer), status(reviewer)))
-            .collect(),
+        reviewers: reviewers.map(|reviewer| (person(reviewer), status(reviewer))).collect(),
         comment_count: number(body, "commentCount"),
         last_update: text(body, "/lastUpdate"),
         url: text(body, "/url"),
@@ -375,10 +349,7 @@ fn flag(body: &Value) -> FlagView {
         id: text(body, "/id"),
         key: text(body, "/key"),
         display_name: text(body, "/displayName"),
-        enabled: body
-            .pointer("/summary/status/enabled")
-            .and_then(Value::as_bool)
-            .unwrap_or_default(),
+        enabled: body.pointer("/summary/status/enabled").and_then(Value::as_bool).unwrap_or_default(),
         environments: details.map(|detail| text(detail, "/environment/name")).collect(),
         submitted: body.clone(),
     }

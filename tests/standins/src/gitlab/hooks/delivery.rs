@@ -167,12 +167,8 @@ impl Delivery {
     }
 
     fn set_header(&mut self, name: &str, value: &str) {
-        let name: HeaderName = name
-            .parse()
-            .expect("a header name GitLab or the test chose is valid");
-        let value: HeaderValue = value
-            .parse()
-            .expect("a header value GitLab or the test chose is valid");
+        let name: HeaderName = name.parse().expect("a header name GitLab or the test chose is valid");
+        let value: HeaderValue = value.parse().expect("a header value GitLab or the test chose is valid");
         self.headers.insert(name, value);
     }
 
@@ -194,45 +190,19 @@ impl Delivery {
         let answer = self.post().await;
         let seconds = start.elapsed().as_secs_f64();
         let (sent, headers, text) = match answer {
-            Ok((status, headers, text)) => (
-                Sent {
-                    status: Some(status),
-                    error: None,
-                },
-                headers,
-                text,
-            ),
-            Err(error) => (
-                Sent {
-                    status: None,
-                    error: Some(error),
-                },
-                json!({}),
-                String::new(),
-            ),
+            Ok((status, headers, text)) => (Sent { status: Some(status), error: None }, headers, text),
+            Err(error) => (Sent { status: None, error: Some(error) }, json!({}), String::new()),
         };
         self.record(&sent, headers, text, seconds);
         sent
     }
 
     async fn post(&self) -> anyhow::Result<(StatusCode, Value, String)> {
-        let request = self
-            .shared
-            .http
-            .post(&self.url)
-            .timeout(TIMEOUT)
-            .headers(self.headers.clone());
-        let answer = request
-            .body(self.body.clone())
-            .send()
-            .await
-            .context("no answer to the webhook")?;
+        let request = self.shared.http.post(&self.url).timeout(TIMEOUT).headers(self.headers.clone());
+        let answer = request.body(self.body.clone()).send().await.context("no answer to the webhook")?;
         let status = answer.status();
         let headers = shown_headers(answer.headers());
-        let mut text = answer
-            .text()
-            .await
-            .context("the answer to the webhook broke off")?;
+        let mut text = answer.text().await.context("the answer to the webhook broke off")?;
         text.truncate(text.floor_char_boundary(KEPT_ANSWER));
         Ok((status, headers, text))
     }
@@ -240,12 +210,8 @@ impl Delivery {
     fn record(&self, sent: &Sent, response_headers: Value, response_body: String, seconds: f64) {
         let mut world = self.shared.world();
         let (id, at, auto_disable) = (world.fresh_id(), world.now(), world.auto_disable_hooks);
-        let status = sent
-            .status
-            .map_or(NO_ANSWER.to_owned(), |status| status.as_u16().to_string());
-        let succeeded = sent
-            .status
-            .is_some_and(|status| status.is_success() || status.is_redirection());
+        let status = sent.status.map_or(NO_ANSWER.to_owned(), |status| status.as_u16().to_string());
+        let succeeded = sent.status.is_some_and(|status| status.is_success() || status.is_redirection());
         let mut request_headers = shown_headers(&self.headers);
         if self.headers.contains_key("x-gitlab-token") {
             request_headers["x-gitlab-token"] = json!(REDACTED);
@@ -273,12 +239,7 @@ impl Delivery {
 fn shown_headers(headers: &HeaderMap) -> Value {
     headers
         .iter()
-        .map(|(name, value)| {
-            (
-                name.as_str().to_owned(),
-                json!(String::from_utf8_lossy(value.as_bytes())),
-            )
-        })
+        .map(|(name, value)| (name.as_str().to_owned(), json!(String::from_utf8_lossy(value.as_bytes()))))
         .collect::<serde_json::Map<_, _>>()
         .into()
 }
@@ -292,11 +253,7 @@ pub struct HeldDeliveries {
 impl HeldDeliveries {
     /// Takes what was held back so far, oldest first.
     pub fn take(&self) -> Vec<Delivery> {
-        self.shared
-            .held()
-            .as_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
+        self.shared.held().as_mut().map(std::mem::take).unwrap_or_default()
     }
 }
 

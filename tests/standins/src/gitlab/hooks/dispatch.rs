@@ -12,9 +12,7 @@ use crate::gitlab::state::{Hook, HookOwner};
 /// Delivers events one after the other, or adds them to what the test holds.
 pub(crate) async fn dispatch(shared: &Arc<Shared>, events: Vec<Event>) {
     for event in events {
-        let hooks = shared
-            .world()
-            .listeners(event.trigger, event.place, event.branch.as_deref());
+        let hooks = shared.world().listeners(event.trigger, event.place, event.branch.as_deref());
         for hook in hooks {
             let Some(delivery) = prepare(shared, hook, &event) else {
                 continue;
@@ -39,15 +37,7 @@ fn prepare(shared: &Arc<Shared>, hook: u64, event: &Event) -> Option<Delivery> {
         return None;
     }
     let body = body_for(hook, event);
-    Some(Delivery::new(
-        shared,
-        &world,
-        hook,
-        event.trigger,
-        &event.uuid,
-        &random::uuid(),
-        &body,
-    ))
+    Some(Delivery::new(shared, &world, hook, event.trigger, &event.uuid, &random::uuid(), &body))
 }
 
 /// System hooks tell a push by its `event_name` alone

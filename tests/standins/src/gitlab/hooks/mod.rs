@@ -32,11 +32,7 @@ pub(crate) enum Trigger {
 const TRIGGERS: [(Trigger, &str, &str); 11] = [
     (Trigger::Push, "push_events", "Push Hook"),
     (Trigger::TagPush, "tag_push_events", "Tag Push Hook"),
-    (
-        Trigger::MergeRequest,
-        "merge_requests_events",
-        "Merge Request Hook",
-    ),
+    (Trigger::MergeRequest, "merge_requests_events", "Merge Request Hook"),
     (Trigger::Note, "note_events", "Note Hook"),
     (Trigger::Pipeline, "pipeline_events", "Pipeline Hook"),
     (Trigger::Job, "job_events", "Job Hook"),
@@ -68,10 +64,7 @@ impl Trigger {
     }
 
     pub(crate) fn from_attribute(name: &str) -> Option<Trigger> {
-        TRIGGERS
-            .iter()
-            .find(|(_, attribute, _)| *attribute == name)
-            .map(|(trigger, _, _)| *trigger)
+        TRIGGERS.iter().find(|(_, attribute, _)| *attribute == name).map(|(trigger, _, _)| *trigger)
     }
 
     /// Only a group hook hears of these.
@@ -108,12 +101,7 @@ impl World {
             Place::Group(id) => (None, Some(id)),
         };
         let mut owners: Vec<HookOwner> = project.map(HookOwner::Project).into_iter().collect();
-        owners.extend(
-            group
-                .iter()
-                .flat_map(|id| self.lineage(*id))
-                .map(|group| HookOwner::Group(group.id)),
-        );
+        owners.extend(group.iter().flat_map(|id| self.lineage(*id)).map(|group| HookOwner::Group(group.id)));
         owners.push(HookOwner::Instance);
         let heard = |hook: &&Hook| {
             let settings = &hook.settings;
@@ -121,12 +109,7 @@ impl World {
         };
         owners
             .into_iter()
-            .flat_map(|owner| {
-                self.hooks
-                    .values()
-                    .filter(move |hook| hook.owner == owner)
-                    .filter(heard)
-            })
+            .flat_map(|owner| self.hooks.values().filter(move |hook| hook.owner == owner).filter(heard))
             .map(|hook| hook.id)
             .collect()
     }
@@ -143,13 +126,7 @@ impl World {
         if !self.listeners(trigger, place, branch).is_empty() {
             let body = body(self);
             let branch = branch.map(ToOwned::to_owned);
-            events.push(Event {
-                trigger,
-                place,
-                branch,
-                uuid: super::random::uuid(),
-                body,
-            });
+            events.push(Event { trigger, place, branch, uuid: super::random::uuid(), body });
         }
     }
 }

@@ -34,21 +34,14 @@ mod tests {
     #[test]
     fn signs_as_gitlab_does() {
         let key = key(TOKEN).unwrap();
-        let signature = sign(
-            &key,
-            "a5461c4d-9c7f-4af9-add6-cddebe3c426f",
-            "1767225600",
-            br#"{"object_kind":"push"}"#,
-        );
+        let signature =
+            sign(&key, "a5461c4d-9c7f-4af9-add6-cddebe3c426f", "1767225600", br#"{"object_kind":"push"}"#);
         assert_eq!(signature, "v1,57nOe4915gJImjxTJTiclZ6Pu2BrXeLu1u8EpwT8S7A=");
     }
 
     #[test]
     fn refuses_tokens_of_another_form() {
-        assert!(
-            key("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").is_none(),
-            "no prefix"
-        );
+        assert!(key("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").is_none(), "no prefix");
         assert!(key("whsec_AAEC").is_none(), "too short");
         assert!(key("whsec_not base64").is_none());
     }

@@ -11,14 +11,8 @@ use crate::gitlab::state::{Role, Tier, Token, TokenKind, World};
 use crate::gitlab::story::add_group_bot;
 
 /// Scopes a bot's token may have in every version.
-const BOT_SCOPES: [&str; 6] = [
-    "api",
-    "read_api",
-    "read_repository",
-    "write_repository",
-    "read_registry",
-    "write_registry",
-];
+const BOT_SCOPES: [&str; 6] =
+    ["api", "read_api", "read_repository", "write_repository", "read_registry", "write_registry"];
 /// Since 16.0 no token lives longer.
 const LONGEST_LIFE: Duration = Duration::days(365);
 /// A rotated token lives this long unless the caller says otherwise.
@@ -28,9 +22,7 @@ const ROTATED_LIFE: Duration = Duration::days(7);
 pub(crate) fn own(world: &mut World, call: &Call) -> Outcome {
     let token = &world.tokens[&call.caller()?.token];
     if token.kind == TokenKind::OAuth {
-        return Err(Refusal::bad_request(
-            "This endpoint requires token type to be a personal access token",
-        ));
+        return Err(Refusal::bad_request("This endpoint requires token type to be a personal access token"));
     }
     Ok(Answer::ok(show(world, token)))
 }
@@ -58,17 +50,13 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Outcome {
     let group = call.group(world)?;
     let name = call.required("name")?;
     let scopes = requested_scopes(world, call)?;
-    let level = call
-        .number("access_level")?
-        .unwrap_or(Role::Maintainer.access_level());
+    let level = call.number("access_level")?.unwrap_or(Role::Maintainer.access_level());
     let role = Role::from_access_level(level).ok_or_else(|| Refusal::no_valid_value("access_level"))?;
     let expires_on = requested_end(world, call)?;
     let user = call.caller()?.user;
     let allowed = world.has_group_role(user, group, Role::Owner) && !world.user(user).bot;
     if !allowed || world.tier(group) == Tier::Free {
-        return Err(Refusal::bad_request(
-            "User does not have permission to create group access token",
-        ));
+        return Err(Refusal::bad_request("User does not have permission to create group access token"));
     }
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
     let id = add_group_bot(world, group, role, &scopes, expires_on);
@@ -86,11 +74,7 @@ fn requested_scopes(world: &World, call: &Call) -> Result<Vec<String>, Refusal> 
     let known = |scope: &str| {
         BOT_SCOPES.contains(&scope) || (scope == "self_rotate" && world.version.knows_self_rotate())
     };
-    if scopes.iter().all(|scope| known(scope)) {
-        Ok(scopes)
-    } else {
-        Err(Refusal::no_valid_value("scopes"))
-    }
+    if scopes.iter().all(|scope| known(scope)) { Ok(scopes) } else { Err(Refusal::no_valid_value("scopes")) }
 }
 
 /// Old versions let tokens live for ever; newer ones want an end within a year.
@@ -112,24 +96,13 @@ fn requested_end(world: &World, call: &Call) -> Result<Option<time::Date>, Refus
 pub(crate) fn revoke(world: &mut World, call: &Call) -> Outcome {
     let group = call.group(world)?;
     let id = call.path_number("token_id")?;
-    let token = world
-        .tokens
-        .get(&id)
-        .filter(|token| token.kind == TokenKind::Group(group) && !token.revoked);
-    let bot = token
-        .ok_or_else(|| Refusal::not_found("group Access Token"))?
-        .user;
+    let token = world.tokens.get(&id).filter(|token| token.kind == TokenKind::Group(group) && !token.revoked);
+    let bot = token.ok_or_else(|| Refusal::not_found("group Access Token"))?.user;
     if !world.has_group_role(call.caller()?.user, group, Role::Owner) {
-        return Err(Refusal::bad_request(
-            "User does not have permission to revoke the access token",
-        ));
+        return Err(Refusal::bad_request("User does not have permission to revoke the access token"));
     }
     // The bot goes with its token.
-    world
-        .tokens
-        .values_mut()
-        .filter(|token| token.user == bot)
-        .for_each(|token| token.revoked = true);
+    world.tokens.values_mut().filter(|token| token.user == bot).for_each(|token| token.revoked = true);
     if let Some(group) = world.groups.get_mut(&group) {
         group.members.remove(&bot);
     }
@@ -147,10 +120,7 @@ pub(crate) fn rotate(world: &mut World, call: &Call) -> Outcome {
         "self" => caller.token,
         _ => call.path_number("token_id")?,
     };
-    let of_group = world
-        .tokens
-        .get(&id)
-        .is_some_and(|token| token.kind == TokenKind::Group(group));
+    let of_group = world.tokens.get(&id).is_some_and(|token| token.kind == TokenKind::Group(group));
     let own = id == caller.token;
     // Only `api` rotates another's token.
     let other =
@@ -205,10 +175,9 @@ fn show_with_secret(world: &World, id: u64) -> Value {
 fn show(world: &World, token: &Token) -> Value {
     let role = match token.kind {
         TokenKind::Group(group) => world.role_in_group(token.user, group),
-        TokenKind::Project(project) => world
-            .projects
-            .get(&project)
-            .and_then(|project| world.role_in_project(token.user, project)),
+        TokenKind::Project(project) => {
+            world.projects.get(&project).and_then(|project| world.role_in_project(token.user, project))
+        }
         TokenKind::Personal | TokenKind::OAuth => None,
     };
     let mut body = json!({

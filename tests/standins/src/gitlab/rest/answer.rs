@@ -26,26 +26,15 @@ pub(crate) type Outcome = Result<Answer, Refusal>;
 
 impl Answer {
     pub(crate) fn ok(body: Value) -> Self {
-        Answer {
-            status: StatusCode::OK,
-            body: Some(body),
-            headers: Vec::new(),
-        }
+        Answer { status: StatusCode::OK, body: Some(body), headers: Vec::new() }
     }
 
     pub(crate) fn created(body: Value) -> Self {
-        Answer {
-            status: StatusCode::CREATED,
-            ..Answer::ok(body)
-        }
+        Answer { status: StatusCode::CREATED, ..Answer::ok(body) }
     }
 
     pub(crate) fn no_content() -> Self {
-        Answer {
-            status: StatusCode::NO_CONTENT,
-            body: None,
-            headers: Vec::new(),
-        }
+        Answer { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new() }
     }
 
     /// One page of a list, with its headers. Only what is on the page is rendered.
@@ -140,21 +129,14 @@ fn page_url(call: &Call, page: usize, size: usize) -> String {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let mut response = match self.body {
-            Some(body) => (
-                self.status,
-                [(header::CONTENT_TYPE, "application/json")],
-                body.to_string(),
-            )
-                .into_response(),
+            Some(body) => {
+                (self.status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+            }
             None => self.status.into_response(),
         };
         for (name, value) in self.headers {
-            let value: HeaderValue = value
-                .parse()
-                .expect("numbers and encoded addresses stand in a header");
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static(name), value);
+            let value: HeaderValue = value.parse().expect("numbers and encoded addresses stand in a header");
+            response.headers_mut().insert(HeaderName::from_static(name), value);
         }
         response
     }

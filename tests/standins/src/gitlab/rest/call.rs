@@ -38,29 +38,18 @@ impl Call {
     /// Reads a request; the credential is not checked yet.
     pub(crate) async fn read(request: Request, base_url: &str) -> Result<Self, Refusal> {
         let (mut parts, body) = request.into_parts();
-        let raw = RawPathParams::from_request_parts(&mut parts, &())
-            .await
-            .map_err(|_| Refusal::no_route())?;
-        let path = raw
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        let raw =
+            RawPathParams::from_request_parts(&mut parts, &()).await.map_err(|_| Refusal::no_route())?;
+        let path = raw.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         // Inside the nested router the address lacks `/api/v4`.
-        let uri = parts
-            .extensions
-            .get::<OriginalUri>()
-            .map_or_else(|| parts.uri.clone(), |uri| uri.0.clone());
+        let uri =
+            parts.extensions.get::<OriginalUri>().map_or_else(|| parts.uri.clone(), |uri| uri.0.clone());
         let url = format!("{base_url}{uri}");
-        let body = to_bytes(body, LARGEST_BODY)
-            .await
-            .map_err(|_| Refusal::invalid("body"))?;
+        let body = to_bytes(body, LARGEST_BODY).await.map_err(|_| Refusal::invalid("body"))?;
         let mut params = Map::new();
         add_form(&mut params, parts.uri.query().unwrap_or_default().as_bytes());
-        let kind = parts
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .unwrap_or_default();
+        let kind =
+            parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.starts_with("application/json") && !body.is_empty() {
             let sent: Map<String, Value> =
                 serde_json::from_slice(&body).map_err(|_| Refusal::invalid("body"))?;
@@ -68,13 +57,7 @@ impl Call {
         } else {
             add_form(&mut params, &body);
         }
-        Ok(Call {
-            secret: secret(&parts.headers),
-            path,
-            params,
-            url,
-            caller: None,
-        })
+        Ok(Call { secret: secret(&parts.headers), path, params, url, caller: None })
     }
 
     /// Checks the credential and its scope. No credential at all is for each route to judge.
@@ -83,11 +66,8 @@ impl Call {
             return Ok(());
         };
         let now = world.clock.peek();
-        let token = world
-            .tokens
-            .values()
-            .find(|token| token.secret == secret)
-            .ok_or_else(Refusal::unauthorized)?;
+        let token =
+            world.tokens.values().find(|token| token.secret == secret).ok_or_else(Refusal::unauthorized)?;
         if token.kind == TokenKind::OAuth && !bearer {
             return Err(Refusal::unauthorized());
         }
@@ -101,9 +81,7 @@ impl Call {
                     .filter(|token| token.family == family)
                     .for_each(|t| t.revoked = true);
             }
-            return Err(Refusal::invalid_token(
-                "Token was revoked. You have to re-authorize from the user.",
-            ));
+            return Err(Refusal::invalid_token("Token was revoked. You have to re-authorize from the user."));
         }
         if token.expired(now) {
             return Err(Refusal::invalid_token(
@@ -117,10 +95,7 @@ impl Call {
         if !scopes.is_empty() && !scopes.iter().any(|scope| token.has_scope(scope)) {
             return Err(Refusal::insufficient_scope(scopes));
         }
-        self.caller = Some(Caller {
-            user: token.user,
-            token: token.id,
-        });
+        self.caller = Some(Caller { user: token.user, token: token.id });
         Ok(())
     }
 
@@ -136,9 +111,7 @@ impl Call {
 
     /// The project in the path, if the caller may know of it.
     pub(crate) fn project<'w>(&self, world: &'w World) -> Result<&'w Project, Refusal> {
-        let id = world
-            .find_project(self.path("id"))
-            .ok_or_else(|| Refusal::not_found("Project"))?;
+        let id = world.find_project(self.path("id")).ok_or_else(|| Refusal::not_found("Project"))?;
         let project = world.project(id);
         if world.sees_project(self.user(), project) {
             Ok(project)
@@ -150,34 +123,20 @@ impl Call {
     /// The project in the path, if the caller may read its code; guests may not.
     pub(crate) fn code<'w>(&self, world: &'w World) -> Result<&'w Project, Refusal> {
         let project = self.project(world)?;
-        if world.reads_code(self.user(), project) {
-            Ok(project)
-        } else {
-            Err(Refusal::forbidden())
-        }
+        if world.reads_code(self.user(), project) { Ok(project) } else { Err(Refusal::forbidden()) }
     }
 
     /// The project in the path, if the caller has at least this role in it.
     pub(crate) fn project_as<'w>(&self, world: &'w World, role: Role) -> Result<&'w Project, Refusal> {
         let project = self.project(world)?;
         let user = self.caller()?.user;
-        if world.has_project_role(user, project, role) {
-            Ok(project)
-        } else {
-            Err(Refusal::forbidden())
-        }
+        if world.has_project_role(user, project, role) { Ok(project) } else { Err(Refusal::forbidden()) }
     }
 
     /// The group in the path, if the caller may know of it.
     pub(crate) fn group(&self, world: &World) -> Result<u64, Refusal> {
-        let id = world
-            .find_group(self.path("id"))
-            .ok_or_else(|| Refusal::not_found("Group"))?;
-        if world.sees_group(self.user(), id) {
-            Ok(id)
-        } else {
-            Err(Refusal::not_found("Group"))
-        }
+        let id = world.find_group(self.path("id")).ok_or_else(|| Refusal::not_found("Group"))?;
+        if world.sees_group(self.user(), id) { Ok(id) } else { Err(Refusal::not_found("Group")) }
     }
 
     /// A part of the path, decoded.
@@ -212,9 +171,7 @@ impl Call {
     }
 
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
-        self.text(name)
-            .map(|text| text.parse().map_err(|_| Refusal::invalid(name)))
-            .transpose()
+        self.text(name).map(|text| text.parse().map_err(|_| Refusal::invalid(name))).transpose()
     }
 
     pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
@@ -227,15 +184,11 @@ impl Call {
     }
 
     pub(crate) fn date(&self, name: &str) -> Result<Option<OffsetDateTime>, Refusal> {
-        self.text(name)
-            .map(|text| clock::parse(&text).ok_or_else(|| Refusal::invalid(name)))
-            .transpose()
+        self.text(name).map(|text| clock::parse(&text).ok_or_else(|| Refusal::invalid(name))).transpose()
     }
 
     pub(crate) fn day(&self, name: &str) -> Result<Option<time::Date>, Refusal> {
-        self.text(name)
-            .map(|text| clock::parse_day(&text).ok_or_else(|| Refusal::invalid(name)))
-            .transpose()
+        self.text(name).map(|text| clock::parse_day(&text).ok_or_else(|| Refusal::invalid(name))).transpose()
     }
 
     /// A list: JSON array, `name[]=a&name[]=b`, or `name=a,b`.
@@ -258,9 +211,7 @@ impl Call {
         };
         let text = |item: &Value, field: &str| item.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
         let pair = |item: &Value| Some((text(item, "key")?, text(item, "value")?));
-        let pairs = list
-            .as_array()
-            .and_then(|items| items.iter().map(pair).collect::<Option<Vec<_>>>());
+        let pairs = list.as_array().and_then(|items| items.iter().map(pair).collect::<Option<Vec<_>>>());
         pairs.ok_or_else(|| Refusal::invalid(name))
     }
 
@@ -282,11 +233,7 @@ impl Call {
         name: &str,
         choices: &[&'a str],
     ) -> Result<Option<&'a str>, Refusal> {
-        if self.has(name) {
-            self.choice(name, choices).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.has(name) { self.choice(name, choices).map(Some) } else { Ok(None) }
     }
 }
 

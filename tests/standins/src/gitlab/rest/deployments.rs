@@ -13,16 +13,9 @@ const STATUSES: [&str; 6] = ["created", "running", "success", "failed", "cancele
 pub(crate) fn list(world: &mut World, call: &Call) -> Outcome {
     call.caller()?;
     let project = call.code(world)?;
-    let order = call.choice(
-        "order_by",
-        &["id", "iid", "created_at", "updated_at", "finished_at", "ref"],
-    )?;
+    let order = call.choice("order_by", &["id", "iid", "created_at", "updated_at", "finished_at", "ref"])?;
     let descending = call.choice("sort", &["asc", "desc"])? == "desc";
-    let known = if world.version.blocks_deployments() {
-        &STATUSES[..]
-    } else {
-        &STATUSES[..5]
-    };
+    let known = if world.version.blocks_deployments() { &STATUSES[..] } else { &STATUSES[..5] };
     let status = call.optional_choice("status", known)?;
     let updated = (call.date("updated_after")?, call.date("updated_before")?);
     let finished = (call.date("finished_after")?, call.date("finished_before")?);
@@ -54,14 +47,10 @@ pub(crate) fn list(world: &mut World, call: &Call) -> Outcome {
 /// Filters and orders by a time go together.
 fn check_pairs(order: &str, status: Option<&str>, by_update: bool, by_finish: bool) -> Result<(), Refusal> {
     if by_update && order != "updated_at" {
-        return Err(Refusal::bad_request(
-            "`updated_at` filter and `updated_at` sorting must be paired",
-        ));
+        return Err(Refusal::bad_request("`updated_at` filter and `updated_at` sorting must be paired"));
     }
     if by_finish != (order == "finished_at") {
-        return Err(Refusal::bad_request(
-            "`finished_at` filter and `finished_at` sorting must be paired",
-        ));
+        return Err(Refusal::bad_request("`finished_at` filter and `finished_at` sorting must be paired"));
     }
     if by_finish && status != Some("success") {
         return Err(Refusal::bad_request(
@@ -83,10 +72,7 @@ pub(crate) fn show(world: &mut World, call: &Call) -> Outcome {
     call.caller()?;
     let project = call.code(world)?;
     let id = call.path_number("deployment_id")?;
-    let found = project
-        .deployments
-        .get(&id)
-        .ok_or_else(Refusal::plain_not_found)?;
+    let found = project.deployments.get(&id).ok_or_else(Refusal::plain_not_found)?;
     let mut body = deployment(world, project, found);
     if world.version.blocks_deployments() {
         body["pending_approval_count"] = json!(u8::from(found.status == "blocked"));
@@ -132,15 +118,8 @@ pub(crate) fn environment(world: &mut World, call: &Call) -> Outcome {
     call.caller()?;
     let project = call.code(world)?;
     let id = call.path_number("environment_id")?;
-    let found = project
-        .environments
-        .get(&id)
-        .ok_or_else(Refusal::plain_not_found)?;
-    let last = project
-        .deployments
-        .values()
-        .rev()
-        .find(|deployment| deployment.environment == id);
+    let found = project.environments.get(&id).ok_or_else(Refusal::plain_not_found)?;
+    let last = project.deployments.values().rev().find(|deployment| deployment.environment == id);
     let mut body = full_environment(found);
     body["last_deployment"] = last.map_or(Value::Null, |last| deployment(world, project, last));
     Ok(Answer::ok(body))

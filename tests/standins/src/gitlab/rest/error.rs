@@ -13,17 +13,11 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     fn message(status: StatusCode, text: &str) -> Self {
-        Refusal {
-            status,
-            body: json!({ "message": text }),
-        }
+        Refusal { status, body: json!({ "message": text }) }
     }
 
     fn error(status: StatusCode, text: &str) -> Self {
-        Refusal {
-            status,
-            body: json!({ "error": text }),
-        }
+        Refusal { status, body: json!({ "error": text }) }
     }
 
     /// No credential, or one that GitLab does not know.
@@ -34,10 +28,7 @@ impl Refusal {
     /// A credential that worked once.
     pub(crate) fn invalid_token(why: &str) -> Self {
         let body = json!({ "error": "invalid_token", "error_description": why });
-        Refusal {
-            status: StatusCode::UNAUTHORIZED,
-            body,
-        }
+        Refusal { status: StatusCode::UNAUTHORIZED, body }
     }
 
     /// The credential is good, but not for this.
@@ -47,10 +38,7 @@ impl Refusal {
             "error_description": "The request requires higher privileges than provided by the access token.",
             "scope": scopes.join(" "),
         });
-        Refusal {
-            status: StatusCode::FORBIDDEN,
-            body,
-        }
+        Refusal { status: StatusCode::FORBIDDEN, body }
     }
 
     pub(crate) fn forbidden() -> Self {
@@ -58,10 +46,7 @@ impl Refusal {
     }
 
     pub(crate) fn blocked() -> Self {
-        Refusal::message(
-            StatusCode::FORBIDDEN,
-            "403 Forbidden - Your account has been blocked.",
-        )
+        Refusal::message(StatusCode::FORBIDDEN, "403 Forbidden - Your account has been blocked.")
     }
 
     /// It does not exist, or the caller may not know that it does.
@@ -87,10 +72,7 @@ impl Refusal {
     }
 
     pub(crate) fn no_valid_value(parameter: &str) -> Self {
-        Refusal::error(
-            StatusCode::BAD_REQUEST,
-            &format!("{parameter} does not have a valid value"),
-        )
+        Refusal::error(StatusCode::BAD_REQUEST, &format!("{parameter} does not have a valid value"))
     }
 
     pub(crate) fn bad_request(why: &str) -> Self {
@@ -109,28 +91,17 @@ impl Refusal {
     }
 
     pub(crate) fn not_valid(field: &str, why: &str) -> Self {
-        Refusal {
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            body: json!({ "message": { field: [why] } }),
-        }
+        Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, body: json!({ "message": { field: [why] } }) }
     }
 
     pub(crate) fn too_many() -> Self {
         let text = "This endpoint has been requested too many times. Try again later.";
-        Refusal {
-            status: StatusCode::TOO_MANY_REQUESTS,
-            body: json!({ "message": { "error": text } }),
-        }
+        Refusal { status: StatusCode::TOO_MANY_REQUESTS, body: json!({ "message": { "error": text } }) }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (
-            self.status,
-            [(header::CONTENT_TYPE, "application/json")],
-            self.body.to_string(),
-        )
-            .into_response()
+        (self.status, [(header::CONTENT_TYPE, "application/json")], self.body.to_string()).into_response()
     }
 }

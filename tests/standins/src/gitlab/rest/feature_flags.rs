@@ -18,10 +18,7 @@ pub(crate) fn list(world: &mut World, call: &Call) -> Outcome {
 /// `GET /projects/:id/feature_flags/:name`
 pub(crate) fn show(world: &mut World, call: &Call) -> Outcome {
     let project = call.project_as(world, Role::Developer)?;
-    let flag = project
-        .feature_flags
-        .get(call.path("name"))
-        .ok_or_else(Refusal::plain_not_found)?;
+    let flag = project.feature_flags.get(call.path("name")).ok_or_else(Refusal::plain_not_found)?;
     Ok(Answer::ok(feature_flag(flag)))
 }
 

@@ -11,12 +11,7 @@ const SHORTEST_SEARCH: usize = 3;
 
 /// `GET /groups`
 pub(crate) fn list(world: &mut World, call: &Call) -> Outcome {
-    let all = world
-        .groups
-        .keys()
-        .copied()
-        .filter(|id| world.sees_group(call.user(), *id))
-        .collect();
+    let all = world.groups.keys().copied().filter(|id| world.sees_group(call.user(), *id)).collect();
     page(world, call, all)
 }
 
@@ -29,28 +24,16 @@ pub(crate) fn show(world: &mut World, call: &Call) -> Outcome {
 /// `GET /groups/:id/subgroups`
 pub(crate) fn subgroups(world: &mut World, call: &Call) -> Outcome {
     let id = call.group(world)?;
-    let inner = world
-        .groups
-        .values()
-        .filter(|group| group.parent == Some(id))
-        .map(|group| group.id);
-    let visible = inner
-        .filter(|inner| world.sees_group(call.user(), *inner))
-        .collect();
+    let inner = world.groups.values().filter(|group| group.parent == Some(id)).map(|group| group.id);
+    let visible = inner.filter(|inner| world.sees_group(call.user(), *inner)).collect();
     page(world, call, visible)
 }
 
 /// `GET /groups/:id/descendant_groups`
 pub(crate) fn descendants(world: &mut World, call: &Call) -> Outcome {
     let id = call.group(world)?;
-    let inner = world
-        .groups
-        .keys()
-        .copied()
-        .filter(|inner| *inner != id && world.is_within(*inner, id));
-    let visible = inner
-        .filter(|inner| world.sees_group(call.user(), *inner))
-        .collect();
+    let inner = world.groups.keys().copied().filter(|inner| *inner != id && world.is_within(*inner, id));
+    let visible = inner.filter(|inner| world.sees_group(call.user(), *inner)).collect();
     page(world, call, visible)
 }
 
@@ -91,9 +74,7 @@ pub(crate) fn member(world: &mut World, call: &Call) -> Outcome {
     let group = call.group(world)?;
     call.caller()?;
     let user = call.path_number("user_id")?;
-    let role = world
-        .role_in_group(user, group)
-        .ok_or_else(Refusal::plain_not_found)?;
+    let role = world.role_in_group(user, group).ok_or_else(Refusal::plain_not_found)?;
     Ok(Answer::ok(membership(world, user, role)))
 }
 
@@ -114,24 +95,11 @@ pub(crate) fn projects(world: &mut World, call: &Call) -> Outcome {
     let searched = call.text("search").map(|words| words.to_lowercase());
     let order = call.choice(
         "order_by",
-        &[
-            "created_at",
-            "id",
-            "name",
-            "path",
-            "updated_at",
-            "similarity",
-            "star_count",
-            "last_activity_at",
-        ],
+        &["created_at", "id", "name", "path", "updated_at", "similarity", "star_count", "last_activity_at"],
     )?;
     let descending = call.choice("sort", &["desc", "asc"])? == "desc";
     let within = |project: &&Project| {
-        if deep {
-            world.is_within(project.group, group)
-        } else {
-            project.group == group
-        }
+        if deep { world.is_within(project.group, group) } else { project.group == group }
     };
     let mut found: Vec<&Project> = world
         .projects
@@ -139,11 +107,7 @@ pub(crate) fn projects(world: &mut World, call: &Call) -> Outcome {
         .filter(within)
         .filter(|project| world.sees_project(call.user(), project))
         .filter(|project| archived.is_none_or(|archived| project.archived == archived))
-        .filter(|project| {
-            searched
-                .as_ref()
-                .is_none_or(|words| project.name.to_lowercase().contains(words))
-        })
+        .filter(|project| searched.as_ref().is_none_or(|words| project.name.to_lowercase().contains(words)))
         .collect();
     found.sort_by_key(|project| match order {
         "name" => (project.name.to_lowercase(), 0),
@@ -156,11 +120,7 @@ pub(crate) fn projects(world: &mut World, call: &Call) -> Outcome {
     }
     let simple = call.flag("simple")?.unwrap_or_default();
     Answer::page(call, &found, |project| {
-        if simple {
-            projects::simple_project(world, project)
-        } else {
-            projects::project(world, project)
-        }
+        if simple { projects::simple_project(world, project) } else { projects::project(world, project) }
     })
 }
 

@@ -37,9 +37,7 @@ pub(crate) async fn resend_in_group(State(shared): State<Arc<Shared>>, request: 
 }
 
 pub(crate) async fn resend_in_project(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    resend(&shared, request, hooks::project_owner)
-        .await
-        .into_response()
+    resend(&shared, request, hooks::project_owner).await.into_response()
 }
 
 async fn test(shared: &Arc<Shared>, request: Request, owner: FindOwner) -> Outcome {
@@ -54,25 +52,15 @@ async fn test(shared: &Arc<Shared>, request: Request, owner: FindOwner) -> Outco
         let trigger = Trigger::from_attribute(call.path("trigger"))
             .ok_or_else(|| Refusal::no_valid_value("trigger"))?;
         let body = sample(&world, owner, trigger, call.caller()?.user)?;
-        Delivery::new(
-            shared,
-            &world,
-            hook,
-            trigger,
-            &random::uuid(),
-            &random::uuid(),
-            &body,
-        )
+        Delivery::new(shared, &world, hook, trigger, &random::uuid(), &random::uuid(), &body)
     };
     let sent = delivery.attempt().await;
     match (sent.status, sent.error) {
         (Some(status), _) if status.is_success() => Ok(Answer::created(json!({ "message": "201 Created" }))),
-        (Some(status), _) => Err(Refusal::unprocessable(&format!(
-            "Hook executed, but answered {status}"
-        ))),
-        (None, error) => Err(Refusal::unprocessable(
-            &error.map(|error| error.to_string()).unwrap_or_default(),
-        )),
+        (Some(status), _) => Err(Refusal::unprocessable(&format!("Hook executed, but answered {status}"))),
+        (None, error) => {
+            Err(Refusal::unprocessable(&error.map(|error| error.to_string()).unwrap_or_default()))
+        }
     }
 }
 
@@ -105,20 +93,10 @@ async fn authenticated(shared: &Shared, request: Request) -> Result<Call, Refusa
 /// Counts a resend, or refuses it when there were too many within the last minute.
 fn allow_resend(world: &mut World, hook: u64, event: u64, user: u64) -> Result<(), Refusal> {
     let now = world.now();
-    let log = &mut world
-        .hooks
-        .get_mut(&hook)
-        .ok_or_else(Refusal::plain_not_found)?
-        .log;
+    let log = &mut world.hooks.get_mut(&hook).ok_or_else(Refusal::plain_not_found)?.log;
     let recent = |(by, at): &&(u64, time::OffsetDateTime)| *by == user && now - *at < RESEND_WINDOW;
-    let used: usize = log
-        .iter()
-        .map(|entry| entry.resent.iter().filter(recent).count())
-        .sum();
-    let entry = log
-        .iter_mut()
-        .find(|entry| entry.id == event)
-        .ok_or_else(Refusal::plain_not_found)?;
+    let used: usize = log.iter().map(|entry| entry.resent.iter().filter(recent).count()).sum();
+    let entry = log.iter_mut().find(|entry| entry.id == event).ok_or_else(Refusal::plain_not_found)?;
     if used >= RESENDS {
         return Err(Refusal::too_many());
     }
@@ -129,38 +107,21 @@ fn allow_resend(world: &mut World, hook: u64, event: u64, user: u64) -> Result<(
 /// The same body under the same idempotency key; time and signature are new.
 fn repeat(shared: &Arc<Shared>, world: &World, hook: u64, event: u64) -> Result<Delivery, Refusal> {
     let hook = &world.hooks[&hook];
-    let entry = hook
-        .log
-        .iter()
-        .find(|entry| entry.id == event)
-        .ok_or_else(Refusal::plain_not_found)?;
+    let entry = hook.log.iter().find(|entry| entry.id == event).ok_or_else(Refusal::plain_not_found)?;
     let (uuid, key) = (&entry.event_uuid, &entry.idempotency_key);
-    Ok(Delivery::new(
-        shared,
-        world,
-        hook,
-        entry.trigger,
-        uuid,
-        key,
-        &entry.request_data,
-    ))
+    Ok(Delivery::new(shared, world, hook, entry.trigger, uuid, key, &entry.request_data))
 }
 
 /// What a test delivery says: the newest of its kind in the project, or in the group's first project.
 fn sample(world: &World, owner: HookOwner, trigger: Trigger, user: u64) -> Result<Value, Refusal> {
     let project = match owner {
         HookOwner::Project(id) => world.projects.get(&id),
-        HookOwner::Group(id) => world
-            .projects
-            .values()
-            .find(|project| world.is_within(project.group, id)),
+        HookOwner::Group(id) => world.projects.values().find(|project| world.is_within(project.group, id)),
         HookOwner::Instance => None,
     };
     let body = project.and_then(|project| newest(world, project, trigger, user));
-    let lacking = format!(
-        "Ensure the project has {}.",
-        trigger.attribute().replace("_events", "").replace('_', " ")
-    );
+    let lacking =
+        format!("Ensure the project has {}.", trigger.attribute().replace("_events", "").replace('_', " "));
     body.ok_or_else(|| Refusal::unprocessable(&lacking))
 }
 
@@ -168,11 +129,7 @@ fn newest(world: &World, project: &Project, trigger: Trigger, user: u64) -> Opti
     match trigger {
         Trigger::Push | Trigger::TagPush => sample_push(world, project, trigger, user),
         Trigger::MergeRequest => project.merge_requests.values().next_back().map(|request| {
-            let happening = Happening {
-                action: "update",
-                oldrev: None,
-                changes: Map::new(),
-            };
+            let happening = Happening { action: "update", oldrev: None, changes: Map::new() };
             payload::merge_request::merge_request(world, project, request, user, &happening)
         }),
         Trigger::Note => None,
@@ -182,10 +139,7 @@ fn newest(world: &World, project: &Project, trigger: Trigger, user: u64) -> Opti
             .next_back()
             .map(|pipeline| payload::ci::pipeline(world, project, pipeline)),
         Trigger::Job => project.pipelines.values().rev().find_map(|pipeline| {
-            pipeline
-                .jobs
-                .last()
-                .map(|job| payload::ci::job(world, project, pipeline, job))
+            pipeline.jobs.last().map(|job| payload::ci::job(world, project, pipeline, job))
         }),
         Trigger::Deployment => project
             .deployments
@@ -198,18 +152,12 @@ fn newest(world: &World, project: &Project, trigger: Trigger, user: u64) -> Opti
             .next_back()
             .map(|flag| payload::feature_flag::feature_flag(world, project, flag, user)),
         Trigger::Member => None,
-        Trigger::Subgroup => Some(payload::group::subgroup(
-            world,
-            project.group,
-            "subgroup_create",
-            world.clock.peek(),
-        )),
-        Trigger::Project => Some(payload::group::project(
-            world,
-            project,
-            "project_create",
-            world.clock.peek(),
-        )),
+        Trigger::Subgroup => {
+            Some(payload::group::subgroup(world, project.group, "subgroup_create", world.clock.peek()))
+        }
+        Trigger::Project => {
+            Some(payload::group::project(world, project, "project_create", world.clock.peek()))
+        }
     }
 }
 
@@ -217,11 +165,7 @@ fn sample_push(world: &World, project: &Project, trigger: Trigger, user: u64) ->
     let head = project.repository.head(&project.default_branch)?;
     let mut commits = project.repository.log(&[&head.sha], &[], false);
     commits.truncate(SAMPLE_COMMITS);
-    let kind = if trigger == Trigger::TagPush {
-        "tags"
-    } else {
-        "heads"
-    };
+    let kind = if trigger == Trigger::TagPush { "tags" } else { "heads" };
     let before = commits.last()?.sha.as_str();
     let change = Change {
         git_ref: format!("refs/{kind}/{}", project.default_branch),

@@ -46,11 +46,7 @@ pub(crate) fn project_owner(world: &World, call: &Call) -> Result<HookOwner, Ref
 /// The hook in the path.
 pub(crate) fn find<'w>(world: &'w World, owner: HookOwner, call: &Call) -> Result<&'w Hook, Refusal> {
     let id = call.path_number("hook_id")?;
-    world
-        .hooks
-        .get(&id)
-        .filter(|hook| hook.owner == owner)
-        .ok_or_else(Refusal::plain_not_found)
+    world.hooks.get(&id).filter(|hook| hook.owner == owner).ok_or_else(Refusal::plain_not_found)
 }
 
 pub(crate) fn list_of_group(world: &mut World, call: &Call) -> Outcome {
@@ -89,10 +85,7 @@ pub(crate) fn create_in_project(world: &mut World, call: &Call) -> Outcome {
 fn create(world: &mut World, owner: HookOwner, most: usize, call: &Call) -> Outcome {
     let url = call.required("url")?;
     if world.hooks.values().filter(|hook| hook.owner == owner).count() >= most {
-        return Err(Refusal::not_valid(
-            "base",
-            &format!("Maximum number of hooks ({most}) exceeded"),
-        ));
+        return Err(Refusal::not_valid("base", &format!("Maximum number of hooks ({most}) exceeded")));
     }
     let settings = edited(world.version, owner, HookSettings::new(&url), call)?;
     let (id, created_at) = (world.fresh_id(), world.now());
@@ -117,10 +110,7 @@ fn update(world: &mut World, owner: HookOwner, call: &Call) -> Outcome {
         return Err(Refusal::bad_request("No parameters provided"));
     }
     let hook = find(world, owner, call)?;
-    let (id, settings) = (
-        hook.id,
-        edited(world.version, owner, hook.settings.clone(), call)?,
-    );
+    let (id, settings) = (hook.id, edited(world.version, owner, hook.settings.clone(), call)?);
     if let Some(hook) = world.hooks.get_mut(&id) {
         hook.settings = settings;
     }
@@ -181,11 +171,7 @@ fn edited(
 fn web_address(text: String) -> Result<String, Refusal> {
     let known =
         url::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if known {
-        Ok(text)
-    } else {
-        Err(Refusal::unprocessable("Invalid url given"))
-    }
+    if known { Ok(text) } else { Err(Refusal::unprocessable("Invalid url given")) }
 }
 
 /// Group events are for group hooks, and came after 15.7.
@@ -240,9 +226,8 @@ fn events(world: &World, owner: HookOwner, call: &Call) -> Outcome {
     let hook = find(world, owner, call)?;
     let wanted = call.list("status");
     let newest_first = hook.log.iter().rev();
-    let found: Vec<&HookLog> = newest_first
-        .filter(|entry| wanted.is_empty() || wanted.iter().any(|word| is(entry, word)))
-        .collect();
+    let found: Vec<&HookLog> =
+        newest_first.filter(|entry| wanted.is_empty() || wanted.iter().any(|word| is(entry, word))).collect();
     Answer::part(call, &found, true, EVENTS_PAGE, |entry| {
         json!({
             "id": entry.id,
@@ -300,11 +285,7 @@ fn show(world: &World, hook: &Hook) -> Value {
         body["name"] = json!(settings.name);
         body["description"] = json!(settings.description);
         body["custom_webhook_template"] = Value::Null;
-        body["custom_headers"] = settings
-            .custom_headers
-            .keys()
-            .map(|key| json!({ "key": key }))
-            .collect();
+        body["custom_headers"] = settings.custom_headers.keys().map(|key| json!({ "key": key })).collect();
     }
     if world.version.signs_hooks() {
         body["token_present"] = json!(settings.token.is_some());

@@ -19,9 +19,7 @@ pub(crate) fn metadata(world: &mut World, call: &Call) -> Outcome {
 /// `GET /version`
 pub(crate) fn version(world: &mut World, call: &Call) -> Outcome {
     call.caller()?;
-    Ok(Answer::ok(
-        json!({ "version": world.version.number(), "revision": "c401a659d0c" }),
-    ))
+    Ok(Answer::ok(json!({ "version": world.version.number(), "revision": "c401a659d0c" })))
 }
 
 /// `GET /user`

@@ -61,20 +61,12 @@ impl Filter {
         let between = |at: time::OffsetDateTime, (after, before): (Option<_>, Option<_>)| {
             after.is_none_or(|after| at >= after) && before.is_none_or(|before| at <= before)
         };
-        self.source_branch
-            .as_ref()
-            .is_none_or(|branch| *branch == request.source_branch)
-            && self
-                .target_branch
-                .as_ref()
-                .is_none_or(|branch| *branch == request.target_branch)
+        self.source_branch.as_ref().is_none_or(|branch| *branch == request.source_branch)
+            && self.target_branch.as_ref().is_none_or(|branch| *branch == request.target_branch)
             && between(request.updated_at, self.updated)
             && between(request.created_at, self.created)
             && (self.iids.is_empty() || self.iids.contains(&request.iid.to_string()))
-            && self
-                .words
-                .as_ref()
-                .is_none_or(|words| self.mentions(request, words))
+            && self.words.as_ref().is_none_or(|words| self.mentions(request, words))
     }
 
     fn mentions(&self, request: &MergeRequest, words: &str) -> bool {
@@ -86,10 +78,7 @@ impl Filter {
 }
 
 fn find<'p>(project: &'p Project, call: &Call) -> Result<&'p MergeRequest, Refusal> {
-    project
-        .merge_requests
-        .get(&call.path_number("iid")?)
-        .ok_or_else(Refusal::plain_not_found)
+    project.merge_requests.get(&call.path_number("iid")?).ok_or_else(Refusal::plain_not_found)
 }
 
 /// `GET /projects/:id/merge_requests/:iid`
@@ -97,18 +86,14 @@ pub(crate) fn show(world: &mut World, call: &Call) -> Outcome {
     let project = call.code(world)?;
     let request = find(project, call)?;
     let pipeline = payload::head_pipeline(project, request).and_then(|id| project.pipelines.get(&id));
-    let files: usize = own_commits(project, request)
-        .iter()
-        .map(|commit| commit.files.len())
-        .sum();
+    let files: usize = own_commits(project, request).iter().map(|commit| commit.files.len()).sum();
     let mut body = basic(world, project, request);
     body["changes_count"] = json!(files.to_string());
     body["diff_refs"] =
         json!({ "base_sha": request.base_sha, "head_sha": request.sha, "start_sha": request.base_sha });
     body["pipeline"] = pipeline.map_or(Value::Null, |pipeline| pipelines::basic(world, project, pipeline));
-    body["head_pipeline"] = pipeline.map_or(Value::Null, |pipeline| {
-        pipelines::detailed(world, project, pipeline)
-    });
+    body["head_pipeline"] =
+        pipeline.map_or(Value::Null, |pipeline| pipelines::detailed(world, project, pipeline));
     body["merge_error"] = Value::Null;
     body["first_contribution"] = json!(false);
     body["user"] = json!({ "can_merge": false });
@@ -136,11 +121,7 @@ pub(crate) fn reviewers(world: &mut World, call: &Call) -> Outcome {
 pub(crate) fn approvals(world: &mut World, call: &Call) -> Outcome {
     let project = call.code(world)?;
     let request = find(project, call)?;
-    let by: Vec<Value> = request
-        .approvals
-        .iter()
-        .map(|id| json!({ "user": user(world, *id) }))
-        .collect();
+    let by: Vec<Value> = request.approvals.iter().map(|id| json!({ "user": user(world, *id) })).collect();
     Ok(Answer::ok(json!({
         "id": request.id,
         "iid": request.iid,
@@ -162,33 +143,24 @@ pub(crate) fn approvals(world: &mut World, call: &Call) -> Outcome {
 pub(crate) fn commits(world: &mut World, call: &Call) -> Outcome {
     let project = call.code(world)?;
     let own = own_commits(project, find(project, call)?);
-    Answer::page(call, &own, |commit| {
-        repository::show_commit(world, project, commit)
-    })
+    Answer::page(call, &own, |commit| repository::show_commit(world, project, commit))
 }
 
 fn own_commits<'p>(project: &'p Project, request: &MergeRequest) -> Vec<&'p Commit> {
-    project
-        .repository
-        .log(&[&request.sha], &[&request.base_sha], false)
+    project.repository.log(&[&request.sha], &[&request.base_sha], false)
 }
 
 /// `GET /projects/:id/merge_requests/:iid/pipelines`
 pub(crate) fn pipelines(world: &mut World, call: &Call) -> Outcome {
     let project = call.code(world)?;
     let request = find(project, call)?;
-    let shas: Vec<&str> = own_commits(project, request)
-        .iter()
-        .map(|commit| commit.sha.as_str())
-        .collect();
+    let shas: Vec<&str> = own_commits(project, request).iter().map(|commit| commit.sha.as_str()).collect();
     let belongs = |pipeline: &&Pipeline| {
         pipeline.merge_request == Some(request.iid)
             || (pipeline.git_ref == request.source_branch && shas.contains(&pipeline.sha.as_str()))
     };
     let found: Vec<&Pipeline> = project.pipelines.values().rev().filter(belongs).collect();
-    Answer::page(call, &found, |pipeline| {
-        pipelines::basic(world, project, pipeline)
-    })
+    Answer::page(call, &found, |pipeline| pipelines::basic(world, project, pipeline))
 }
 
 /// `GET /projects/:id/repository/commits/:sha/merge_requests`
@@ -197,9 +169,7 @@ pub(crate) fn of_commit(world: &mut World, call: &Call) -> Outcome {
     let sha = &repository::find_commit(project, call)?.sha;
     let holds = |request: &&MergeRequest| {
         request.merge_commit_sha.as_ref() == Some(sha)
-            || own_commits(project, request)
-                .iter()
-                .any(|commit| commit.sha == *sha)
+            || own_commits(project, request).iter().any(|commit| commit.sha == *sha)
     };
     let found: Vec<&MergeRequest> = project.merge_requests.values().rev().filter(holds).collect();
     Answer::page(call, &found, |request| basic(world, project, request))
@@ -211,17 +181,10 @@ pub(crate) fn of_deployment(world: &mut World, call: &Call) -> Outcome {
     call.caller()?;
     let project = call.code(world)?;
     let id = call.path_number("deployment_id")?;
-    let deployment = project
-        .deployments
-        .get(&id)
-        .ok_or_else(Refusal::plain_not_found)?;
-    let same_place = project
-        .deployments
-        .values()
-        .filter(|other| other.environment == deployment.environment);
-    let before = same_place
-        .filter(|other| other.id < id && other.status == "success")
-        .max_by_key(|other| other.id);
+    let deployment = project.deployments.get(&id).ok_or_else(Refusal::plain_not_found)?;
+    let same_place = project.deployments.values().filter(|other| other.environment == deployment.environment);
+    let before =
+        same_place.filter(|other| other.id < id && other.status == "success").max_by_key(|other| other.id);
     let known: Vec<&str> = before.iter().map(|before| before.sha.as_str()).collect();
     let shipped = project.repository.log(&[&deployment.sha], &known, false);
     let merged = |request: &&MergeRequest| {

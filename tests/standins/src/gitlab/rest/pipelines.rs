@@ -36,10 +36,7 @@ pub(crate) fn list(world: &mut World, call: &Call) -> Outcome {
 }
 
 fn find<'p>(project: &'p Project, call: &Call) -> Result<&'p Pipeline, Refusal> {
-    project
-        .pipelines
-        .get(&call.path_number("pipeline_id")?)
-        .ok_or_else(Refusal::plain_not_found)
+    project.pipelines.get(&call.path_number("pipeline_id")?).ok_or_else(Refusal::plain_not_found)
 }
 
 /// `GET /projects/:id/pipelines/:pipeline_id`
@@ -74,15 +71,9 @@ pub(crate) fn test_report_summary(world: &mut World, call: &Call) -> Outcome {
         "build_ids": [],
         "suite_error": null,
     });
-    let suites = if tests.total() == 0 {
-        json!([])
-    } else {
-        json!([suite])
-    };
+    let suites = if tests.total() == 0 { json!([]) } else { json!([suite]) };
     let time = if tests.total() == 0 { 0.0 } else { 1.5 };
-    Ok(Answer::ok(
-        json!({ "total": counts(time), "test_suites": suites }),
-    ))
+    Ok(Answer::ok(json!({ "total": counts(time), "test_suites": suites })))
 }
 
 /// `GET /projects/:id/pipelines/:pipeline_id/jobs`

@@ -11,9 +11,7 @@ use crate::gitlab::state::{Project, World};
 pub(crate) fn show(world: &mut World, call: &Call) -> Outcome {
     let found = call.project(world)?;
     let role = call.user().and_then(|user| found.members.get(&user).copied());
-    let inherited = call
-        .user()
-        .and_then(|user| world.role_in_group(user, found.group));
+    let inherited = call.user().and_then(|user| world.role_in_group(user, found.group));
     let mut body = project(world, found);
     body["permissions"] = json!({
         "project_access": role.map(|role| json!({ "access_level": role.access_level(), "notification_level": 3 })),
@@ -27,9 +25,7 @@ pub(crate) fn member(world: &mut World, call: &Call) -> Outcome {
     let project = call.project(world)?;
     call.caller()?;
     let user = call.path_number("user_id")?;
-    let role = world
-        .role_in_project(user, project)
-        .ok_or_else(Refusal::plain_not_found)?;
+    let role = world.role_in_project(user, project).ok_or_else(Refusal::plain_not_found)?;
     Ok(Answer::ok(groups::membership(world, user, role)))
 }
 

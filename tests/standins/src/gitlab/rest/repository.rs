@@ -22,19 +22,13 @@ pub(crate) fn branches(world: &mut World, call: &Call) -> Outcome {
         found.retain(|(name, _)| regex.is_match(name));
     }
     if sort != "name_asc" {
-        found.sort_by_key(|(_, branch)| {
-            project
-                .repository
-                .commit(&branch.head)
-                .map(|head| head.committed_at)
-        });
+        found
+            .sort_by_key(|(_, branch)| project.repository.commit(&branch.head).map(|head| head.committed_at));
     }
     if sort == "updated_desc" {
         found.reverse();
     }
-    Answer::page(call, &found, |(name, branch)| {
-        show_branch(world, project, name, branch)
-    })
+    Answer::page(call, &found, |(name, branch)| show_branch(world, project, name, branch))
 }
 
 /// `^begin`, `end$` or part of the name.
@@ -50,11 +44,7 @@ fn matches_search(name: &str, search: &str) -> bool {
 pub(crate) fn branch(world: &mut World, call: &Call) -> Outcome {
     let project = call.code(world)?;
     let name = call.path("branch");
-    let branch = project
-        .repository
-        .branches
-        .get(name)
-        .ok_or_else(|| Refusal::not_found("Branch"))?;
+    let branch = project.repository.branches.get(name).ok_or_else(|| Refusal::not_found("Branch"))?;
     Ok(Answer::ok(show_branch(world, project, name, branch)))
 }
 
@@ -78,12 +68,9 @@ pub(crate) fn commits(world: &mut World, call: &Call) -> Outcome {
     let (since, until) = (call.date("since")?, call.date("until")?);
     let first_parent = call.flag("first_parent")?.unwrap_or_default();
     let with_stats = call.flag("with_stats")?.unwrap_or_default();
-    let range = call
-        .text("ref_name")
-        .unwrap_or_else(|| project.default_branch.clone());
-    let (exclude, include) = range
-        .split_once("..")
-        .map_or((None, range.as_str()), |(from, to)| (Some(from), to));
+    let range = call.text("ref_name").unwrap_or_else(|| project.default_branch.clone());
+    let (exclude, include) =
+        range.split_once("..").map_or((None, range.as_str()), |(from, to)| (Some(from), to));
     let sha = |name: &str| project.repository.resolve(name).map(|commit| commit.sha.clone());
     let (wanted, known) = (sha(include), exclude.map(sha));
     let mut found = match (wanted, known) {
@@ -106,11 +93,7 @@ pub(crate) fn commits(world: &mut World, call: &Call) -> Outcome {
 pub(crate) fn commit(world: &mut World, call: &Call) -> Outcome {
     let project = call.code(world)?;
     let commit = find_commit(project, call)?;
-    let pipeline = project
-        .pipelines
-        .values()
-        .rev()
-        .find(|pipeline| pipeline.sha == commit.sha);
+    let pipeline = project.pipelines.values().rev().find(|pipeline| pipeline.sha == commit.sha);
     let mut body = show_commit(world, project, commit);
     if call.flag("stats")?.unwrap_or(true) {
         body["stats"] = stats(commit);
@@ -124,10 +107,7 @@ pub(crate) fn commit(world: &mut World, call: &Call) -> Outcome {
 
 /// The commit in the path.
 pub(crate) fn find_commit<'p>(project: &'p Project, call: &Call) -> Result<&'p Commit, Refusal> {
-    project
-        .repository
-        .resolve(call.path("sha"))
-        .ok_or_else(|| Refusal::not_found("Commit"))
+    project.repository.resolve(call.path("sha")).ok_or_else(|| Refusal::not_found("Commit"))
 }
 
 /// `GET /projects/:id/repository/commits/:sha/diff`
@@ -164,19 +144,13 @@ pub(crate) fn compare(world: &mut World, call: &Call) -> Outcome {
     let project = call.code(world)?;
     let resolve = |name: &str| {
         let text = call.required(name)?;
-        project
-            .repository
-            .resolve(&text)
-            .ok_or_else(|| Refusal::not_found("Ref"))
+        project.repository.resolve(&text).ok_or_else(|| Refusal::not_found("Ref"))
     };
     let (from, to) = (resolve("from")?, resolve("to")?);
     let mut between = project.repository.log(&[&to.sha], &[&from.sha], false);
     between.reverse();
-    let files: Vec<Value> = between
-        .iter()
-        .flat_map(|commit| &commit.files)
-        .map(|file| show_diff(world, file))
-        .collect();
+    let files: Vec<Value> =
+        between.iter().flat_map(|commit| &commit.files).map(|file| show_diff(world, file)).collect();
     Ok(Answer::ok(json!({
         "commit": between.last().map(|commit| show_commit(world, project, commit)),
         "commits": between.iter().map(|commit| show_commit(world, project, commit)).collect::<Vec<_>>(),

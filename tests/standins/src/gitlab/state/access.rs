@@ -5,19 +5,12 @@ use super::{Project, Role, World};
 impl World {
     /// The highest role of a user in a group, inherited ones included.
     pub(crate) fn role_in_group(&self, user: u64, group: u64) -> Option<Role> {
-        self.lineage(group)
-            .iter()
-            .filter_map(|group| group.members.get(&user).copied())
-            .max()
+        self.lineage(group).iter().filter_map(|group| group.members.get(&user).copied()).max()
     }
 
     /// The highest role of a user in a project, inherited ones included.
     pub(crate) fn role_in_project(&self, user: u64, project: &Project) -> Option<Role> {
-        project
-            .members
-            .get(&user)
-            .copied()
-            .max(self.role_in_group(user, project.group))
+        project.members.get(&user).copied().max(self.role_in_group(user, project.group))
     }
 
     /// Members of something inside a private group see the group too.

@@ -99,11 +99,7 @@ impl Environment {
     /// The name as it fits in a DNS label.
     pub(crate) fn slug(&self) -> String {
         let lower = self.name.to_ascii_lowercase();
-        lower
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .take(24)
-            .collect()
+        lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(24).collect()
     }
 }
 

@@ -106,16 +106,7 @@ pub(crate) struct Hook {
 impl Hook {
     pub(crate) fn new(id: u64, owner: HookOwner, settings: HookSettings, created_at: OffsetDateTime) -> Self {
         let uuid = crate::gitlab::random::uuid();
-        Hook {
-            id,
-            owner,
-            uuid,
-            settings,
-            created_at,
-            failures: 0,
-            disabled_until: None,
-            log: Vec::new(),
-        }
+        Hook { id, owner, uuid, settings, created_at, failures: 0, disabled_until: None, log: Vec::new() }
     }
 
     /// GitLab's word for the hook's health.
@@ -153,10 +144,6 @@ impl Hook {
 
 /// `feature/*` and the like; `*` stands for any text.
 fn matches_wildcard(filter: &str, branch: &str) -> bool {
-    let pattern = filter
-        .split('*')
-        .map(regex::escape)
-        .collect::<Vec<_>>()
-        .join(".*");
+    let pattern = filter.split('*').map(regex::escape).collect::<Vec<_>>().join(".*");
     regex::Regex::new(&format!("^{pattern}$")).is_ok_and(|filter| filter.is_match(branch))
 }

@@ -51,11 +51,7 @@ impl MergeRequest {
     /// The title with or without the draft mark.
     pub(crate) fn title_as_draft(&self, draft: bool) -> String {
         let bare = self.title.strip_prefix(DRAFT_PREFIX).unwrap_or(&self.title);
-        if draft {
-            format!("{DRAFT_PREFIX}{bare}")
-        } else {
-            bare.to_owned()
-        }
+        if draft { format!("{DRAFT_PREFIX}{bare}") } else { bare.to_owned() }
     }
 
     /// All required approvals are there; with none required, one is enough.

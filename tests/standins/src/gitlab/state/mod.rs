@@ -77,16 +77,12 @@ impl World {
     /// # Panics
     /// If the test destroyed the project and goes on using its handle.
     pub(crate) fn project(&self, id: u64) -> &Project {
-        self.projects
-            .get(&id)
-            .expect("the project of a handle exists until it is destroyed")
+        self.projects.get(&id).expect("the project of a handle exists until it is destroyed")
     }
 
     /// As [`World::project`], to change it.
     pub(crate) fn project_mut(&mut self, id: u64) -> &mut Project {
-        self.projects
-            .get_mut(&id)
-            .expect("the project of a handle exists until it is destroyed")
+        self.projects.get_mut(&id).expect("the project of a handle exists until it is destroyed")
     }
 
     pub(crate) fn user(&self, id: u64) -> &User {
@@ -94,29 +90,17 @@ impl World {
     }
 
     pub(crate) fn group(&self, id: u64) -> &Group {
-        self.groups
-            .get(&id)
-            .expect("the group of a handle exists until it is destroyed")
+        self.groups.get(&id).expect("the group of a handle exists until it is destroyed")
     }
 
     /// Full path of a group, `acme/payments`.
     pub(crate) fn group_path(&self, id: u64) -> String {
-        self.lineage(id)
-            .iter()
-            .rev()
-            .map(|group| group.path.as_str())
-            .collect::<Vec<_>>()
-            .join("/")
+        self.lineage(id).iter().rev().map(|group| group.path.as_str()).collect::<Vec<_>>().join("/")
     }
 
     /// Full name of a group, `Acme / Payments`.
     pub(crate) fn group_full_name(&self, id: u64) -> String {
-        self.lineage(id)
-            .iter()
-            .rev()
-            .map(|group| group.name.as_str())
-            .collect::<Vec<_>>()
-            .join(" / ")
+        self.lineage(id).iter().rev().map(|group| group.name.as_str()).collect::<Vec<_>>().join(" / ")
     }
 
     /// Full path of a project, `acme/payments/api`.
@@ -152,12 +136,8 @@ impl World {
 
     /// A group by numeric id or full path.
     pub(crate) fn find_group(&self, id_or_path: &str) -> Option<u64> {
-        by_number(id_or_path, |id| self.groups.contains_key(&id)).or_else(|| {
-            self.groups
-                .keys()
-                .copied()
-                .find(|id| self.group_path(*id) == id_or_path)
-        })
+        by_number(id_or_path, |id| self.groups.contains_key(&id))
+            .or_else(|| self.groups.keys().copied().find(|id| self.group_path(*id) == id_or_path))
     }
 
     /// A project by numeric id or full path.
@@ -172,9 +152,7 @@ impl World {
 
     /// A user by e-mail address, as GitLab matches commit authors.
     pub(crate) fn user_by_email(&self, email: &str) -> Option<&User> {
-        self.users
-            .values()
-            .find(|user| user.email.eq_ignore_ascii_case(email))
+        self.users.values().find(|user| user.email.eq_ignore_ascii_case(email))
     }
 }
 

@@ -39,16 +39,9 @@ impl Role {
 
     /// The role of a number, if there is one.
     pub(crate) fn from_access_level(level: u64) -> Option<Role> {
-        [
-            Role::Guest,
-            Role::Planner,
-            Role::Reporter,
-            Role::Developer,
-            Role::Maintainer,
-            Role::Owner,
-        ]
-        .into_iter()
-        .find(|role| role.access_level() == level)
+        [Role::Guest, Role::Planner, Role::Reporter, Role::Developer, Role::Maintainer, Role::Owner]
+            .into_iter()
+            .find(|role| role.access_level() == level)
     }
 
     /// As member hooks write it.

@@ -52,8 +52,6 @@ impl Project {
     }
 
     pub(crate) fn environment(&self, id: u64) -> &Environment {
-        self.environments
-            .get(&id)
-            .expect("a deployment's environment is never removed")
+        self.environments.get(&id).expect("a deployment's environment is never removed")
     }
 }

@@ -31,11 +31,7 @@ impl FileChange {
     /// The hunks of a unified diff, as the API gives them: without the two file header lines. The first
     /// changed lines begin with `++` and `--` themselves, so a reader that skips header look-alikes miscounts.
     pub(crate) fn diff(&self) -> String {
-        let mut text = format!(
-            "@@ -{} +{} @@\n",
-            hunk_range(self.removed),
-            hunk_range(self.added)
-        );
+        let mut text = format!("@@ -{} +{} @@\n", hunk_range(self.removed), hunk_range(self.added));
         for line in 0..self.removed {
             text.push_str(&if line == 0 {
                 "--- old remark\n".to_owned()
@@ -55,11 +51,7 @@ impl FileChange {
 }
 
 fn hunk_range(lines: u64) -> String {
-    if lines == 0 {
-        "0,0".to_owned()
-    } else {
-        format!("1,{lines}")
-    }
+    if lines == 0 { "0,0".to_owned() } else { format!("1,{lines}") }
 }
 
 #[derive(Clone)]
@@ -110,10 +102,7 @@ impl Repository {
     /// Stores a commit and names it. `salt` keeps equal commits of different projects apart.
     pub(crate) fn add(&mut self, mut commit: Commit, salt: u64) -> String {
         commit.order = self.commits.len() as u64 + 1;
-        let text = format!(
-            "{salt}\n{}\n{:?}\n{}",
-            commit.order, commit.parents, commit.message
-        );
+        let text = format!("{salt}\n{}\n{:?}\n{}", commit.order, commit.parents, commit.message);
         let sum = hex::encode(digest::digest(&digest::SHA256, text.as_bytes()));
         commit.sha = sum[..40].to_owned();
         let sha = commit.sha.clone();
@@ -127,9 +116,7 @@ impl Repository {
 
     /// The commit of a ref that is known to exist.
     pub(crate) fn head(&self, branch: &str) -> Option<&Commit> {
-        self.branches
-            .get(branch)
-            .and_then(|branch| self.commit(&branch.head))
+        self.branches.get(branch).and_then(|branch| self.commit(&branch.head))
     }
 
     /// A branch, a tag, a commit id or its first digits.
@@ -146,48 +133,26 @@ impl Repository {
         if digits.len() < SHORTEST_ABBREVIATION {
             return None;
         }
-        self.commits
-            .values()
-            .find(|commit| commit.sha.starts_with(digits))
+        self.commits.values().find(|commit| commit.sha.starts_with(digits))
     }
 
     /// Commits reachable from `include` and from none of `exclude`, newest first.
     pub(crate) fn log(&self, include: &[&str], exclude: &[&str], first_parent: bool) -> Vec<&Commit> {
-        let mut walk = Walk {
-            queue: BinaryHeap::new(),
-            hidden: HashMap::new(),
-            wanted: 0,
-        };
-        include
-            .iter()
-            .filter_map(|sha| self.commit(sha))
-            .for_each(|commit| walk.add(commit, false));
-        exclude
-            .iter()
-            .filter_map(|sha| self.commit(sha))
-            .for_each(|commit| walk.add(commit, true));
+        let mut walk = Walk { queue: BinaryHeap::new(), hidden: HashMap::new(), wanted: 0 };
+        include.iter().filter_map(|sha| self.commit(sha)).for_each(|commit| walk.add(commit, false));
+        exclude.iter().filter_map(|sha| self.commit(sha)).for_each(|commit| walk.add(commit, true));
         let mut found = Vec::new();
         while walk.wanted > 0 {
-            let Some((commit, hidden)) = walk
-                .next()
-                .and_then(|(sha, hidden)| Some((self.commit(&sha)?, hidden)))
+            let Some((commit, hidden)) =
+                walk.next().and_then(|(sha, hidden)| Some((self.commit(&sha)?, hidden)))
             else {
                 break;
             };
             if !hidden {
                 found.push(commit);
             }
-            let followed = if first_parent && !hidden {
-                1
-            } else {
-                commit.parents.len()
-            };
-            for parent in commit
-                .parents
-                .iter()
-                .take(followed)
-                .filter_map(|sha| self.commit(sha))
-            {
+            let followed = if first_parent && !hidden { 1 } else { commit.parents.len() };
+            for parent in commit.parents.iter().take(followed).filter_map(|sha| self.commit(sha)) {
                 walk.add(parent, hidden);
             }
         }
@@ -200,14 +165,9 @@ impl Repository {
         if own.is_empty() {
             return self.commit(one);
         }
-        let parents = own
-            .iter()
-            .flat_map(|commit| &commit.parents)
-            .filter_map(|sha| self.commit(sha));
+        let parents = own.iter().flat_map(|commit| &commit.parents).filter_map(|sha| self.commit(sha));
         let is_own = |commit: &Commit| own.iter().any(|known| known.order == commit.order);
-        parents
-            .filter(|parent| !is_own(parent))
-            .max_by_key(|parent| parent.order)
+        parents.filter(|parent| !is_own(parent)).max_by_key(|parent| parent.order)
     }
 }
 

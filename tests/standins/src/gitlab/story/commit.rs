@@ -15,12 +15,7 @@ pub struct CommitSpec {
 
 /// A commit with this message and no changed files yet.
 pub fn commit(message: &str) -> CommitSpec {
-    CommitSpec {
-        message: message.to_owned(),
-        author: None,
-        at: None,
-        files: Vec::new(),
-    }
+    CommitSpec { message: message.to_owned(), author: None, at: None, files: Vec::new() }
 }
 
 impl CommitSpec {
@@ -64,21 +59,14 @@ impl CommitSpec {
 
     fn change(mut self, old_path: &str, new_path: &str, kind: ChangeKind, added: u64, removed: u64) -> Self {
         let (old_path, new_path) = (old_path.to_owned(), new_path.to_owned());
-        self.files.push(FileChange {
-            old_path,
-            new_path,
-            kind,
-            added,
-            removed,
-        });
+        self.files.push(FileChange { old_path, new_path, kind, added, removed });
         self
     }
 
     /// The commit on top of `parents`, not stored and not named yet.
     pub(crate) fn onto(self, parents: Vec<String>, pusher: &User, now: OffsetDateTime) -> Commit {
-        let (author_name, author_email) = self
-            .author
-            .unwrap_or_else(|| (pusher.name.clone(), pusher.email.clone()));
+        let (author_name, author_email) =
+            self.author.unwrap_or_else(|| (pusher.name.clone(), pusher.email.clone()));
         let at = self.at.unwrap_or(now);
         Commit {
             sha: String::new(),

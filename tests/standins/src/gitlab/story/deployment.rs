@@ -7,9 +7,7 @@ use crate::gitlab::hooks::{Place, Trigger, payload};
 use crate::gitlab::state::{Deployment, World};
 
 /// Every status a deployment can have.
-const STATUSES: [&str; 7] = [
-    "created", "blocked", "running", "success", "failed", "canceled", "skipped",
-];
+const STATUSES: [&str; 7] = ["created", "blocked", "running", "success", "failed", "canceled", "skipped"];
 /// Only these are told to hooks.
 const TOLD: [&str; 4] = ["running", "success", "failed", "canceled"];
 
@@ -28,11 +26,7 @@ impl DeploymentHandle {
         let name = environment;
         let environment = ensure_environment(&mut world, project.id, name);
         let repository = &world.project(project.id).repository;
-        let sha = repository
-            .resolve(git_ref)
-            .expect("a deployment is of a ref that exists")
-            .sha
-            .clone();
+        let sha = repository.resolve(git_ref).expect("a deployment is of a ref that exists").sha.clone();
         let deployable =
             by_job.then(|| add_deploy_job(&mut world, project, git_ref, &sha, (environment, name)));
         let (id, now) = (world.fresh_id(), world.now());
@@ -51,11 +45,7 @@ impl DeploymentHandle {
             finished_at: None,
         };
         world.project_mut(project.id).deployments.insert(id, deployment);
-        DeploymentHandle {
-            project: project.clone(),
-            id,
-            iid,
-        }
+        DeploymentHandle { project: project.clone(), id, iid }
     }
 
     /// The global id.
@@ -73,26 +63,17 @@ impl DeploymentHandle {
     /// # Panics
     /// If GitLab has no such status, or not in this version.
     pub async fn status(&self, status: &str) {
-        assert!(
-            STATUSES.contains(&status),
-            "GitLab has no deployment status {status}"
-        );
+        assert!(STATUSES.contains(&status), "GitLab has no deployment status {status}");
         let project = &self.project;
         let change = project.shared.change(|world, events| {
             let known = status != "blocked" || world.version.blocks_deployments();
             assert!(known, "this version of GitLab has no blocked deployments");
             self.enter(world, status);
             if TOLD.contains(&status) {
-                world.announce(
-                    events,
-                    Trigger::Deployment,
-                    Place::Project(project.id),
-                    None,
-                    |world| {
-                        let within = world.project(project.id);
-                        payload::ci::deployment(world, within, &within.deployments[&self.id])
-                    },
-                );
+                world.announce(events, Trigger::Deployment, Place::Project(project.id), None, |world| {
+                    let within = world.project(project.id);
+                    payload::ci::deployment(world, within, &within.deployments[&self.id])
+                });
             }
         });
         change.await;
@@ -101,19 +82,13 @@ impl DeploymentHandle {
     fn enter(&self, world: &mut World, status: &str) {
         let now = world.now();
         let within = world.project_mut(self.project.id);
-        let deployment = within
-            .deployments
-            .get_mut(&self.id)
-            .expect("deployments are never removed");
+        let deployment = within.deployments.get_mut(&self.id).expect("deployments are never removed");
         status.clone_into(&mut deployment.status);
         deployment.updated_at = now;
         deployment.finished_at = matches!(status, "success" | "failed" | "canceled").then_some(now);
         let deployable = deployment.deployable;
         let Some((pipeline, job)) = deployable else { return };
-        let jobs = within
-            .pipelines
-            .get_mut(&pipeline)
-            .map(|pipeline| &mut pipeline.jobs);
+        let jobs = within.pipelines.get_mut(&pipeline).map(|pipeline| &mut pipeline.jobs);
         if let Some(job) = jobs.and_then(|jobs| jobs.iter_mut().find(|known| known.id == job)) {
             let job_status = if status == "blocked" { "manual" } else { status };
             job_status.clone_into(&mut job.status);
@@ -133,12 +108,7 @@ fn add_deploy_job(
     environment: (u64, &str),
 ) -> (u64, u64) {
     let (environment, name) = environment;
-    let known = world
-        .project(project.id)
-        .pipelines
-        .values()
-        .rev()
-        .find(|pipeline| pipeline.sha == sha);
+    let known = world.project(project.id).pipelines.values().rev().find(|pipeline| pipeline.sha == sha);
     let pipeline = match known.map(|pipeline| pipeline.id) {
         Some(id) => id,
         None => add_pipeline(world, project, git_ref, None),

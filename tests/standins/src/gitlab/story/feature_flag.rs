@@ -27,15 +27,9 @@ impl FeatureFlagHandle {
                 created_at: now,
                 updated_at: now,
             };
-            world
-                .project_mut(project.id)
-                .feature_flags
-                .insert(name.to_owned(), flag);
+            world.project_mut(project.id).feature_flags.insert(name.to_owned(), flag);
         }
-        FeatureFlagHandle {
-            project: project.clone(),
-            name: name.to_owned(),
-        }
+        FeatureFlagHandle { project: project.clone(), name: name.to_owned() }
     }
 
     /// The id, which only hooks show.
@@ -55,16 +49,9 @@ impl FeatureFlagHandle {
     pub fn strategy(self, name: &str, parameters: Value, environment_scopes: &[&str]) -> Self {
         let strategy = {
             let mut world = self.project.shared.world();
-            let scopes = environment_scopes
-                .iter()
-                .map(|scope| (world.fresh_id(), (*scope).to_owned()))
-                .collect();
-            Strategy {
-                id: world.fresh_id(),
-                name: name.to_owned(),
-                parameters,
-                scopes,
-            }
+            let scopes =
+                environment_scopes.iter().map(|scope| (world.fresh_id(), (*scope).to_owned())).collect();
+            Strategy { id: world.fresh_id(), name: name.to_owned(), parameters, scopes }
         };
         self.edit(|flag| flag.strategies.push(strategy));
         self
@@ -81,29 +68,18 @@ impl FeatureFlagHandle {
             }
             flag.active = active;
             flag.updated_at = now;
-            world.announce(
-                events,
-                Trigger::FeatureFlag,
-                Place::Project(project.id),
-                None,
-                |world| {
-                    let within = world.project(project.id);
-                    let flag = &within.feature_flags[&self.name];
-                    payload::feature_flag::feature_flag(world, within, flag, project.actor)
-                },
-            );
+            world.announce(events, Trigger::FeatureFlag, Place::Project(project.id), None, |world| {
+                let within = world.project(project.id);
+                let flag = &within.feature_flags[&self.name];
+                payload::feature_flag::feature_flag(world, within, flag, project.actor)
+            });
         });
         change.await;
     }
 
     /// Removes the flag. GitLab tells nobody.
     pub fn delete(self) {
-        self.project
-            .shared
-            .world()
-            .project_mut(self.project.id)
-            .feature_flags
-            .remove(&self.name);
+        self.project.shared.world().project_mut(self.project.id).feature_flags.remove(&self.name);
     }
 
     fn edit(&self, edit: impl FnOnce(&mut FeatureFlag)) {
@@ -116,8 +92,6 @@ impl FeatureFlagHandle {
 
     fn flag<'a>(&self, world: &'a mut World) -> &'a mut FeatureFlag {
         let flags = &mut world.project_mut(self.project.id).feature_flags;
-        flags
-            .get_mut(&self.name)
-            .expect("a flag is used only until it is deleted")
+        flags.get_mut(&self.name).expect("a flag is used only until it is deleted")
     }
 }

@@ -21,10 +21,7 @@ pub struct GroupHandle {
 
 impl GroupHandle {
     pub(crate) fn new(shared: &Arc<Shared>, id: u64) -> Self {
-        GroupHandle {
-            shared: Arc::clone(shared),
-            id,
-        }
+        GroupHandle { shared: Arc::clone(shared), id }
     }
 
     /// The numeric id.
@@ -156,11 +153,7 @@ impl GroupHandle {
 
     async fn membership(&self, user: &UserHandle, role: Option<Role>, event: &str) {
         let change = self.shared.change(|world, events| {
-            let members = &mut world
-                .groups
-                .get_mut(&self.id)
-                .expect("a handle's group exists")
-                .members;
+            let members = &mut world.groups.get_mut(&self.id).expect("a handle's group exists").members;
             let old = members.remove(&user.id());
             members.extend(role.map(|role| (user.id(), role)));
             let shown = role.or(old).unwrap_or(Role::Guest);
@@ -222,12 +215,7 @@ pub(crate) fn ensure_group(world: &mut World, full_path: &str) -> u64 {
 }
 
 fn remove_group(world: &mut World, id: u64) {
-    let gone: Vec<u64> = world
-        .groups
-        .keys()
-        .copied()
-        .filter(|group| world.is_within(*group, id))
-        .collect();
+    let gone: Vec<u64> = world.groups.keys().copied().filter(|group| world.is_within(*group, id)).collect();
     world.projects.retain(|_, project| !gone.contains(&project.group));
     world.groups.retain(|group, _| !gone.contains(group));
 }

@@ -23,17 +23,9 @@ impl MergeRequestHandle {
             let request = spec.opened(world, project);
             let (id, iid) = (request.id, request.iid);
             world.project_mut(project.id).merge_requests.insert(iid, request);
-            let happening = Happening {
-                action: "open",
-                oldrev: None,
-                changes: Map::new(),
-            };
+            let happening = Happening { action: "open", oldrev: None, changes: Map::new() };
             announce(world, events, project, iid, &happening);
-            MergeRequestHandle {
-                project: project.clone(),
-                id,
-                iid,
-            }
+            MergeRequestHandle { project: project.clone(), id, iid }
         });
         change.await
     }
@@ -51,11 +43,7 @@ impl MergeRequestHandle {
     /// The same merge request with somebody else acting.
     #[must_use]
     pub fn acting_as(&self, user: &UserHandle) -> Self {
-        MergeRequestHandle {
-            project: self.project.acting_as(user),
-            id: self.id,
-            iid: self.iid,
-        }
+        MergeRequestHandle { project: self.project.acting_as(user), id: self.id, iid: self.iid }
     }
 
     /// How many approvals it takes; one is enough by default.
@@ -97,11 +85,7 @@ impl MergeRequestHandle {
         let id = user.id();
         self.act("update", |request, now, changes| {
             let before: Vec<u64> = request.reviewers.iter().map(|reviewer| reviewer.user).collect();
-            request.reviewers.push(Reviewer {
-                user: id,
-                state: "unreviewed",
-                since: now,
-            });
+            request.reviewers.push(Reviewer { user: id, state: "unreviewed", since: now });
             let after: Vec<u64> = request.reviewers.iter().map(|reviewer| reviewer.user).collect();
             changed(changes, "reviewer_ids", &before, &after);
         })
@@ -113,29 +97,19 @@ impl MergeRequestHandle {
         let known = self.project.shared.world().version.lists_reviewers();
         let state = if known { "requested_changes" } else { "reviewed" };
         let id = user.id();
-        self.act("update", |request, now, _| {
-            request.set_reviewer_state(id, state, now)
-        })
-        .await;
+        self.act("update", |request, now, _| request.set_reviewer_state(id, state, now)).await;
     }
 
     /// Somebody approves: `approved` once all approvals are there, `approval` before that.
     pub async fn approve_by(&self, user: &UserHandle) {
         let complete = self.note_approval(user, true);
-        self.acting_as(user)
-            .act(if complete { "approved" } else { "approval" }, |_, _, _| {})
-            .await;
+        self.acting_as(user).act(if complete { "approved" } else { "approval" }, |_, _, _| {}).await;
     }
 
     /// Somebody takes an approval back: `unapproved` if it was enough before, else `unapproval`.
     pub async fn unapprove_by(&self, user: &UserHandle) {
         let was_complete = self.note_approval(user, false);
-        self.acting_as(user)
-            .act(
-                if was_complete { "unapproved" } else { "unapproval" },
-                |_, _, _| {},
-            )
-            .await;
+        self.acting_as(user).act(if was_complete { "unapproved" } else { "unapproval" }, |_, _, _| {}).await;
     }
 
     /// Somebody comments.
@@ -148,13 +122,7 @@ impl MergeRequestHandle {
             request.updated_at = now;
             world.announce(events, Trigger::Note, Place::Project(project.id), None, |world| {
                 let within = world.project(project.id);
-                payload::note(
-                    world,
-                    within,
-                    &within.merge_requests[&self.iid],
-                    project.actor,
-                    (note, text),
-                )
+                payload::note(world, within, &within.merge_requests[&self.iid], project.actor, (note, text))
             });
         });
         change.await;
@@ -194,17 +162,7 @@ impl MergeRequestHandle {
             request.merge_commit_sha = Some(merged);
             let mut changes = Map::new();
             changed(&mut changes, "state_id", &1, &3);
-            announce(
-                world,
-                events,
-                project,
-                self.iid,
-                &Happening {
-                    action: "merge",
-                    oldrev: None,
-                    changes,
-                },
-            );
+            announce(world, events, project, self.iid, &Happening { action: "merge", oldrev: None, changes });
         });
         change.await;
     }
@@ -227,12 +185,7 @@ impl MergeRequestHandle {
             world.project_path(within),
             request.iid
         );
-        let onto = within
-            .repository
-            .head(&target)
-            .expect("the target branch exists")
-            .sha
-            .clone();
+        let onto = within.repository.head(&target).expect("the target branch exists").sha.clone();
         let parents = vec![onto, request.sha.clone()];
         let joining = commit(&message).onto(parents, world.user(self.project.actor), now);
         self.project.join(world, events, &target, joining)
@@ -271,26 +224,14 @@ impl MergeRequestHandle {
                 changed(&mut changes, "updated_at", &date(request.updated_at), &date(now));
             }
             request.updated_at = now;
-            announce(
-                world,
-                events,
-                &self.project,
-                self.iid,
-                &Happening {
-                    action,
-                    oldrev: None,
-                    changes,
-                },
-            );
+            announce(world, events, &self.project, self.iid, &Happening { action, oldrev: None, changes });
         });
         change.await;
     }
 
     fn request<'a>(&self, world: &'a mut World) -> &'a mut MergeRequest {
         let requests = &mut world.project_mut(self.project.id).merge_requests;
-        requests
-            .get_mut(&self.iid)
-            .expect("merge requests are never removed")
+        requests.get_mut(&self.iid).expect("merge requests are never removed")
     }
 }
 
@@ -303,10 +244,7 @@ fn changed<A: serde::Serialize, B: serde::Serialize>(
 ) {
     let (previous, current) = (json!(previous), json!(current));
     if previous != current {
-        changes.insert(
-            field.to_owned(),
-            json!({ "previous": previous, "current": current }),
-        );
+        changes.insert(field.to_owned(), json!({ "previous": previous, "current": current }));
     }
 }
 
@@ -318,20 +256,8 @@ pub(crate) fn announce(
     iid: u64,
     happening: &Happening<'_>,
 ) {
-    world.announce(
-        events,
-        Trigger::MergeRequest,
-        Place::Project(project.id),
-        None,
-        |world| {
-            let within = world.project(project.id);
-            payload::merge_request(
-                world,
-                within,
-                &within.merge_requests[&iid],
-                project.actor,
-                happening,
-            )
-        },
-    );
+    world.announce(events, Trigger::MergeRequest, Place::Project(project.id), None, |world| {
+        let within = world.project(project.id);
+        payload::merge_request(world, within, &within.merge_requests[&iid], project.actor, happening)
+    });
 }

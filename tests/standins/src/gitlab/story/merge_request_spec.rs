@@ -68,28 +68,14 @@ impl MergeRequestSpec {
     pub(crate) fn opened(self, world: &mut World, project: &ProjectHandle) -> MergeRequest {
         let (id, now) = (world.fresh_id(), world.now());
         let within = world.project(project.id);
-        let target_branch = self
-            .target_branch
-            .unwrap_or_else(|| within.default_branch.clone());
+        let target_branch = self.target_branch.unwrap_or_else(|| within.default_branch.clone());
         let repository = &within.repository;
-        let sha = repository
-            .head(&self.source_branch)
-            .expect("the source of a merge request exists")
-            .sha
-            .clone();
-        let target = repository
-            .head(&target_branch)
-            .expect("the target of a merge request exists")
-            .sha
-            .clone();
-        let base_sha = repository
-            .merge_base(&sha, &target)
-            .map_or(target, |base| base.sha.clone());
-        let reviewer = |user| Reviewer {
-            user,
-            state: "unreviewed",
-            since: now,
-        };
+        let sha =
+            repository.head(&self.source_branch).expect("the source of a merge request exists").sha.clone();
+        let target =
+            repository.head(&target_branch).expect("the target of a merge request exists").sha.clone();
+        let base_sha = repository.merge_base(&sha, &target).map_or(target, |base| base.sha.clone());
+        let reviewer = |user| Reviewer { user, state: "unreviewed", since: now };
         MergeRequest {
             id,
             iid: within.merge_requests.len() as u64 + 1,

@@ -33,9 +33,7 @@ const DEFAULT_ACTOR: &str = "root";
 fn title_case(path: &str) -> String {
     let capitalised = path.split(['-', '_']).map(|word| {
         let mut letters = word.chars();
-        letters
-            .next()
-            .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
     });
     capitalised.collect::<Vec<String>>().join(" ")
 }

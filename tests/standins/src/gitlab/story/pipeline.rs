@@ -34,11 +34,7 @@ impl PipelineHandle {
         let change = project.shared.change(|world, events| {
             let id = add_pipeline(world, project, git_ref, merge_request);
             let iid = world.project(project.id).pipelines[&id].iid;
-            let handle = PipelineHandle {
-                project: project.clone(),
-                id,
-                iid,
-            };
+            let handle = PipelineHandle { project: project.clone(), id, iid };
             handle.announce(world, events);
             handle
         });
@@ -70,11 +66,7 @@ impl PipelineHandle {
     pub fn with_tests(self, success: u64, failed: u64, skipped: u64) -> Self {
         {
             let mut world = self.project.shared.world();
-            self.pipeline(&mut world).tests = Some(TestSummary {
-                success,
-                failed,
-                skipped,
-            });
+            self.pipeline(&mut world).tests = Some(TestSummary { success, failed, skipped });
         }
         self
     }
@@ -84,10 +76,7 @@ impl PipelineHandle {
     /// # Panics
     /// If GitLab has no such status.
     pub async fn status(&self, status: &str) {
-        assert!(
-            STATUSES.contains(&status),
-            "GitLab has no pipeline status {status}"
-        );
+        assert!(STATUSES.contains(&status), "GitLab has no pipeline status {status}");
         let change = self.project.shared.change(|world, events| {
             let now = world.now();
             self.pipeline(world).enter(status, now);
@@ -105,26 +94,18 @@ impl PipelineHandle {
         let change = self.project.shared.change(|world, events| {
             let now = world.now();
             let jobs = &mut self.pipeline(world).jobs;
-            let index = jobs
-                .iter()
-                .position(|job| job.name == name)
-                .expect("the test names a job that exists");
+            let index =
+                jobs.iter().position(|job| job.name == name).expect("the test names a job that exists");
             status.clone_into(&mut jobs[index].status);
             jobs[index].started_at.get_or_insert(now);
             if world.user(self.project.actor).blocked {
                 return;
             }
-            world.announce(
-                events,
-                Trigger::Job,
-                Place::Project(self.project.id),
-                None,
-                |world| {
-                    let within = world.project(self.project.id);
-                    let pipeline = &within.pipelines[&self.id];
-                    payload::ci::job(world, within, pipeline, &pipeline.jobs[index])
-                },
-            );
+            world.announce(events, Trigger::Job, Place::Project(self.project.id), None, |world| {
+                let within = world.project(self.project.id);
+                let pipeline = &within.pipelines[&self.id];
+                payload::ci::job(world, within, pipeline, &pipeline.jobs[index])
+            });
         });
         change.await;
     }
@@ -134,16 +115,10 @@ impl PipelineHandle {
         if world.user(pipeline.user).blocked {
             return;
         }
-        world.announce(
-            events,
-            Trigger::Pipeline,
-            Place::Project(self.project.id),
-            None,
-            |world| {
-                let within = world.project(self.project.id);
-                payload::ci::pipeline(world, within, &within.pipelines[&self.id])
-            },
-        );
+        world.announce(events, Trigger::Pipeline, Place::Project(self.project.id), None, |world| {
+            let within = world.project(self.project.id);
+            payload::ci::pipeline(world, within, &within.pipelines[&self.id])
+        });
     }
 
     fn pipeline<'a>(&self, world: &'a mut World) -> &'a mut Pipeline {
@@ -163,32 +138,20 @@ pub(crate) fn add_pipeline(
     let within = world.project(project.id);
     let sha = match merge_request.and_then(|iid| within.merge_requests.get(&iid)) {
         Some(request) => request.sha.clone(),
-        None => within
-            .repository
-            .resolve(git_ref)
-            .expect("a pipeline runs for a ref that exists")
-            .sha
-            .clone(),
+        None => {
+            within.repository.resolve(git_ref).expect("a pipeline runs for a ref that exists").sha.clone()
+        }
     };
-    let parent = within
-        .repository
-        .commit(&sha)
-        .and_then(|commit| commit.parents.first());
+    let parent = within.repository.commit(&sha).and_then(|commit| commit.parents.first());
     let pipeline = Pipeline {
         id,
         iid: within.pipelines.len() as u64 + 1,
         git_ref: git_ref.to_owned(),
         tag: within.repository.tags.contains_key(git_ref),
-        before_sha: parent
-            .cloned()
-            .unwrap_or_else(|| crate::gitlab::state::NO_COMMIT.to_owned()),
+        before_sha: parent.cloned().unwrap_or_else(|| crate::gitlab::state::NO_COMMIT.to_owned()),
         sha,
         status: "pending".to_owned(),
-        source: if merge_request.is_some() {
-            "merge_request_event"
-        } else {
-            "push"
-        },
+        source: if merge_request.is_some() { "merge_request_event" } else { "push" },
         user: project.actor,
         merge_request,
         jobs: Vec::new(),

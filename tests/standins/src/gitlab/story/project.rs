@@ -28,21 +28,13 @@ pub struct ProjectHandle {
 impl ProjectHandle {
     pub(crate) fn new(shared: &Arc<Shared>, id: u64) -> Self {
         let actor = ensure_user(&mut shared.world(), DEFAULT_ACTOR);
-        ProjectHandle {
-            shared: Arc::clone(shared),
-            id,
-            actor,
-        }
+        ProjectHandle { shared: Arc::clone(shared), id, actor }
     }
 
     /// The same project with somebody else acting.
     #[must_use]
     pub fn acting_as(&self, user: &UserHandle) -> Self {
-        ProjectHandle {
-            shared: Arc::clone(&self.shared),
-            id: self.id,
-            actor: user.id(),
-        }
+        ProjectHandle { shared: Arc::clone(&self.shared), id: self.id, actor: user.id() }
     }
 
     /// The numeric id.
@@ -146,9 +138,7 @@ impl ProjectHandle {
 
     /// Sets the address of an environment, made if need be.
     pub fn set_environment_url(&self, environment: &str, url: &str) {
-        self.change_environment(environment, |environment| {
-            environment.external_url = Some(url.to_owned())
-        });
+        self.change_environment(environment, |environment| environment.external_url = Some(url.to_owned()));
     }
 
     /// Sets the tier of an environment, made if need be: production, staging, testing, development or other.
@@ -163,12 +153,7 @@ impl ProjectHandle {
 
     /// The commit a branch points to.
     pub fn head(&self, branch: &str) -> Option<String> {
-        self.shared
-            .world()
-            .project(self.id)
-            .repository
-            .head(branch)
-            .map(|commit| commit.sha.clone())
+        self.shared.world().project(self.id).repository.head(branch).map(|commit| commit.sha.clone())
     }
 
     fn change_environment(&self, name: &str, change: impl FnOnce(&mut Environment)) {
@@ -186,50 +171,27 @@ impl ProjectHandle {
 
 /// The environment with this name, made if need be.
 pub(crate) fn ensure_environment(world: &mut World, project: u64, name: &str) -> u64 {
-    if let Some(known) = world
-        .project(project)
-        .environments
-        .values()
-        .find(|known| known.name == name)
-    {
+    if let Some(known) = world.project(project).environments.values().find(|known| known.name == name) {
         return known.id;
     }
     let (id, created_at) = (world.fresh_id(), world.now());
     let tier = Environment::guessed_tier(name);
-    let environment = Environment {
-        id,
-        name: name.to_owned(),
-        tier,
-        external_url: None,
-        created_at,
-    };
+    let environment = Environment { id, name: name.to_owned(), tier, external_url: None, created_at };
     world.project_mut(project).environments.insert(id, environment);
     id
 }
 
 /// The project with this path in a group, made if need be.
 pub(crate) fn ensure_project(world: &mut World, group: u64, path: &str) -> u64 {
-    if let Some(known) = world
-        .projects
-        .values()
-        .find(|known| known.group == group && known.path == path)
-    {
+    if let Some(known) = world.projects.values().find(|known| known.group == group && known.path == path) {
         return known.id;
     }
     let (id, created_at) = (world.fresh_id(), world.now());
     let actor = ensure_user(world, DEFAULT_ACTOR);
     let mut repository = Repository::default();
-    let first = commit("Initial commit")
-        .adds("README.md", 1)
-        .onto(Vec::new(), world.user(actor), created_at);
+    let first = commit("Initial commit").adds("README.md", 1).onto(Vec::new(), world.user(actor), created_at);
     let head = repository.add(first, id);
-    repository.branches.insert(
-        DEFAULT_BRANCH.to_owned(),
-        Branch {
-            head,
-            protected: true,
-        },
-    );
+    repository.branches.insert(DEFAULT_BRANCH.to_owned(), Branch { head, protected: true });
     let project = Project {
         id,
         name: title_case(path),

@@ -103,21 +103,12 @@ impl ProjectHandle {
     pub async fn push_tag(&self, tag: &str, git_ref: &str) {
         let change = self.shared.change(|world, events| {
             let repository = &mut world.project_mut(self.id).repository;
-            let sha = repository
-                .resolve(git_ref)
-                .expect("the test tags a ref that exists")
-                .sha
-                .clone();
+            let sha = repository.resolve(git_ref).expect("the test tags a ref that exists").sha.clone();
             repository.tags.insert(tag.to_owned(), sha.clone());
             world.announce(events, Trigger::TagPush, Place::Project(self.id), None, |world| {
                 let git_ref = format!("refs/tags/{tag}");
-                let change = Change {
-                    git_ref,
-                    before: NO_COMMIT,
-                    after: &sha,
-                    commits: Vec::new(),
-                    protected: false,
-                };
+                let change =
+                    Change { git_ref, before: NO_COMMIT, after: &sha, commits: Vec::new(), protected: false };
                 push::push(world, world.project(self.id), self.actor, &change)
             });
         });
@@ -130,9 +121,7 @@ impl ProjectHandle {
         let old = repository.branches.get(branch).map(|branch| branch.head.clone());
         let start = onto.map(|onto| resolved(repository, onto));
         let default_branch = &world.project(self.id).default_branch;
-        let mut head = start
-            .or_else(|| old.clone())
-            .unwrap_or_else(|| resolved(repository, default_branch));
+        let mut head = start.or_else(|| old.clone()).unwrap_or_else(|| resolved(repository, default_branch));
         let mut added = Vec::new();
         for spec in commits {
             let now = world.now();
@@ -155,13 +144,7 @@ impl ProjectHandle {
         project.last_activity_at = now;
         let branches = &mut project.repository.branches;
         let protected = branches.get(branch).is_some_and(|branch| branch.protected);
-        branches.insert(
-            branch.to_owned(),
-            Branch {
-                head: head.to_owned(),
-                protected,
-            },
-        );
+        branches.insert(branch.to_owned(), Branch { head: head.to_owned(), protected });
     }
 
     /// Adds a commit that joins `source` into `target`, and says so.
@@ -175,12 +158,8 @@ impl ProjectHandle {
         let before = joining.parents.first().cloned().unwrap_or_default();
         let after = world.project_mut(self.id).repository.add(joining, self.id);
         self.move_branch(world, target, &after);
-        let pushed = Pushed {
-            branch: target.to_owned(),
-            before,
-            after: after.clone(),
-            commits: vec![after.clone()],
-        };
+        let pushed =
+            Pushed { branch: target.to_owned(), before, after: after.clone(), commits: vec![after.clone()] };
         self.announce_pushes(world, events, &[pushed]);
         after
     }
@@ -228,22 +207,14 @@ impl ProjectHandle {
                 request.updated_at = now;
             }
             let oldrev = Some(pushed.before.as_str());
-            let happening = Happening {
-                action: "update",
-                oldrev,
-                changes: serde_json::Map::new(),
-            };
+            let happening = Happening { action: "update", oldrev, changes: serde_json::Map::new() };
             announce(world, events, self, iid, &happening);
         }
     }
 }
 
 fn resolved(repository: &Repository, git_ref: &str) -> String {
-    repository
-        .resolve(git_ref)
-        .expect("the ref a test builds on exists")
-        .sha
-        .clone()
+    repository.resolve(git_ref).expect("the ref a test builds on exists").sha.clone()
 }
 
 /// What a push added: of a new branch, what the default branch lacks.

@@ -21,10 +21,7 @@ pub struct UserHandle {
 
 impl UserHandle {
     pub(crate) fn new(shared: &Arc<Shared>, id: u64) -> Self {
-        UserHandle {
-            shared: Arc::clone(shared),
-            id,
-        }
+        UserHandle { shared: Arc::clone(shared), id }
     }
 
     /// The numeric id.
@@ -81,12 +78,7 @@ impl UserHandle {
 
 /// The secret text of a token that was just issued.
 pub(crate) fn secret(world: &World, token: u64) -> SecretString {
-    world
-        .tokens
-        .get(&token)
-        .map(|token| token.secret.clone())
-        .unwrap_or_default()
-        .into()
+    world.tokens.get(&token).map(|token| token.secret.clone()).unwrap_or_default().into()
 }
 
 /// Adds a token to the state and gives its id.

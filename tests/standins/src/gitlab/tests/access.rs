@@ -11,26 +11,14 @@ async fn strangers_see_public_things_only() {
     let open = scene.group.project("open").public();
     let stranger = Api::anonymous(&scene.gitlab);
 
+    assert_eq!(stranger.get(&scene.project_path("")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(stranger.get(&format!("/projects/{}", open.id())).await.status, StatusCode::OK);
     assert_eq!(
-        stranger.get(&scene.project_path("")).await.status,
-        StatusCode::NOT_FOUND
-    );
-    assert_eq!(
-        stranger.get(&format!("/projects/{}", open.id())).await.status,
+        stranger.get(&format!("/projects/{}/repository/commits", open.id())).await.status,
         StatusCode::OK
     );
     assert_eq!(
-        stranger
-            .get(&format!("/projects/{}/repository/commits", open.id()))
-            .await
-            .status,
-        StatusCode::OK
-    );
-    assert_eq!(
-        stranger
-            .get(&format!("/projects/{}/deployments", open.id()))
-            .await
-            .status,
+        stranger.get(&format!("/projects/{}/deployments", open.id())).await.status,
         StatusCode::UNAUTHORIZED
     );
     assert_eq!(stranger.get("/user").await.status, StatusCode::UNAUTHORIZED);
@@ -45,44 +33,25 @@ async fn what_the_token_cannot_see_is_not_found() {
     let project = outsider.get(&scene.project_path("")).await;
     assert_eq!(
         (project.status, &project.body),
-        (
-            StatusCode::NOT_FOUND,
-            &json!({ "message": "404 Project Not Found" })
-        )
+        (StatusCode::NOT_FOUND, &json!({ "message": "404 Project Not Found" }))
     );
     let group = outsider.get(&scene.group_path("")).await;
     assert_eq!(
         (group.status, &group.body),
-        (
-            StatusCode::NOT_FOUND,
-            &json!({ "message": "404 Group Not Found" })
-        )
+        (StatusCode::NOT_FOUND, &json!({ "message": "404 Group Not Found" }))
     );
-    assert_eq!(
-        outsider.get(&scene.group_path("/hooks")).await.status,
-        StatusCode::NOT_FOUND
-    );
-    assert_eq!(
-        outsider.get(&scene.project_path("/hooks")).await.status,
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(outsider.get(&scene.group_path("/hooks")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(outsider.get(&scene.project_path("/hooks")).await.status, StatusCode::NOT_FOUND);
     assert_eq!(outsider.get("/groups").await.body, json!([]));
 }
 
 #[tokio::test]
 async fn ids_are_numbers_or_encoded_full_paths() {
     let scene = Scene::new(Version::V19_1).await;
-    for path in [
-        "/projects/acme%2Fpayments%2Fapi",
-        "/groups/acme%2Fpayments",
-        "/groups/acme",
-    ] {
+    for path in ["/projects/acme%2Fpayments%2Fapi", "/groups/acme%2Fpayments", "/groups/acme"] {
         assert_eq!(scene.api.get(path).await.status, StatusCode::OK, "{path}");
     }
-    assert_eq!(
-        scene.api.get("/projects/acme%2Fpayments%2Fnothing").await.status,
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(scene.api.get("/projects/acme%2Fpayments%2Fnothing").await.status, StatusCode::NOT_FOUND);
     let unknown = scene.api.get("/nothing/here").await;
     assert_eq!(
         (unknown.status, &unknown.body),
@@ -111,62 +80,26 @@ async fn each_role_opens_its_own_doors() {
     ] {
         let member = scene.member(name, role);
         for (door, needed) in doors {
-            let expected = if role >= needed {
-                StatusCode::OK
-            } else {
-                StatusCode::FORBIDDEN
-            };
-            assert_eq!(
-                member.get(&scene.project_path(door)).await.status,
-                expected,
-                "{name} at {door}"
-            );
+            let expected = if role >= needed { StatusCode::OK } else { StatusCode::FORBIDDEN };
+            assert_eq!(member.get(&scene.project_path(door)).await.status, expected, "{name} at {door}");
         }
-        assert_eq!(
-            member.get(&scene.group_path("/hooks")).await.status,
-            StatusCode::FORBIDDEN,
-            "{name}"
-        );
+        assert_eq!(member.get(&scene.group_path("/hooks")).await.status, StatusCode::FORBIDDEN, "{name}");
     }
-    assert_eq!(
-        scene.api.get(&scene.group_path("/hooks")).await.status,
-        StatusCode::OK
-    );
+    assert_eq!(scene.api.get(&scene.group_path("/hooks")).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn group_hooks_are_for_owners_of_paying_groups() {
     let scene = Scene::new(Version::V19_1).await;
     scene.gitlab.group("acme/payments", Tier::Free);
-    let refused = scene
-        .api
-        .post(
-            &scene.group_path("/hooks"),
-            json!({ "url": "http://127.0.0.1:9/" }),
-        )
-        .await;
+    let refused = scene.api.post(&scene.group_path("/hooks"), json!({ "url": "http://127.0.0.1:9/" })).await;
     assert_eq!(refused.status, StatusCode::NOT_FOUND);
 
     scene.gitlab.group("acme", Tier::Premium);
-    let made = scene
-        .api
-        .post(
-            &scene.group_path("/hooks"),
-            json!({ "url": "http://127.0.0.1:9/" }),
-        )
-        .await;
-    assert_eq!(
-        made.status,
-        StatusCode::CREATED,
-        "the tier of the root counts for the sub-group"
-    );
+    let made = scene.api.post(&scene.group_path("/hooks"), json!({ "url": "http://127.0.0.1:9/" })).await;
+    assert_eq!(made.status, StatusCode::CREATED, "the tier of the root counts for the sub-group");
     let keeper = scene.member("keeper", Role::Maintainer);
-    let refused = keeper
-        .post(
-            &scene.group_path("/hooks"),
-            json!({ "url": "http://127.0.0.1:9/" }),
-        )
-        .await;
+    let refused = keeper.post(&scene.group_path("/hooks"), json!({ "url": "http://127.0.0.1:9/" })).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
 }
 
@@ -189,47 +122,22 @@ async fn groups_are_listed_by_role_and_name() {
     let other = scene.gitlab.group("zebra", Tier::Free);
     other.grant(&scene.ada, Role::Reporter);
 
-    assert_eq!(
-        scene.api.get("/groups").await.texts("full_path"),
-        ["acme", "acme/payments", "zebra"]
-    );
-    assert_eq!(
-        scene
-            .api
-            .get("/groups?min_access_level=40")
-            .await
-            .texts("full_path"),
-        ["acme/payments"]
-    );
+    assert_eq!(scene.api.get("/groups").await.texts("full_path"), ["acme", "acme/payments", "zebra"]);
+    assert_eq!(scene.api.get("/groups?min_access_level=40").await.texts("full_path"), ["acme/payments"]);
     assert_eq!(scene.api.get("/groups?search=zeb").await.texts("path"), ["zebra"]);
-    assert!(
-        scene.api.get("/groups?search=ze").await.texts("path").is_empty(),
-        "two letters find nothing"
-    );
+    assert!(scene.api.get("/groups?search=ze").await.texts("path").is_empty(), "two letters find nothing");
     let skip = format!("/groups?skip_groups={},{}", scene.group.id(), other.id());
     assert_eq!(scene.api.get(&skip).await.texts("path"), ["acme"]);
-    assert_eq!(
-        scene.api.get("/groups?order_by=size").await.status,
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(scene.api.get("/groups?order_by=size").await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
 async fn the_caller_and_the_instance_introduce_themselves() {
     let scene = Scene::new(Version::V17_3).await;
     let user = scene.api.get("/user").await.body;
-    assert_eq!(
-        (&user["username"], &user["email"]),
-        (&json!("ada"), &json!("ada@example.com"))
-    );
-    assert!(
-        user.get("is_admin").is_none(),
-        "only administrators see the field"
-    );
+    assert_eq!((&user["username"], &user["email"]), (&json!("ada"), &json!("ada@example.com")));
+    assert!(user.get("is_admin").is_none(), "only administrators see the field");
     assert_eq!(scene.api.get("/metadata").await.body["version"], "17.3.7-ee");
     let bob = scene.gitlab.user("bob");
-    assert_eq!(
-        scene.api.get(&format!("/users/{}", bob.id())).await.body["public_email"],
-        json!(null)
-    );
+    assert_eq!(scene.api.get(&format!("/users/{}", bob.id())).await.body["public_email"], json!(null));
 }

@@ -18,24 +18,15 @@ async fn headers_depend_on_the_version() {
     ] {
         let scene = Scene::new(version).await;
         let receiver = Receiver::start().await;
-        scene
-            .hook(&receiver, json!({ "signing_token": SIGNING_TOKEN }))
-            .await;
+        scene.hook(&receiver, json!({ "signing_token": SIGNING_TOKEN })).await;
         scene.project.create_branch("PAY-1").await;
         let sent = receiver.only();
         assert_eq!(sent.event(), "Push Hook");
-        assert_eq!(
-            sent.header("user-agent").unwrap(),
-            format!("GitLab/{}", version.number())
-        );
+        assert_eq!(sent.header("user-agent").unwrap(), format!("GitLab/{}", version.number()));
         assert_eq!(sent.header("x-gitlab-instance"), Some(scene.gitlab.url()));
         assert_eq!(sent.header("x-gitlab-token"), Some("in the clear"));
         assert!(sent.header("x-gitlab-event-uuid").is_some());
-        assert_eq!(
-            sent.header("x-gitlab-webhook-uuid").is_some(),
-            uuid,
-            "{version:?}"
-        );
+        assert_eq!(sent.header("x-gitlab-webhook-uuid").is_some(), uuid, "{version:?}");
         assert_eq!(sent.header("idempotency-key").is_some(), key, "{version:?}");
         assert_eq!(sent.header("webhook-signature").is_some(), signed, "{version:?}");
     }
@@ -45,16 +36,11 @@ async fn headers_depend_on_the_version() {
 async fn the_signature_covers_the_bytes_that_arrive() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = Receiver::start().await;
-    scene
-        .hook(&receiver, json!({ "signing_token": SIGNING_TOKEN }))
-        .await;
+    scene.hook(&receiver, json!({ "signing_token": SIGNING_TOKEN })).await;
     scene.project.push("PAY-1", [commit("PAY-1 Grüße")]).await;
     let sent = receiver.only();
     let key = crate::gitlab::hooks::signature::key(SIGNING_TOKEN).unwrap();
-    let (id, at) = (
-        sent.header("webhook-id").unwrap(),
-        sent.header("webhook-timestamp").unwrap(),
-    );
+    let (id, at) = (sent.header("webhook-id").unwrap(), sent.header("webhook-timestamp").unwrap());
     let expected = crate::gitlab::hooks::signature::sign(&key, id, at, &sent.bytes);
     assert_eq!(sent.header("webhook-signature"), Some(expected.as_str()));
     assert_eq!(sent.header("idempotency-key"), Some(id));
@@ -66,41 +52,22 @@ async fn project_and_group_hooks_both_hear_of_it() {
     let (own, groups) = (scene.listen().await, Receiver::start().await);
     for group in ["/groups/acme%2Fpayments", "/groups/acme"] {
         let owner = if group.ends_with("acme") {
-            scene
-                .gitlab
-                .group("acme", super::Tier::Premium)
-                .grant(&scene.ada, Role::Owner);
+            scene.gitlab.group("acme", super::Tier::Premium).grant(&scene.ada, Role::Owner);
             group
         } else {
             group
         };
-        let made = scene
-            .api
-            .post(&format!("{owner}/hooks"), json!({ "url": groups.url }))
-            .await;
+        let made = scene.api.post(&format!("{owner}/hooks"), json!({ "url": groups.url })).await;
         assert_eq!(made.status, StatusCode::CREATED);
     }
     scene.project.create_branch("PAY-1").await;
     let told = groups.take();
     let own = own.only();
     assert_eq!(told.len(), 2, "the group's hook and its parent's");
-    assert_eq!(
-        told[0].header("x-gitlab-event-uuid"),
-        own.header("x-gitlab-event-uuid"),
-        "one event"
-    );
-    assert_ne!(
-        told[0].header("idempotency-key"),
-        told[1].header("idempotency-key"),
-        "three deliveries"
-    );
+    assert_eq!(told[0].header("x-gitlab-event-uuid"), own.header("x-gitlab-event-uuid"), "one event");
+    assert_ne!(told[0].header("idempotency-key"), told[1].header("idempotency-key"), "three deliveries");
 
-    scene
-        .gitlab
-        .group("elsewhere", super::Tier::Premium)
-        .project("x")
-        .create_branch("PAY-1")
-        .await;
+    scene.gitlab.group("elsewhere", super::Tier::Premium).project("x").create_branch("PAY-1").await;
     assert!(groups.take().is_empty(), "other groups are not their business");
 }
 
@@ -114,14 +81,8 @@ async fn hooks_hear_what_they_asked_for() {
     assert!(receiver.take().is_empty());
     scene.project.push_tag("v1", "main").await;
     let tag = receiver.only();
-    assert_eq!(
-        (tag.event(), &tag.body["object_kind"]),
-        ("Tag Push Hook", &json!("tag_push"))
-    );
-    assert_eq!(
-        (&tag.body["ref"], &tag.body["commits"]),
-        (&json!("refs/tags/v1"), &json!([]))
-    );
+    assert_eq!((tag.event(), &tag.body["object_kind"]), ("Tag Push Hook", &json!("tag_push")));
+    assert_eq!((&tag.body["ref"], &tag.body["commits"]), (&json!("refs/tags/v1"), &json!([])));
 }
 
 #[tokio::test]
@@ -153,30 +114,13 @@ async fn held_deliveries_go_out_as_the_test_likes() {
     deliveries[1].send().await.unwrap();
     deliveries[0].send().await.unwrap();
     deliveries[0].send().await.unwrap();
-    let forged = deliveries[0]
-        .clone()
-        .with_body("{}")
-        .with_header("x-gitlab-event", "Tag Push Hook");
+    let forged = deliveries[0].clone().with_body("{}").with_header("x-gitlab-event", "Tag Push Hook");
     forged.without_header("x-gitlab-token").send().await.unwrap();
     let arrived = receiver.take();
     let refs: Vec<_> = arrived.iter().map(|sent| sent.body["ref"].as_str()).collect();
-    assert_eq!(
-        refs,
-        [
-            Some("refs/heads/PAY-2"),
-            Some("refs/heads/PAY-1"),
-            Some("refs/heads/PAY-1"),
-            None
-        ]
-    );
-    assert_eq!(
-        arrived[1].header("idempotency-key"),
-        arrived[2].header("idempotency-key")
-    );
-    assert_eq!(
-        (arrived[3].event(), arrived[3].header("x-gitlab-token")),
-        ("Tag Push Hook", None)
-    );
+    assert_eq!(refs, [Some("refs/heads/PAY-2"), Some("refs/heads/PAY-1"), Some("refs/heads/PAY-1"), None]);
+    assert_eq!(arrived[1].header("idempotency-key"), arrived[2].header("idempotency-key"));
+    assert_eq!((arrived[3].event(), arrived[3].header("x-gitlab-token")), ("Tag Push Hook", None));
 
     drop(held);
     scene.project.create_branch("PAY-3").await;
@@ -191,10 +135,7 @@ async fn a_dead_receiver_is_an_error_and_a_line_in_the_history() {
     let held = scene.gitlab.hold_deliveries();
     scene.project.create_branch("PAY-1").await;
     assert!(held.take()[0].send().await.is_err());
-    let events = scene
-        .api
-        .get(&scene.project_path(&format!("/hooks/{id}/events")))
-        .await;
+    let events = scene.api.get(&scene.project_path(&format!("/hooks/{id}/events"))).await;
     assert_eq!(events.texts("response_status"), ["internal error"]);
 }
 
@@ -202,25 +143,14 @@ async fn a_dead_receiver_is_an_error_and_a_line_in_the_history() {
 async fn system_hooks_speak_their_own_form() {
     let scene = Scene::new(Version::V17_3).await;
     let receiver = Receiver::start().await;
-    scene
-        .gitlab
-        .system_hook(&receiver.url, &SecretString::from("s3cret"));
+    scene.gitlab.system_hook(&receiver.url, &SecretString::from("s3cret"));
     scene.project.push("PAY-1", [commit("PAY-1")]).await;
     let push = receiver.only();
-    assert_eq!(
-        (push.event(), &push.body["event_name"]),
-        ("System Hook", &json!("push"))
-    );
+    assert_eq!((push.event(), &push.body["event_name"]), ("System Hook", &json!("push")));
     assert!(push.body.get("object_kind").is_none());
-    scene
-        .project
-        .open_merge_request(merge_request("PAY-1", "PAY-1"))
-        .await;
+    scene.project.open_merge_request(merge_request("PAY-1", "PAY-1")).await;
     let opened = receiver.only();
-    assert_eq!(
-        (opened.event(), &opened.body["event_type"]),
-        ("System Hook", &json!("merge_request"))
-    );
+    assert_eq!((opened.event(), &opened.body["event_type"]), ("System Hook", &json!("merge_request")));
     scene.project.start_pipeline("main").await;
     assert!(receiver.take().is_empty(), "system hooks hear of no pipelines");
 }

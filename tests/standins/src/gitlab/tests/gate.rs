@@ -24,30 +24,13 @@ async fn faults_strike_where_and_as_often_as_planted() {
     let scene = Scene::new(Version::V19_1).await;
     scene.gitlab.inject(Fault::status(502).on("/projects").times(1));
     assert_eq!(scene.api.get("/user").await.status, StatusCode::OK);
-    assert_eq!(
-        scene.api.get(&scene.project_path("")).await.status,
-        StatusCode::BAD_GATEWAY
-    );
-    assert_eq!(
-        scene.api.get(&scene.project_path("")).await.status,
-        StatusCode::OK
-    );
+    assert_eq!(scene.api.get(&scene.project_path("")).await.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(scene.api.get(&scene.project_path("")).await.status, StatusCode::OK);
 
-    scene.gitlab.inject(
-        Fault::status(503)
-            .retry_after(Duration::from_secs(7))
-            .method("GET"),
-    );
+    scene.gitlab.inject(Fault::status(503).retry_after(Duration::from_secs(7)).method("GET"));
     let refused = scene.api.get("/user").await;
-    assert_eq!(
-        (refused.status, refused.header("retry-after")),
-        (StatusCode::SERVICE_UNAVAILABLE, "7")
-    );
-    assert_eq!(
-        scene.api.get("/user").await.status,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "until cleared"
-    );
+    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "7"));
+    assert_eq!(scene.api.get("/user").await.status, StatusCode::SERVICE_UNAVAILABLE, "until cleared");
     scene.gitlab.clear_faults();
     assert_eq!(scene.api.get("/user").await.status, StatusCode::OK);
 }
@@ -55,20 +38,13 @@ async fn faults_strike_where_and_as_often_as_planted() {
 #[tokio::test]
 async fn answers_can_be_slow_or_missing() {
     let scene = Scene::new(Version::V19_1).await;
-    scene
-        .gitlab
-        .inject(Fault::slow(Duration::from_millis(80)).times(1));
+    scene.gitlab.inject(Fault::slow(Duration::from_millis(80)).times(1));
     let start = Instant::now();
     assert_eq!(scene.api.get("/user").await.status, StatusCode::OK);
     assert!(start.elapsed() >= Duration::from_millis(80));
 
     scene.gitlab.inject(Fault::dropped().times(1));
-    let answer = scene
-        .api
-        .http
-        .get(format!("{}/user", scene.api.base))
-        .send()
-        .await;
+    let answer = scene.api.http.get(format!("{}/user", scene.api.base)).send().await;
     let broke = match answer {
         Err(_) => true,
         Ok(answer) => answer.bytes().await.is_err(),
@@ -81,31 +57,14 @@ async fn too_many_calls_are_refused_for_a_while() {
     let scene = Scene::new(Version::V19_1).await;
     scene.gitlab.limit_calls("/groups", 2, Duration::from_millis(400));
     let first = scene.api.get("/groups").await;
-    assert_eq!(
-        (
-            first.header("ratelimit-limit"),
-            first.header("ratelimit-remaining")
-        ),
-        ("2", "1")
-    );
+    assert_eq!((first.header("ratelimit-limit"), first.header("ratelimit-remaining")), ("2", "1"));
     scene.api.get("/groups").await;
     let refused = scene.api.get("/groups").await;
-    assert_eq!(
-        (refused.status, refused.header("retry-after")),
-        (StatusCode::TOO_MANY_REQUESTS, "1")
-    );
+    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "1"));
     assert_eq!(refused.header("ratelimit-observed"), "3");
-    assert_eq!(
-        scene.api.get("/user").await.status,
-        StatusCode::OK,
-        "other paths go on"
-    );
+    assert_eq!(scene.api.get("/user").await.status, StatusCode::OK, "other paths go on");
     let bob = scene.member("bob", super::Role::Reporter);
-    assert_eq!(
-        bob.get("/groups").await.status,
-        StatusCode::OK,
-        "so do other credentials"
-    );
+    assert_eq!(bob.get("/groups").await.status, StatusCode::OK, "so do other credentials");
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(scene.api.get("/groups").await.status, StatusCode::OK);
 }

@@ -17,30 +17,15 @@ async fn secrets_go_in_and_never_come_out() {
         (&made.body["token_present"], &made.body["signing_token_present"]),
         (&json!(true), &json!(true))
     );
-    assert_eq!(
-        (&made.body["push_events"], &made.body["pipeline_events"]),
-        (&json!(false), &json!(true))
-    );
+    assert_eq!((&made.body["push_events"], &made.body["pipeline_events"]), (&json!(false), &json!(true)));
     assert_eq!(made.body["alert_status"], "executable");
     let text = made.body.to_string();
     assert!(!text.contains("t0p") && !text.contains("whsec_"), "{text}");
 
     let path = scene.group_path(&format!("/hooks/{}", made.body["id"]));
-    let changed = scene
-        .api
-        .put(
-            &path,
-            json!({ "url": "https://bridge.example/other", "token": "" }),
-        )
-        .await;
-    assert_eq!(
-        (changed.status, &changed.body["token_present"]),
-        (StatusCode::OK, &json!(false))
-    );
-    assert_eq!(
-        scene.api.get(&path).await.body["url"],
-        "https://bridge.example/other"
-    );
+    let changed = scene.api.put(&path, json!({ "url": "https://bridge.example/other", "token": "" })).await;
+    assert_eq!((changed.status, &changed.body["token_present"]), (StatusCode::OK, &json!(false)));
+    assert_eq!(scene.api.get(&path).await.body["url"], "https://bridge.example/other");
     assert_eq!(scene.api.delete(&path).await.status, StatusCode::NO_CONTENT);
     assert_eq!(scene.api.get(&path).await.status, StatusCode::NOT_FOUND);
 }
@@ -55,31 +40,18 @@ async fn unfit_hooks_are_refused() {
         (json!({}), bad),
         (json!({ "url": "ftp://x" }), unfit),
         (json!({ "url": "nonsense" }), unfit),
-        (
-            json!({ "url": "http://x/", "signing_token": "whsec_AAEC" }),
-            unfit,
-        ),
+        (json!({ "url": "http://x/", "signing_token": "whsec_AAEC" }), unfit),
         (json!({ "url": "http://x/", "push_events": "maybe" }), bad),
-        (
-            json!({ "url": "http://x/", "branch_filter_strategy": "guess" }),
-            bad,
-        ),
+        (json!({ "url": "http://x/", "branch_filter_strategy": "guess" }), bad),
         (
             json!({ "url": "http://x/", "branch_filter_strategy": "regex", "push_events_branch_filter": "(" }),
             unfit,
         ),
     ] {
-        assert_eq!(
-            scene.api.post(&path, wish.clone()).await.status,
-            expected,
-            "{wish}"
-        );
+        assert_eq!(scene.api.post(&path, wish.clone()).await.status, expected, "{wish}");
     }
     let id = scene.api.post(&path, json!({ "url": "http://x/" })).await.body["id"].clone();
-    assert_eq!(
-        scene.api.put(&format!("{path}/{id}"), json!({})).await.status,
-        bad
-    );
+    assert_eq!(scene.api.put(&format!("{path}/{id}"), json!({})).await.status, bad);
     for _ in 1..100 {
         scene.api.post(&path, json!({ "url": "http://x/" })).await;
     }
@@ -95,33 +67,20 @@ async fn old_versions_ignore_what_they_do_not_know() {
     let scene = Scene::new(Version::V17_3).await;
     let made = scene
         .api
-        .post(
-            &scene.project_path("/hooks"),
-            json!({ "url": "http://x/", "signing_token": "nonsense" }),
-        )
+        .post(&scene.project_path("/hooks"), json!({ "url": "http://x/", "signing_token": "nonsense" }))
         .await;
     assert_eq!(made.status, StatusCode::CREATED);
     assert!(made.body.get("signing_token_present").is_none());
-    assert!(
-        made.body.get("subgroup_events").is_none(),
-        "project hooks hear of no groups"
-    );
+    assert!(made.body.get("subgroup_events").is_none(), "project hooks hear of no groups");
 
     let scene = Scene::new(Version::V15_7).await;
     let wish = json!({ "url": "http://x/", "name": "n", "project_events": true });
     let made = scene.api.post(&scene.group_path("/hooks"), wish).await;
     assert!(made.body.get("name").is_none() && made.body.get("project_events").is_none());
     let hook = scene.group_path(&format!("/hooks/{}", made.body["id"]));
+    assert_eq!(scene.api.get(&format!("{hook}/events")).await.status, StatusCode::NOT_FOUND);
     assert_eq!(
-        scene.api.get(&format!("{hook}/events")).await.status,
-        StatusCode::NOT_FOUND
-    );
-    assert_eq!(
-        scene
-            .api
-            .post(&format!("{hook}/test/push_events"), json!({}))
-            .await
-            .status,
+        scene.api.post(&format!("{hook}/test/push_events"), json!({})).await.status,
         StatusCode::NOT_FOUND
     );
 }
@@ -144,11 +103,7 @@ async fn deliveries_are_remembered_without_secrets_for_a_week() {
     let failed = scene.api.get(&format!("{path}?status=server_failure")).await;
     assert_eq!(failed.texts("response_status"), ["500"]);
     let resend = scene.project_path(&format!("/hooks/{id}/events/{}/resend", events.body[0]["id"]));
-    assert_eq!(
-        scene.api.post(&resend, json!({})).await.status,
-        StatusCode::NOT_FOUND,
-        "came with 17.4"
-    );
+    assert_eq!(scene.api.post(&resend, json!({})).await.status, StatusCode::NOT_FOUND, "came with 17.4");
 
     scene.gitlab.advance(time::Duration::days(8));
     scene.project.create_branch("PAY-3").await;
@@ -159,17 +114,11 @@ async fn deliveries_are_remembered_without_secrets_for_a_week() {
 async fn a_resend_keeps_its_idempotency_key() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = Receiver::start().await;
-    let id = scene
-        .hook(&receiver, json!({ "signing_token": SIGNING_TOKEN }))
-        .await;
+    let id = scene.hook(&receiver, json!({ "signing_token": SIGNING_TOKEN })).await;
     scene.project.create_branch("PAY-1").await;
     let first = receiver.only();
-    let event = scene
-        .api
-        .get(&scene.project_path(&format!("/hooks/{id}/events")))
-        .await
-        .body[0]["id"]
-        .clone();
+    let event =
+        scene.api.get(&scene.project_path(&format!("/hooks/{id}/events"))).await.body[0]["id"].clone();
     let resend = scene.project_path(&format!("/hooks/{id}/events/{event}/resend"));
 
     scene.gitlab.advance(time::Duration::minutes(10));
@@ -179,30 +128,15 @@ async fn a_resend_keeps_its_idempotency_key() {
     assert_eq!(second.body, first.body);
     assert_eq!(second.header("idempotency-key"), first.header("idempotency-key"));
     assert_eq!(second.header("webhook-id"), first.header("idempotency-key"));
-    assert_ne!(
-        second.header("webhook-timestamp"),
-        first.header("webhook-timestamp")
-    );
-    assert_ne!(
-        second.header("webhook-signature"),
-        first.header("webhook-signature")
-    );
+    assert_ne!(second.header("webhook-timestamp"), first.header("webhook-timestamp"));
+    assert_ne!(second.header("webhook-signature"), first.header("webhook-signature"));
 
     for _ in 1..5 {
-        assert_eq!(
-            scene.api.post(&resend, json!({})).await.status,
-            StatusCode::CREATED
-        );
+        assert_eq!(scene.api.post(&resend, json!({})).await.status, StatusCode::CREATED);
     }
-    assert_eq!(
-        scene.api.post(&resend, json!({})).await.status,
-        StatusCode::TOO_MANY_REQUESTS
-    );
+    assert_eq!(scene.api.post(&resend, json!({})).await.status, StatusCode::TOO_MANY_REQUESTS);
     scene.gitlab.advance(time::Duration::minutes(1));
-    assert_eq!(
-        scene.api.post(&resend, json!({})).await.status,
-        StatusCode::CREATED
-    );
+    assert_eq!(scene.api.post(&resend, json!({})).await.status, StatusCode::CREATED);
 }
 
 #[tokio::test]
@@ -212,19 +146,13 @@ async fn a_test_delivery_shows_the_newest_of_its_kind() {
     let id = scene.hook(&receiver, json!({})).await;
     let path = |trigger: &str| scene.project_path(&format!("/hooks/{id}/test/{trigger}"));
 
-    assert_eq!(
-        scene.api.post(&path("push_events"), json!({})).await.status,
-        StatusCode::CREATED
-    );
+    assert_eq!(scene.api.post(&path("push_events"), json!({})).await.status, StatusCode::CREATED);
     assert_eq!(receiver.only().body["object_kind"], "push");
     assert_eq!(
         scene.api.post(&path("pipeline_events"), json!({})).await.status,
         StatusCode::UNPROCESSABLE_ENTITY
     );
-    assert_eq!(
-        scene.api.post(&path("lunch_events"), json!({})).await.status,
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(scene.api.post(&path("lunch_events"), json!({})).await.status, StatusCode::BAD_REQUEST);
     receiver.answer(500);
     assert_eq!(
         scene.api.post(&path("push_events"), json!({})).await.status,
@@ -243,10 +171,7 @@ async fn a_failing_hook_rests_and_is_woken() {
         scene.project.create_branch(&format!("PAY-{number}")).await;
     }
     assert_eq!(receiver.take().len(), 4);
-    assert_eq!(
-        scene.api.get(&path).await.body["alert_status"],
-        "temporarily_disabled"
-    );
+    assert_eq!(scene.api.get(&path).await.body["alert_status"], "temporarily_disabled");
     scene.project.create_branch("PAY-4").await;
     assert!(receiver.take().is_empty(), "it rests");
 
@@ -258,10 +183,7 @@ async fn a_failing_hook_rests_and_is_woken() {
     assert!(receiver.take().is_empty(), "the second rest is longer");
 
     receiver.answer(200);
-    scene
-        .api
-        .post(&format!("{path}/test/push_events"), json!({}))
-        .await;
+    scene.api.post(&format!("{path}/test/push_events"), json!({})).await;
     assert_eq!(scene.api.get(&path).await.body["alert_status"], "executable");
     receiver.take();
     scene.project.create_branch("PAY-7").await;

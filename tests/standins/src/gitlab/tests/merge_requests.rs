@@ -9,22 +9,12 @@ use crate::gitlab::{MergeRequestHandle, commit, merge_request};
 async fn opened(scene: &Scene) -> MergeRequestHandle {
     scene
         .project
-        .push(
-            "PAY-7",
-            [
-                commit("PAY-7 one").file("a.rs", 2, 1),
-                commit("PAY-7 two").adds("b.rs", 4),
-            ],
-        )
+        .push("PAY-7", [commit("PAY-7 one").file("a.rs", 2, 1), commit("PAY-7 two").adds("b.rs", 4)])
         .await;
     let bob = scene.gitlab.user("bob");
     scene
         .project
-        .open_merge_request(
-            merge_request("PAY-7", "PAY-7 Retry")
-                .describe("why")
-                .reviewer(&bob),
-        )
+        .open_merge_request(merge_request("PAY-7", "PAY-7 Retry").describe("why").reviewer(&bob))
         .await
 }
 
@@ -48,9 +38,7 @@ async fn a_life_from_opening_to_merging() {
             format!(
                 "{} {}",
                 sent.event(),
-                sent.body["object_attributes"]["action"]
-                    .as_str()
-                    .unwrap_or_default()
+                sent.body["object_attributes"]["action"].as_str().unwrap_or_default()
             )
         })
         .collect();
@@ -77,25 +65,12 @@ async fn a_life_from_opening_to_merging() {
     assert_eq!(edit["user"]["email"], "[REDACTED]");
     assert!(edit["object_attributes"]["last_edited_at"].is_string());
     assert_eq!(told[3].body["object_attributes"]["draft"], true);
-    assert_eq!(
-        told[3].body["changes"]["draft"],
-        json!({ "previous": false, "current": true })
-    );
+    assert_eq!(told[3].body["changes"]["draft"], json!({ "previous": false, "current": true }));
     assert_eq!(told[9].body["object_attributes"]["state"], "merged");
 
-    let read = scene
-        .api
-        .get(&scene.project_path(&format!("/merge_requests/{}", request.iid())))
-        .await
-        .body;
-    assert_eq!(
-        (&read["state"], &read["user_notes_count"]),
-        (&json!("merged"), &json!(1))
-    );
-    assert_eq!(
-        read["merge_commit_sha"],
-        json!(scene.project.head("main").unwrap())
-    );
+    let read = scene.api.get(&scene.project_path(&format!("/merge_requests/{}", request.iid()))).await.body;
+    assert_eq!((&read["state"], &read["user_notes_count"]), (&json!("merged"), &json!(1)));
+    assert_eq!(read["merge_commit_sha"], json!(scene.project.head("main").unwrap()));
     assert_eq!(read["references"]["full"], "acme/payments/api!1");
 }
 
@@ -107,15 +82,10 @@ async fn a_push_to_the_source_updates_the_merge_request() {
     let pushed = scene.project.push("PAY-7", [commit("PAY-7 three")]).await;
     let told = receiver.take();
     let attributes = &told[1].body["object_attributes"];
-    assert_eq!(
-        (&attributes["action"], &attributes["oldrev"]),
-        (&json!("update"), &json!(pushed.before))
-    );
+    assert_eq!((&attributes["action"], &attributes["oldrev"]), (&json!("update"), &json!(pushed.before)));
     assert_eq!(attributes["last_commit"]["id"], json!(pushed.after));
-    let commits = scene
-        .api
-        .get(&scene.project_path(&format!("/merge_requests/{}/commits", request.iid())))
-        .await;
+    let commits =
+        scene.api.get(&scene.project_path(&format!("/merge_requests/{}/commits", request.iid()))).await;
     assert_eq!(commits.texts("title"), ["PAY-7 three", "PAY-7 two", "PAY-7 one"]);
 }
 
@@ -132,23 +102,14 @@ async fn approvals_are_single_until_they_are_enough() {
     request.unapprove_by(&bob).await;
     request.request_changes_by(&bob).await;
     let told = receiver.take();
-    let actions: Vec<_> = told
-        .iter()
-        .map(|sent| &sent.body["object_attributes"]["action"])
-        .collect();
-    assert_eq!(
-        actions,
-        ["approval", "approved", "unapproved", "unapproval", "update"]
-    );
+    let actions: Vec<_> = told.iter().map(|sent| &sent.body["object_attributes"]["action"]).collect();
+    assert_eq!(actions, ["approval", "approved", "unapproved", "unapproval", "update"]);
     assert_eq!(told[0].body["user"]["username"], "bob");
 
     request.approve_by(&eve).await;
     let path = scene.project_path(&format!("/merge_requests/{}", request.iid()));
     let approvals = scene.api.get(&format!("{path}/approvals")).await.body;
-    assert_eq!(
-        (&approvals["approved"], &approvals["approvals_left"]),
-        (&json!(false), &json!(1))
-    );
+    assert_eq!((&approvals["approved"], &approvals["approvals_left"]), (&json!(false), &json!(1)));
     assert_eq!(approvals["approved_by"][0]["user"]["username"], "eve");
     let reviewers = scene.api.get(&format!("{path}/reviewers")).await.body;
     assert_eq!(
@@ -165,10 +126,7 @@ async fn old_versions_know_no_reviewers_and_older_dates() {
     let path = scene.project_path(&format!("/merge_requests/{}/reviewers", request.iid()));
     assert_eq!(scene.api.get(&path).await.status, StatusCode::NOT_FOUND);
     let attributes = receiver.take().pop().unwrap().body["object_attributes"].clone();
-    assert!(
-        attributes["created_at"].as_str().unwrap().ends_with(" UTC"),
-        "{attributes}"
-    );
+    assert!(attributes["created_at"].as_str().unwrap().ends_with(" UTC"), "{attributes}");
     assert!(attributes.get("draft").is_none() && attributes.get("detailed_merge_status").is_none());
 
     let scene = Scene::new(Version::V17_3).await;
@@ -186,78 +144,26 @@ async fn lists_are_narrowed_and_ordered() {
     scene.project.create_branch("PAY-8").await;
     let middle = scene.gitlab.now() + time::Duration::milliseconds(500);
     scene.gitlab.advance(time::Duration::seconds(1));
-    scene
-        .project
-        .open_merge_request(merge_request("PAY-8", "Fix").describe("see PAY-9").draft())
-        .await;
+    scene.project.open_merge_request(merge_request("PAY-8", "Fix").describe("see PAY-9").draft()).await;
     let path = |query: &str| scene.project_path(&format!("/merge_requests?{query}"));
 
+    assert_eq!(scene.api.get(&path("")).await.texts("title"), ["Draft: Fix", "PAY-7 Retry"], "newest first");
+    assert_eq!(scene.api.get(&path("order_by=created_at&sort=asc")).await.texts("title")[0], "PAY-7 Retry");
+    assert_eq!(scene.api.get(&path("source_branch=PAY-7")).await.texts("title"), ["PAY-7 Retry"]);
     assert_eq!(
-        scene.api.get(&path("")).await.texts("title"),
-        ["Draft: Fix", "PAY-7 Retry"],
-        "newest first"
-    );
-    assert_eq!(
-        scene
-            .api
-            .get(&path("order_by=created_at&sort=asc"))
-            .await
-            .texts("title")[0],
-        "PAY-7 Retry"
-    );
-    assert_eq!(
-        scene.api.get(&path("source_branch=PAY-7")).await.texts("title"),
-        ["PAY-7 Retry"]
-    );
-    assert_eq!(
-        scene
-            .api
-            .get(&path("search=pay-9&in=title,description"))
-            .await
-            .texts("title"),
+        scene.api.get(&path("search=pay-9&in=title,description")).await.texts("title"),
         ["Draft: Fix"]
     );
-    assert!(
-        scene
-            .api
-            .get(&path("search=pay-9&in=title"))
-            .await
-            .texts("title")
-            .is_empty()
-    );
+    assert!(scene.api.get(&path("search=pay-9&in=title")).await.texts("title").is_empty());
     let since = crate::gitlab::clock::rest(middle);
-    assert_eq!(
-        scene
-            .api
-            .get(&path(&format!("updated_after={since}")))
-            .await
-            .texts("title"),
-        ["Draft: Fix"]
-    );
+    assert_eq!(scene.api.get(&path(&format!("updated_after={since}"))).await.texts("title"), ["Draft: Fix"]);
     first.close().await;
-    assert_eq!(
-        scene.api.get(&path("state=opened")).await.texts("title"),
-        ["Draft: Fix"]
-    );
-    assert_eq!(
-        scene.api.get(&path("order_by=updated_at")).await.texts("title")[0],
-        "PAY-7 Retry"
-    );
+    assert_eq!(scene.api.get(&path("state=opened")).await.texts("title"), ["Draft: Fix"]);
+    assert_eq!(scene.api.get(&path("order_by=updated_at")).await.texts("title")[0], "PAY-7 Retry");
     for wrong in ["state=broken", "order_by=luck", "updated_after=soon"] {
-        assert_eq!(
-            scene.api.get(&path(wrong)).await.status,
-            StatusCode::BAD_REQUEST,
-            "{wrong}"
-        );
+        assert_eq!(scene.api.get(&path(wrong)).await.status, StatusCode::BAD_REQUEST, "{wrong}");
     }
-    assert_eq!(
-        scene
-            .api
-            .get(&scene.project_path("/merge_requests/99"))
-            .await
-            .status,
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(scene.api.get(&scene.project_path("/merge_requests/99")).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -274,8 +180,5 @@ async fn commits_and_deployments_know_their_merge_requests() {
     let later = scene.project.deploy("production", "main");
     let path = |id: u64| scene.project_path(&format!("/deployments/{id}/merge_requests"));
     assert!(scene.api.get(&path(early.id())).await.texts("title").is_empty());
-    assert_eq!(
-        scene.api.get(&path(later.id())).await.texts("title"),
-        ["PAY-7 Retry"]
-    );
+    assert_eq!(scene.api.get(&path(later.id())).await.texts("title"), ["PAY-7 Retry"]);
 }

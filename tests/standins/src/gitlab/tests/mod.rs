@@ -42,13 +42,7 @@ impl Scene {
         group.grant(&ada, Role::Owner);
         let project = group.project("api").acting_as(&ada);
         let api = Api::new(&gitlab, &ada.token(&["api"]));
-        Scene {
-            gitlab,
-            group,
-            project,
-            ada,
-            api,
-        }
+        Scene { gitlab, group, project, ada, api }
     }
 
     /// A member of the group with this role, and a client for them.
@@ -76,21 +70,12 @@ impl Scene {
     /// A project hook with further attributes.
     async fn hook(&self, receiver: &Receiver, more: Value) -> u64 {
         let mut body = json!({ "url": receiver.url, "token": "in the clear" });
-        for event in [
-            "push",
-            "tag_push",
-            "merge_requests",
-            "pipeline",
-            "job",
-            "deployment",
-            "feature_flag",
-            "note",
-        ] {
+        for event in
+            ["push", "tag_push", "merge_requests", "pipeline", "job", "deployment", "feature_flag", "note"]
+        {
             body[format!("{event}_events")] = json!(true);
         }
-        body.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let made = self.api.post(&self.project_path("/hooks"), body).await;
         assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
         made.body["id"].as_u64().unwrap()
@@ -113,37 +98,22 @@ struct Reply {
 
 impl Reply {
     fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map(|value| value.to_str().unwrap())
-            .unwrap_or_default()
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
     fn texts(&self, field: &str) -> Vec<&str> {
-        self.body
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|item| item[field].as_str().unwrap())
-            .collect()
+        self.body.as_array().unwrap().iter().map(|item| item[field].as_str().unwrap()).collect()
     }
 }
 
 impl Api {
     fn new(gitlab: &GitlabStandin, token: &SecretString) -> Self {
-        Api {
-            token: Some(token.expose_secret().to_owned()),
-            ..Api::anonymous(gitlab)
-        }
+        Api { token: Some(token.expose_secret().to_owned()), ..Api::anonymous(gitlab) }
     }
 
     fn anonymous(gitlab: &GitlabStandin) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Api {
-            http,
-            base: format!("{}/api/v4", gitlab.url()),
-            token: None,
-        }
+        Api { http, base: format!("{}/api/v4", gitlab.url()), token: None }
     }
 
     async fn get(&self, path: &str) -> Reply {
@@ -151,13 +121,11 @@ impl Api {
     }
 
     async fn post(&self, path: &str, body: Value) -> Reply {
-        self.send(self.http.post(format!("{}{path}", self.base)).json(&body))
-            .await
+        self.send(self.http.post(format!("{}{path}", self.base)).json(&body)).await
     }
 
     async fn put(&self, path: &str, body: Value) -> Reply {
-        self.send(self.http.put(format!("{}{path}", self.base)).json(&body))
-            .await
+        self.send(self.http.put(format!("{}{path}", self.base)).json(&body)).await
     }
 
     async fn delete(&self, path: &str) -> Reply {
@@ -172,11 +140,7 @@ impl Api {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let text = answer.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Reply {
-            status,
-            headers,
-            body,
-        }
+        Reply { status, headers, body }
     }
 }
 
@@ -212,13 +176,8 @@ impl Receiver {
     async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let inner = Arc::new(Inbox {
-            received: Mutex::default(),
-            answer: AtomicU16::new(200),
-        });
-        let router = Router::new()
-            .route("/hook", post(receive))
-            .with_state(Arc::clone(&inner));
+        let inner = Arc::new(Inbox { received: Mutex::default(), answer: AtomicU16::new(200) });
+        let router = Router::new().route("/hook", post(receive)).with_state(Arc::clone(&inner));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Receiver { url, inner }
     }
@@ -249,10 +208,6 @@ impl Receiver {
 
 async fn receive(State(inbox): State<Arc<Inbox>>, headers: HeaderMap, bytes: Bytes) -> StatusCode {
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
-    inbox.received.lock().unwrap().push(Received {
-        headers,
-        bytes: bytes.to_vec(),
-        body,
-    });
+    inbox.received.lock().unwrap().push(Received { headers, bytes: bytes.to_vec(), body });
     StatusCode::from_u16(inbox.answer.load(Ordering::SeqCst)).unwrap()
 }

@@ -10,46 +10,24 @@ async fn lists_come_in_pages() {
     for number in 0..24 {
         scene.group.project(&format!("p{number}"));
     }
-    let first = scene
-        .api
-        .get(&scene.group_path("/projects?order_by=id&sort=asc"))
-        .await;
+    let first = scene.api.get(&scene.group_path("/projects?order_by=id&sort=asc")).await;
     assert_eq!(first.body.as_array().unwrap().len(), 20, "the usual page");
     assert_eq!(
-        (
-            first.header("x-page"),
-            first.header("x-next-page"),
-            first.header("x-prev-page")
-        ),
+        (first.header("x-page"), first.header("x-next-page"), first.header("x-prev-page")),
         ("1", "2", "")
     );
     assert_eq!(
-        (
-            first.header("x-total"),
-            first.header("x-total-pages"),
-            first.header("x-per-page")
-        ),
+        (first.header("x-total"), first.header("x-total-pages"), first.header("x-per-page")),
         ("25", "2", "20")
     );
     let link = first.header("link");
-    let next = link
-        .split(", ")
-        .find(|link| link.ends_with("rel=\"next\""))
-        .unwrap();
-    let next = next
-        .trim_start_matches('<')
-        .split('>')
-        .next()
-        .unwrap()
-        .replace(&scene.api.base, "");
+    let next = link.split(", ").find(|link| link.ends_with("rel=\"next\"")).unwrap();
+    let next = next.trim_start_matches('<').split('>').next().unwrap().replace(&scene.api.base, "");
     assert!(next.contains("order_by=id"), "{next}");
 
     let second = scene.api.get(&next).await;
     assert_eq!(second.body.as_array().unwrap().len(), 5);
-    assert_eq!(
-        (second.header("x-next-page"), second.header("x-prev-page")),
-        ("", "1")
-    );
+    assert_eq!((second.header("x-next-page"), second.header("x-prev-page")), ("", "1"));
     assert!(!second.header("link").contains("rel=\"next\""));
     let beyond = scene.api.get(&scene.group_path("/projects?page=9")).await;
     assert_eq!(beyond.body.as_array().unwrap().len(), 0);
@@ -61,16 +39,10 @@ async fn pages_have_limits() {
     let cut = scene.api.get(&scene.group_path("/projects?per_page=1000")).await;
     assert_eq!(cut.header("x-per-page"), "100");
     for wrong in ["page=0", "per_page=0", "page=two"] {
-        let refused = scene
-            .api
-            .get(&scene.group_path(&format!("/projects?{wrong}")))
-            .await;
+        let refused = scene.api.get(&scene.group_path(&format!("/projects?{wrong}"))).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
     }
-    let keyset = scene
-        .api
-        .get(&scene.group_path("/projects?pagination=keyset&order_by=id"))
-        .await;
+    let keyset = scene.api.get(&scene.group_path("/projects?pagination=keyset&order_by=id")).await;
     assert_eq!(keyset.status, StatusCode::METHOD_NOT_ALLOWED);
 }
 
@@ -83,10 +55,7 @@ async fn long_lists_and_commits_are_not_counted() {
     for number in 0..10_001 {
         let _ = scene.project.feature_flag(&format!("flag-{number}"));
     }
-    let flags = scene
-        .api
-        .get(&scene.project_path("/feature_flags?per_page=100"))
-        .await;
+    let flags = scene.api.get(&scene.project_path("/feature_flags?per_page=100")).await;
     assert_eq!((flags.header("x-total"), flags.header("x-next-page")), ("", "2"));
 }
 
@@ -97,24 +66,7 @@ async fn projects_of_a_group_are_narrowed() {
     scene.group.project("old").archive(true);
     let paths = |query: &str| scene.group_path(&format!("/projects?sort=asc&order_by=id{query}"));
     assert_eq!(scene.api.get(&paths("")).await.texts("path"), ["api", "old"]);
-    assert_eq!(
-        scene
-            .api
-            .get(&paths("&include_subgroups=true"))
-            .await
-            .texts("path"),
-        ["api", "deep", "old"]
-    );
-    assert_eq!(
-        scene.api.get(&paths("&archived=false")).await.texts("path"),
-        ["api"]
-    );
-    assert_eq!(
-        scene
-            .api
-            .get("/groups/acme/descendant_groups")
-            .await
-            .texts("path"),
-        ["inner", "payments"]
-    );
+    assert_eq!(scene.api.get(&paths("&include_subgroups=true")).await.texts("path"), ["api", "deep", "old"]);
+    assert_eq!(scene.api.get(&paths("&archived=false")).await.texts("path"), ["api"]);
+    assert_eq!(scene.api.get("/groups/acme/descendant_groups").await.texts("path"), ["inner", "payments"]);
 }

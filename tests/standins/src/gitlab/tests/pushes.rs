@@ -12,33 +12,18 @@ async fn a_push_lists_its_commits_oldest_first() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
     let before = scene.project.head("main").unwrap();
-    let first = commit("PAY-7 first\n\nbody")
-        .adds("a.rs", 3)
-        .file("b.rs", 1, 1)
-        .deletes("c.rs", 2);
+    let first = commit("PAY-7 first\n\nbody").adds("a.rs", 3).file("b.rs", 1, 1).deletes("c.rs", 2);
     let pushed = scene.project.push("main", [first, commit("PAY-8 second")]).await;
     assert_eq!((&pushed.before, pushed.commits.len()), (&before, 2));
 
     let push = receiver.only().body;
-    assert_eq!(
-        (&push["before"], &push["after"]),
-        (&json!(pushed.before), &json!(pushed.after))
-    );
-    assert_eq!(
-        (&push["checkout_sha"], &push["ref_protected"]),
-        (&json!(pushed.after), &json!(true))
-    );
+    assert_eq!((&push["before"], &push["after"]), (&json!(pushed.before), &json!(pushed.after)));
+    assert_eq!((&push["checkout_sha"], &push["ref_protected"]), (&json!(pushed.after), &json!(true)));
     assert_eq!(push["total_commits_count"], 2);
-    assert_eq!(
-        (&push["user_username"], &push["user_email"]),
-        (&json!("ada"), &json!(""))
-    );
+    assert_eq!((&push["user_username"], &push["user_email"]), (&json!("ada"), &json!("")));
     assert_eq!(push["project"]["path_with_namespace"], "acme/payments/api");
     let shown = &push["commits"][0];
-    assert_eq!(
-        (&shown["id"], &shown["title"]),
-        (&json!(pushed.commits[0]), &json!("PAY-7 first"))
-    );
+    assert_eq!((&shown["id"], &shown["title"]), (&json!(pushed.commits[0]), &json!("PAY-7 first")));
     assert_eq!(
         (&shown["added"], &shown["modified"], &shown["removed"]),
         (&json!(["a.rs"]), &json!(["b.rs"]), &json!(["c.rs"]))
@@ -50,19 +35,12 @@ async fn addresses_are_redacted_unless_their_owner_shows_them() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
     let bob = scene.gitlab.user("bob").with_public_email();
-    let commits = [
-        commit("by ada"),
-        commit("by bob").by("Bob", &bob.email()),
-        commit("by nobody").by("N", "n@x.org"),
-    ];
+    let commits =
+        [commit("by ada"), commit("by bob").by("Bob", &bob.email()), commit("by nobody").by("N", "n@x.org")];
     scene.project.push("main", commits).await;
     let push = receiver.only().body;
-    let emails: Vec<_> = push["commits"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|commit| commit["author"]["email"].clone())
-        .collect();
+    let emails: Vec<_> =
+        push["commits"].as_array().unwrap().iter().map(|commit| commit["author"]["email"].clone()).collect();
     assert_eq!(emails, ["[REDACTED]", "bob@example.com", "[REDACTED]"]);
 }
 
@@ -70,23 +48,10 @@ async fn addresses_are_redacted_unless_their_owner_shows_them() {
 async fn twenty_commits_are_listed_and_all_are_counted() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
-    let pushed = scene
-        .project
-        .push("main", (0..23).map(|number| commit(&format!("PAY-{number}"))))
-        .await;
+    let pushed = scene.project.push("main", (0..23).map(|number| commit(&format!("PAY-{number}")))).await;
     let push = receiver.only().body;
-    assert_eq!(
-        (
-            push["commits"].as_array().unwrap().len(),
-            &push["total_commits_count"]
-        ),
-        (20, &json!(23))
-    );
-    assert_eq!(
-        push["commits"][19]["id"],
-        json!(pushed.after),
-        "the newest is there"
-    );
+    assert_eq!((push["commits"].as_array().unwrap().len(), &push["total_commits_count"]), (20, &json!(23)));
+    assert_eq!(push["commits"][19]["id"], json!(pushed.after), "the newest is there");
     assert_eq!(push["commits"][0]["id"], json!(pushed.commits[3]));
 }
 
@@ -96,29 +61,17 @@ async fn new_and_deleted_branches_have_no_other_side() {
     let receiver = scene.listen().await;
     scene.project.create_branch("PAY-1").await;
     let created = receiver.only().body;
-    assert_eq!(
-        (&created["before"], &created["commits"]),
-        (&json!(ZERO), &json!([]))
-    );
+    assert_eq!((&created["before"], &created["commits"]), (&json!(ZERO), &json!([])));
     assert_eq!(created["total_commits_count"], 0);
 
     scene.project.push("PAY-2", [commit("PAY-2")]).await;
     let grown = receiver.only().body;
-    assert_eq!(
-        (&grown["before"], grown["commits"].as_array().unwrap().len()),
-        (&json!(ZERO), 1)
-    );
+    assert_eq!((&grown["before"], grown["commits"].as_array().unwrap().len()), (&json!(ZERO), 1));
 
     scene.project.delete_branch("PAY-2").await;
     let deleted = receiver.only().body;
-    assert_eq!(
-        (&deleted["after"], &deleted["checkout_sha"]),
-        (&json!(ZERO), &json!(null))
-    );
-    assert_eq!(
-        (&deleted["before"], &deleted["commits"]),
-        (&grown["after"], &json!([]))
-    );
+    assert_eq!((&deleted["after"], &deleted["checkout_sha"]), (&json!(ZERO), &json!(null)));
+    assert_eq!((&deleted["before"], &deleted["commits"]), (&grown["after"], &json!([])));
 }
 
 #[tokio::test]
@@ -126,20 +79,11 @@ async fn more_than_three_branches_at_once_are_told_to_nobody() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
     let push = |names: &'static [&'static str]| names.iter().map(|name| (*name, vec![commit(name)]));
-    scene
-        .project
-        .push_branches(push(&["PAY-1", "PAY-2", "PAY-3"]))
-        .await;
+    scene.project.push_branches(push(&["PAY-1", "PAY-2", "PAY-3"])).await;
     assert_eq!(receiver.take().len(), 3);
-    scene
-        .project
-        .push_branches(push(&["PAY-4", "PAY-5", "PAY-6", "PAY-7"]))
-        .await;
+    scene.project.push_branches(push(&["PAY-4", "PAY-5", "PAY-6", "PAY-7"])).await;
     assert!(receiver.take().is_empty());
-    assert!(
-        scene.project.head("PAY-7").is_some(),
-        "the branches are there all the same"
-    );
+    assert!(scene.project.head("PAY-7").is_some(), "the branches are there all the same");
 }
 
 #[tokio::test]
@@ -147,15 +91,9 @@ async fn a_forced_push_leaves_the_old_head_behind() {
     let scene = Scene::new(Version::V19_1).await;
     let old = scene.project.push("PAY-1", [commit("one"), commit("two")]).await;
     let receiver = scene.listen().await;
-    scene
-        .project
-        .force_push("PAY-1", "main", [commit("instead")])
-        .await;
+    scene.project.force_push("PAY-1", "main", [commit("instead")]).await;
     let push = receiver.only().body;
-    assert_eq!(
-        (&push["before"], &push["total_commits_count"]),
-        (&json!(old.after), &json!(1))
-    );
+    assert_eq!((&push["before"], &push["total_commits_count"]), (&json!(old.after), &json!(1)));
 }
 
 #[tokio::test]

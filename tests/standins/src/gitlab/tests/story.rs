@@ -28,10 +28,8 @@ async fn groups_hear_of_members_subgroups_and_projects() {
     inner.create_project("deep").await.destroy().await;
     inner.destroy().await;
     let told = receiver.take();
-    let names: Vec<_> = told
-        .iter()
-        .map(|sent| (sent.event(), sent.body["event_name"].as_str().unwrap()))
-        .collect();
+    let names: Vec<_> =
+        told.iter().map(|sent| (sent.event(), sent.body["event_name"].as_str().unwrap())).collect();
     assert_eq!(
         names,
         [
@@ -57,18 +55,9 @@ async fn renames_and_transfers_are_silent_and_ids_stay() {
     scene.project.rename("core");
     scene.group.rename("money");
     assert_eq!(scene.project.full_path(), "acme/money/core");
-    assert_eq!(
-        scene.api.get("/projects/acme%2Fpayments%2Fapi").await.status,
-        StatusCode::NOT_FOUND
-    );
-    assert_eq!(
-        scene.api.get(&scene.project_path("")).await.body["path_with_namespace"],
-        "acme/money/core"
-    );
-    scene
-        .group
-        .subgroup("inner")
-        .transfer(&scene.gitlab.group("other", super::Tier::Free));
+    assert_eq!(scene.api.get("/projects/acme%2Fpayments%2Fapi").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(scene.api.get(&scene.project_path("")).await.body["path_with_namespace"], "acme/money/core");
+    scene.group.subgroup("inner").transfer(&scene.gitlab.group("other", super::Tier::Free));
     assert!(receiver.take().is_empty());
 }
 

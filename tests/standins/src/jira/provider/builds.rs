@@ -22,17 +22,7 @@ const BUILD: &[Field] = &[
     required("updateSequenceNumber", Integer),
     required("displayName", Text(255)),
     required("url", Url),
-    required(
-        "state",
-        OneOf(&[
-            "pending",
-            "in_progress",
-            "successful",
-            "failed",
-            "cancelled",
-            "unknown",
-        ]),
-    ),
+    required("state", OneOf(&["pending", "in_progress", "successful", "failed", "cancelled", "unknown"])),
     required("lastUpdated", Date),
     optional("schemaVersion", OneOf(&["1.0"])),
     optional("description", Text(255)),

@@ -36,29 +36,16 @@ const DEPLOYMENT: &[Field] = &[
     optional("schemaVersion", OneOf(&["1.0"])),
 ];
 
-const STATES: &[&str] = &[
-    "unknown",
-    "pending",
-    "in_progress",
-    "cancelled",
-    "failed",
-    "rolled_back",
-    "successful",
-];
+const STATES: &[&str] =
+    &["unknown", "pending", "in_progress", "cancelled", "failed", "rolled_back", "successful"];
 
-const PIPELINE: &[Field] = &[
-    required("id", Key(255)),
-    required("displayName", Text(255)),
-    required("url", Url),
-];
+const PIPELINE: &[Field] =
+    &[required("id", Key(255)), required("displayName", Text(255)), required("url", Url)];
 
 const ENVIRONMENT: &[Field] = &[
     required("id", Key(255)),
     required("displayName", Text(255)),
-    required(
-        "type",
-        OneOf(&["unmapped", "development", "testing", "staging", "production"]),
-    ),
+    required("type", OneOf(&["unmapped", "development", "testing", "staging", "production"])),
 ];
 
 const COMMAND: &[Field] = &[required("command", OneOf(&["initiate_deployment_gating"]))];

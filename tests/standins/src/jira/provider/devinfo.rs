@@ -59,10 +59,7 @@ const COMMIT: &[Field] = &[
 const FILE: &[Field] = &[
     required("path", Text(1024)),
     required("url", Url),
-    required(
-        "changeType",
-        OneOf(&["ADDED", "COPIED", "DELETED", "MODIFIED", "MOVED", "UNKNOWN"]),
-    ),
+    required("changeType", OneOf(&["ADDED", "COPIED", "DELETED", "MODIFIED", "MOVED", "UNKNOWN"])),
     required("linesAdded", Count),
     required("linesRemoved", Count),
 ];
@@ -87,10 +84,7 @@ const BRANCH: &[Field] = &[
 const PULL_REQUEST: &[Field] = &[
     required("id", Id),
     required("updateSequenceId", Integer),
-    required(
-        "status",
-        OneOf(&["OPEN", "MERGED", "DECLINED", "UNKNOWN", "DRAFT"]),
-    ),
+    required("status", OneOf(&["OPEN", "MERGED", "DECLINED", "UNKNOWN", "DRAFT"])),
     required("title", Text(1024)),
     required("author", Object(AUTHOR)),
     required("commentCount", Count),
@@ -122,18 +116,11 @@ pub(super) fn check(body: &Value, dialect: Dialect) -> Vec<String> {
     }
     let mut linked = Problems::default();
     for (index, repository) in repositories(body).iter().enumerate() {
-        check_entities(
-            repository,
-            &format!("repositories[{index}]"),
-            dialect,
-            &mut linked,
-        );
+        check_entities(repository, &format!("repositories[{index}]"), dialect, &mut linked);
     }
     check_unique(repositories(body), "repositories", &mut linked.call);
     if ids(body).len() > MAX_ENTITIES {
-        linked.call.push(format!(
-            "repositories: must not have more than {MAX_ENTITIES} entities in total"
-        ));
+        linked.call.push(format!("repositories: must not have more than {MAX_ENTITIES} entities in total"));
     }
     linked.call.append(&mut linked.entity);
     linked.call
@@ -141,12 +128,9 @@ pub(super) fn check(body: &Value, dialect: Dialect) -> Vec<String> {
 
 /// The ids of all entities of a call.
 pub(super) fn ids(body: &Value) -> Vec<String> {
-    let all = repositories(body)
-        .iter()
-        .flat_map(|repository| Kind::ALL.map(|kind| entities(repository, kind)));
-    all.flatten()
-        .map(|entity| text(entity, "id").to_owned())
-        .collect()
+    let all =
+        repositories(body).iter().flat_map(|repository| Kind::ALL.map(|kind| entities(repository, kind)));
+    all.flatten().map(|entity| text(entity, "id").to_owned()).collect()
 }
 
 fn check_entities(repository: &Value, path: &str, dialect: Dialect, problems: &mut Problems) {
@@ -174,29 +158,17 @@ fn check_entities(repository: &Value, path: &str, dialect: Dialect, problems: &m
 /// The two values that GitHub's app sends and the documentation does not list.
 fn check_dialect(pull_request: &Value, path: &str, dialect: Dialect, problems: &mut Vec<String>) {
     if dialect.refuses_draft && text(pull_request, "status") == "DRAFT" {
-        problems.push(format!(
-            "{path}.status: must be one of OPEN, MERGED, DECLINED, UNKNOWN"
-        ));
+        problems.push(format!("{path}.status: must be one of OPEN, MERGED, DECLINED, UNKNOWN"));
     }
     let reviewers = pull_request["reviewers"].as_array().into_iter().flatten();
-    if dialect.refuses_needswork
-        && reviewers
-            .clone()
-            .any(|r| text(r, "approvalStatus") == "NEEDSWORK")
-    {
-        problems.push(format!(
-            "{path}.reviewers: approvalStatus must be one of APPROVED, UNAPPROVED"
-        ));
+    if dialect.refuses_needswork && reviewers.clone().any(|r| text(r, "approvalStatus") == "NEEDSWORK") {
+        problems.push(format!("{path}.reviewers: approvalStatus must be one of APPROVED, UNAPPROVED"));
     }
 }
 
 fn check_unique(list: &[Value], path: &str, problems: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
-    if let Some(twice) = list
-        .iter()
-        .map(|entry| text(entry, "id"))
-        .find(|id| !seen.insert(*id))
-    {
+    if let Some(twice) = list.iter().map(|entry| text(entry, "id")).find(|id| !seen.insert(*id)) {
         problems.push(format!("{path}: id {twice} occurs twice"));
     }
 }
@@ -206,9 +178,7 @@ pub(super) fn store(body: &Value, properties: &Properties, context: &mut Context
     let mut answer = Answer::default();
     for repository in repositories(body) {
         let id = text(repository, "id");
-        context
-            .store
-            .put_repository(id, sequence(repository), properties, without_entities(repository));
+        context.store.put_repository(id, sequence(repository), properties, without_entities(repository));
         for kind in Kind::ALL {
             for entity in entities(repository, kind) {
                 store_entity(id, kind, entity, (body, properties), context, &mut answer);
@@ -263,9 +233,7 @@ fn store_entity(
     Answer::push(&mut answer.accepted, repository, kind, json!(id));
     if body["preventTransitions"] != json!(true) {
         let before = store.entity(repository, kind, id);
-        context
-            .triggers
-            .extend(triggers::fired(repository, kind, entity, before, &resolved.keys));
+        context.triggers.extend(triggers::fired(repository, kind, entity, before, &resolved.keys));
     }
     let stored = Stored {
         sequence: sequence(entity),
@@ -297,17 +265,11 @@ fn without_entities(repository: &Value) -> Value {
 }
 
 fn repositories(body: &Value) -> &[Value] {
-    body["repositories"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default()
+    body["repositories"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn entities(repository: &Value, kind: Kind) -> &[Value] {
-    repository[kind.list()]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default()
+    repository[kind.list()].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn sequence(value: &Value) -> i64 {

@@ -37,9 +37,9 @@ fn has_refused_character(value: &Value) -> bool {
     match value {
         Value::String(text) => refused(text),
         Value::Array(list) => list.iter().any(has_refused_character),
-        Value::Object(object) => object
-            .iter()
-            .any(|(key, value)| refused(key) || has_refused_character(value)),
+        Value::Object(object) => {
+            object.iter().any(|(key, value)| refused(key) || has_refused_character(value))
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -54,9 +54,7 @@ fn properties(value: &Value, problems: &mut Vec<String>) -> Properties {
         return properties;
     };
     if object.len() > MAX_PROPERTIES {
-        problems.push(format!(
-            "properties: must not have more than {MAX_PROPERTIES} entries"
-        ));
+        problems.push(format!("properties: must not have more than {MAX_PROPERTIES} entries"));
     }
     for (key, value) in object {
         let Some(value) = value.as_str() else {
@@ -64,14 +62,11 @@ fn properties(value: &Value, problems: &mut Vec<String>) -> Properties {
             continue;
         };
         if key.chars().count() > MAX_PROPERTY || value.chars().count() > MAX_PROPERTY {
-            problems.push(format!(
-                "properties.{key}: key and value must not exceed {MAX_PROPERTY} characters"
-            ));
+            problems
+                .push(format!("properties.{key}: key and value must not exceed {MAX_PROPERTY} characters"));
         }
         if key.starts_with('_') || key.contains(':') {
-            problems.push(format!(
-                "properties.{key}: a key must not start with _ nor contain :"
-            ));
+            problems.push(format!("properties.{key}: a key must not start with _ nor contain :"));
         }
         properties.insert(key.clone(), value.to_owned());
     }
@@ -113,10 +108,7 @@ mod tests {
             (json!(["a"]), "must be an object"),
         ] {
             let problems = problems_of(&json!({ "properties": properties }));
-            assert!(
-                problems.len() == 1 && problems[0].contains(problem),
-                "{problems:?} lacks {problem}"
-            );
+            assert!(problems.len() == 1 && problems[0].contains(problem), "{problems:?} lacks {problem}");
         }
     }
 
@@ -124,16 +116,9 @@ mod tests {
     fn some_characters_refuse_the_whole_body() {
         for text in ["rocket \u{1f680}", "bell \u{7}", "nul \0", "\u{ffff}"] {
             let problems = problems_of(&json!({ "deep": [{ "er": text }] }));
-            assert_eq!(
-                problems,
-                ["the body contains characters that can't be stored"],
-                "{text:?}"
-            );
+            assert_eq!(problems, ["the body contains characters that can't be stored"], "{text:?}");
         }
-        assert_eq!(
-            problems_of(&json!({ "fine": "tab\t line\r\n ä 修 \u{fffd}" })),
-            Vec::<String>::new()
-        );
+        assert_eq!(problems_of(&json!({ "fine": "tab\t line\r\n ä 修 \u{fffd}" })), Vec::<String>::new());
     }
 
     #[test]

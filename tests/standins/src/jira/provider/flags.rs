@@ -26,11 +26,8 @@ const FLAG: &[Field] = &[
     optional("schemaVersion", OneOf(&["1.0"])),
 ];
 
-const SUMMARY: &[Field] = &[
-    required("status", Object(STATUS)),
-    required("lastUpdated", Date),
-    optional("url", Url),
-];
+const SUMMARY: &[Field] =
+    &[required("status", Object(STATUS)), required("lastUpdated", Date), optional("url", Url)];
 
 const DETAILS: &[Field] = &[
     required("url", Url),
@@ -41,20 +38,11 @@ const DETAILS: &[Field] = &[
 
 const ENVIRONMENT: &[Field] = &[
     required("name", Text(255)),
-    optional(
-        "type",
-        OneOf(&["development", "testing", "staging", "production"]),
-    ),
+    optional("type", OneOf(&["development", "testing", "staging", "production"])),
 ];
 
-const STATUS: &[Field] = &[
-    required("enabled", Bool),
-    optional("defaultValue", Text(255)),
-    optional("rollout", Object(ROLLOUT)),
-];
+const STATUS: &[Field] =
+    &[required("enabled", Bool), optional("defaultValue", Text(255)), optional("rollout", Object(ROLLOUT))];
 
-const ROLLOUT: &[Field] = &[
-    optional("percentage", Number(0.0, 100.0)),
-    optional("text", Text(255)),
-    optional("rules", Count),
-];
+const ROLLOUT: &[Field] =
+    &[optional("percentage", Number(0.0, 100.0)), optional("text", Text(255)), optional("rules", Count)];

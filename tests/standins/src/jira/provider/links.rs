@@ -41,12 +41,8 @@ pub(super) enum LinkSyntax {
 pub(super) fn check(entity: &Value, syntax: LinkSyntax, path: &str, problems: &mut Problems) {
     let (keys, associations) = (&entity["issueKeys"], &entity["associations"]);
     match (keys.is_null(), associations.is_null()) {
-        (false, false) => problems
-            .call
-            .push(format!("{path}: issueKeysOrAssociationsOrNone.invalid")),
-        (true, true) => problems
-            .entity
-            .push(format!("{path}: issueKeys or associations is required")),
+        (false, false) => problems.call.push(format!("{path}: issueKeysOrAssociationsOrNone.invalid")),
+        (true, true) => problems.entity.push(format!("{path}: issueKeys or associations is required")),
         (false, true) => check_keys(keys, syntax, path, problems),
         (true, false) => check_associations(associations, syntax, path, problems),
     }
@@ -60,9 +56,7 @@ pub(super) fn check_keys(keys: &Value, syntax: LinkSyntax, path: &str, problems:
         return;
     };
     check_count(keys.len(), &path, problems);
-    let wrong = keys
-        .iter()
-        .find(|key| !key.as_str().is_some_and(|key| is_key(key, syntax)));
+    let wrong = keys.iter().find(|key| !key.as_str().is_some_and(|key| is_key(key, syntax)));
     if let Some(key) = wrong {
         problems.entity.push(format!("{path}: {key} is no issue key"));
     }
@@ -72,19 +66,12 @@ fn check_associations(associations: &Value, syntax: LinkSyntax, path: &str, prob
     let path = format!("{path}.associations");
     let list = associations.as_array().map(Vec::as_slice).unwrap_or_default();
     if list.is_empty() || list.len() > MAX_ASSOCIATIONS {
-        problems.entity.push(format!(
-            "{path}: must be a list of 1 to {MAX_ASSOCIATIONS} entries"
-        ));
+        problems.entity.push(format!("{path}: must be a list of 1 to {MAX_ASSOCIATIONS} entries"));
     }
-    let values = || {
-        list.iter()
-            .map(|association| association["values"].as_array().map_or(0, Vec::len))
-    };
+    let values = || list.iter().map(|association| association["values"].as_array().map_or(0, Vec::len));
     check_count(values().sum(), &path, problems);
     if values().any(|count| count == 0) {
-        problems
-            .entity
-            .push(format!("{path}: every association must have values"));
+        problems.entity.push(format!("{path}: every association must have values"));
     }
     for association in list {
         let kind = association["associationType"].as_str().unwrap_or_default();
@@ -101,25 +88,18 @@ fn check_count(count: usize, path: &str, problems: &mut Problems) {
     if count == 0 {
         problems.entity.push(format!("{path}: must not be empty"));
     } else if count > MAX_VALUES {
-        problems
-            .call
-            .push(format!("{path}: must not have more than {MAX_VALUES} values"));
+        problems.call.push(format!("{path}: must not have more than {MAX_VALUES} values"));
     }
 }
 
 fn value_problem(kind: &str, value: &Value, syntax: LinkSyntax) -> Option<&'static str> {
     let short = |value: &Value| {
-        value
-            .as_str()
-            .is_some_and(|text| (1..=MAX_REFERENCE).contains(&text.chars().count()))
+        value.as_str().is_some_and(|text| (1..=MAX_REFERENCE).contains(&text.chars().count()))
     };
     let (right, problem) = match kind {
-        "issueKeys" | "issueIdOrKeys" => (
-            value
-                .as_str()
-                .is_some_and(|key| is_key(key, syntax) || is_digits(key)),
-            "is no issue key or id",
-        ),
+        "issueKeys" | "issueIdOrKeys" => {
+            (value.as_str().is_some_and(|key| is_key(key, syntax) || is_digits(key)), "is no issue key or id")
+        }
         "serviceIdOrKeys" if syntax == LinkSyntax::Deployment => (short(value), "is no service id"),
         "commit" if syntax == LinkSyntax::Deployment => (
             short(&value["commitHash"]) && short(&value["repositoryId"]),
@@ -186,8 +166,7 @@ impl Unknown {
 
     fn add_association(&mut self, kind: &str, values: Vec<&Value>) {
         if !values.is_empty() {
-            self.associations
-                .push(json!({ "associationType": kind, "values": values }));
+            self.associations.push(json!({ "associationType": kind, "values": values }));
         }
     }
 }
@@ -200,12 +179,7 @@ pub(super) fn resolve(
     unknown: &mut Unknown,
 ) -> Resolved {
     let mut resolved = Resolved::default();
-    for key in entity["issueKeys"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
+    for key in entity["issueKeys"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if known.has_issue(key) {
             resolved.anything = true;
             resolved.keys.push(key.to_owned());
@@ -220,15 +194,8 @@ pub(super) fn resolve(
             values.partition(|value| exists(kind, value, known, has_code));
         resolved.anything |= !found.is_empty();
         if kind.starts_with("issue") {
-            resolved
-                .keys
-                .extend(found.iter().filter_map(|key| key.as_str()).map(ToOwned::to_owned));
-            unknown.keys.extend(
-                missing
-                    .iter()
-                    .filter_map(|key| key.as_str())
-                    .map(ToOwned::to_owned),
-            );
+            resolved.keys.extend(found.iter().filter_map(|key| key.as_str()).map(ToOwned::to_owned));
+            unknown.keys.extend(missing.iter().filter_map(|key| key.as_str()).map(ToOwned::to_owned));
         }
         unknown.add_association(kind, missing);
     }
@@ -261,10 +228,7 @@ mod tests {
     fn entity_problem(entity: Value, syntax: LinkSyntax, problem: &str) {
         let problems = problems_of(&entity, syntax);
         assert!(problems.call.is_empty(), "{problems:?}");
-        assert!(
-            problems.entity.iter().any(|found| found.contains(problem)),
-            "{problems:?} lacks {problem}"
-        );
+        assert!(problems.entity.iter().any(|found| found.contains(problem)), "{problems:?} lacks {problem}");
     }
 
     #[test]
@@ -272,9 +236,7 @@ mod tests {
         for key in ["PAY-1", "P1-1", "Pä_2-3", "修正-1"] {
             assert!(is_key(key, LinkSyntax::DevInfo), "{key}");
         }
-        for key in [
-            "P-1", "1A-1", "_A-1", "PAY", "PAY-", "-1", "PAY-1a", "PAY 1", "PA.Y-1", "A-B-1",
-        ] {
+        for key in ["P-1", "1A-1", "_A-1", "PAY", "PAY-", "-1", "PAY-1a", "PAY 1", "PA.Y-1", "A-B-1"] {
             assert!(!is_key(key, LinkSyntax::DevInfo), "{key}");
         }
         for key in ["P-1", "1A-1", "_A-1", "UTF-8"] {
@@ -292,24 +254,13 @@ mod tests {
     fn an_entity_has_keys_or_associations_but_not_both() {
         let both = json!({ "issueKeys": ["PAY-1"],
                            "associations": [{ "associationType": "issueKeys", "values": ["PAY-1"] }] });
-        assert_eq!(
-            problems_of(&both, LinkSyntax::Plain).call,
-            ["it: issueKeysOrAssociationsOrNone.invalid"]
-        );
-        entity_problem(
-            json!({}),
-            LinkSyntax::Plain,
-            "issueKeys or associations is required",
-        );
+        assert_eq!(problems_of(&both, LinkSyntax::Plain).call, ["it: issueKeysOrAssociationsOrNone.invalid"]);
+        entity_problem(json!({}), LinkSyntax::Plain, "issueKeys or associations is required");
     }
 
     #[test]
     fn counts_are_limited() {
-        entity_problem(
-            json!({ "issueKeys": [] }),
-            LinkSyntax::DevInfo,
-            "must not be empty",
-        );
+        entity_problem(json!({ "issueKeys": [] }), LinkSyntax::DevInfo, "must not be empty");
         let keys = |count: usize| (1..=count).map(|n| format!("PAY-{n}")).collect::<Vec<_>>();
         let fits = problems_of(&json!({ "issueKeys": keys(500) }), LinkSyntax::DevInfo);
         assert!(fits.call.is_empty() && fits.entity.is_empty());
@@ -335,38 +286,18 @@ mod tests {
             let problems = problems_of(&entity, LinkSyntax::Deployment);
             assert!(problems.entity.is_empty(), "{problems:?}");
         }
-        entity_problem(
-            one("commit", commit),
-            LinkSyntax::Plain,
-            "unknown associationType",
-        );
-        entity_problem(
-            one("issueKeys", json!("pay")),
-            LinkSyntax::Plain,
-            "is no issue key or id",
-        );
+        entity_problem(one("commit", commit), LinkSyntax::Plain, "unknown associationType");
+        entity_problem(one("issueKeys", json!("pay")), LinkSyntax::Plain, "is no issue key or id");
         entity_problem(
             one("commit", json!({ "commitHash": "c" })),
             LinkSyntax::Deployment,
             "needs commitHash",
         );
-        entity_problem(
-            json!({ "associations": [] }),
-            LinkSyntax::Plain,
-            "must be a list of 1 to 3",
-        );
+        entity_problem(json!({ "associations": [] }), LinkSyntax::Plain, "must be a list of 1 to 3");
         let empty = json!({ "associations": [{ "associationType": "issueKeys", "values": [] }] });
         entity_problem(empty, LinkSyntax::Plain, "every association must have values");
-        entity_problem(
-            json!({ "issueKeys": "PAY-1" }),
-            LinkSyntax::Plain,
-            "must be a list",
-        );
-        entity_problem(
-            json!({ "issueKeys": [7] }),
-            LinkSyntax::Plain,
-            "7 is no issue key",
-        );
+        entity_problem(json!({ "issueKeys": "PAY-1" }), LinkSyntax::Plain, "must be a list");
+        entity_problem(json!({ "issueKeys": [7] }), LinkSyntax::Plain, "7 is no issue key");
     }
 
     #[test]
@@ -383,12 +314,7 @@ mod tests {
         assert_eq!(unknown.issue_keys(), json!(["PAY-3", "UTF-8"]));
         assert_eq!(unknown.associations(), json!([]));
 
-        let lost = resolve(
-            &json!({ "issueKeys": ["UTF-8"] }),
-            &known,
-            &has_code,
-            &mut unknown,
-        );
+        let lost = resolve(&json!({ "issueKeys": ["UTF-8"] }), &known, &has_code, &mut unknown);
         assert!(!lost.anything && lost.keys.is_empty());
 
         let commit = json!({ "associations": [

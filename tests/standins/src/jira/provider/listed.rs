@@ -56,10 +56,7 @@ impl Listed {
     /// The ids of all entities of a call: the parts of their keys, joined by slashes.
     pub(super) fn ids(&self, body: &Value) -> Vec<String> {
         let entities = body[self.list].as_array().into_iter().flatten();
-        entities
-            .filter_map(|entity| self.key_of(entity))
-            .map(|key| key.join("/"))
-            .collect()
+        entities.filter_map(|entity| self.key_of(entity)).map(|key| key.join("/")).collect()
     }
 
     /// Stores a checked body and answers as the API does.
@@ -81,9 +78,7 @@ impl Listed {
                 resolved.keys.extend(store.keys_of_commits(entity));
                 resolved.keys.sort_unstable();
                 resolved.keys.dedup();
-                context
-                    .store
-                    .put(self.api, key, self.stored(entity, resolved.keys, properties));
+                context.store.put(self.api, key, self.stored(entity, resolved.keys, properties));
             }
         }
         self.answer(&accepted, rejected, &unknown)
@@ -110,10 +105,7 @@ impl Listed {
         } else {
             answer["acceptedFeatureFlags"] = accepted.iter().map(|flag| flag["id"].clone()).collect();
             let id = |flag: &Value| flag["id"].as_str().unwrap_or_default().to_owned();
-            let failed: Map<_, _> = rejected
-                .into_iter()
-                .map(|(flag, errors)| (id(flag), errors))
-                .collect();
+            let failed: Map<_, _> = rejected.into_iter().map(|(flag, errors)| (id(flag), errors)).collect();
             answer["failedFeatureFlags"] = Value::Object(failed);
         }
         answer
@@ -128,10 +120,7 @@ impl Listed {
 
     fn key_object(&self, entity: &Value) -> Value {
         let part = |&(name, place): &(&str, &str)| {
-            (
-                name.to_owned(),
-                entity.pointer(place).cloned().unwrap_or_default(),
-            )
+            (name.to_owned(), entity.pointer(place).cloned().unwrap_or_default())
         };
         Value::Object(self.key.iter().map(part).collect())
     }

@@ -98,16 +98,9 @@ pub(super) fn handle(
         _ => None,
     };
     let response = response.unwrap_or_else(|| {
-        answer::error(
-            api,
-            StatusCode::METHOD_NOT_ALLOWED,
-            &["Method Not Allowed".to_owned()],
-        )
+        answer::error(api, StatusCode::METHOD_NOT_ALLOWED, &["Method Not Allowed".to_owned()])
     });
-    Handled {
-        response,
-        body: Some(Value::Null),
-    }
+    Handled { response, body: Some(Value::Null) }
 }
 
 impl Operation {
@@ -128,18 +121,9 @@ impl Operation {
             (Api::Deployments, ["pipelines", p, "environments", e, "deployments", n]) => {
                 Self::One(key(&[p, e, n]))
             }
-            (
-                Api::Deployments,
-                [
-                    "pipelines",
-                    p,
-                    "environments",
-                    e,
-                    "deployments",
-                    n,
-                    "gating-status",
-                ],
-            ) => Self::GatingStatus(key(&[p, e, n])),
+            (Api::Deployments, ["pipelines", p, "environments", e, "deployments", n, "gating-status"]) => {
+                Self::GatingStatus(key(&[p, e, n]))
+            }
             (Api::FeatureFlags, ["flag", id]) => Self::One(key(&[id])),
             _ => return Err(StatusCode::NOT_FOUND),
         })
@@ -154,10 +138,7 @@ struct Query {
 
 impl Query {
     fn parse(query: Option<&str>, operation: &Operation) -> Result<Self, String> {
-        let mut parsed = Self {
-            properties: Properties::new(),
-            limit: i64::MAX,
-        };
+        let mut parsed = Self { properties: Properties::new(), limit: i64::MAX };
         for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match name.as_ref() {
                 "jwt" => {}
@@ -165,11 +146,7 @@ impl Query {
                     parsed.limit = value.parse().map_err(|_| format!("{name} must be a number"))?;
                 }
                 _ => {
-                    if parsed
-                        .properties
-                        .insert(name.to_string(), value.into_owned())
-                        .is_some()
-                    {
+                    if parsed.properties.insert(name.to_string(), value.into_owned()).is_some() {
                         return Err(format!("property {name} must not occur twice"));
                     }
                 }
@@ -202,9 +179,7 @@ fn read(store: &Store, api: Api, operation: Operation, query: &Query) -> Option<
 /// A deployment that asked for gating waits for its approval; one that didn't has no valid status.
 fn gating_status(store: &Store, key: Key) -> Option<Value> {
     let deployment = &store.others.get(&(Api::Deployments, key))?.body;
-    let gated = deployment["commands"]
-        .as_array()
-        .is_some_and(|commands| !commands.is_empty());
+    let gated = deployment["commands"].as_array().is_some_and(|commands| !commands.is_empty());
     Some(json!({
         "deploymentSequenceNumber": deployment["deploymentSequenceNumber"],
         "pipelineId": deployment["pipeline"]["id"],
@@ -229,17 +204,9 @@ fn delete(store: &mut Store, api: Api, operation: Operation, query: &Query) -> O
 
 fn submit(state: &mut SiteState, caller: &Provider, api: Api, headers: &HeaderMap, body: &Bytes) -> Handled {
     if body.len() > MAX_BODY {
-        return answer::error(
-            api,
-            StatusCode::PAYLOAD_TOO_LARGE,
-            &["Data is too large".to_owned()],
-        )
-        .into();
+        return answer::error(api, StatusCode::PAYLOAD_TOO_LARGE, &["Data is too large".to_owned()]).into();
     }
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.starts_with("application/json") {
         let problem = "Content-Type must be application/json".to_owned();
         return answer::error(api, StatusCode::UNSUPPORTED_MEDIA_TYPE, &[problem]).into();
@@ -247,22 +214,14 @@ fn submit(state: &mut SiteState, caller: &Provider, api: Api, headers: &HeaderMa
     let body: Value = match serde_json::from_slice(body) {
         Ok(body) => body,
         Err(error) => {
-            return answer::error(
-                api,
-                StatusCode::BAD_REQUEST,
-                &[format!("malformed JSON: {error}")],
-            )
-            .into();
+            return answer::error(api, StatusCode::BAD_REQUEST, &[format!("malformed JSON: {error}")]).into();
         }
     };
     let response = match accept(state, caller, api, &body) {
         Ok(answer) => (StatusCode::ACCEPTED, Json(answer)).into_response(),
         Err((status, problems)) => answer::error(api, status, &problems),
     };
-    Handled {
-        response,
-        body: Some(body),
-    }
+    Handled { response, body: Some(body) }
 }
 
 /// Checks and stores a body.

@@ -53,19 +53,11 @@ const MAX_URL: usize = 2000;
 const MAX_ID: usize = 1024;
 
 pub(super) const fn required(name: &'static str, rule: Rule) -> Field {
-    Field {
-        name,
-        required: true,
-        rule,
-    }
+    Field { name, required: true, rule }
 }
 
 pub(super) const fn optional(name: &'static str, rule: Rule) -> Field {
-    Field {
-        name,
-        required: false,
-        rule,
-    }
+    Field { name, required: false, rule }
 }
 
 /// Holds an object against its fields. An optional field may be null. Problems name the path of the value.
@@ -80,11 +72,7 @@ pub(super) fn check_object(value: &Value, fields: &[Field], path: &str, problems
 }
 
 fn check_field(object: &Map<String, Value>, field: &Field, path: &str, problems: &mut Vec<String>) {
-    let path = if path.is_empty() {
-        field.name.to_owned()
-    } else {
-        format!("{path}.{}", field.name)
-    };
+    let path = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
     match object.get(field.name) {
         None | Some(Value::Null) if field.required => problems.push(format!("{path}: is required")),
         None | Some(Value::Null) => {}
@@ -102,18 +90,11 @@ fn check_value(value: &Value, rule: &Rule, path: &str, problems: &mut Vec<String
         Rule::Id => id_problem(value),
         Rule::Url => url_problem(value),
         Rule::Date => date_problem(value),
-        Rule::Integer => value
-            .as_i64()
-            .is_none()
-            .then(|| "must be a 64-bit integer".to_owned()),
-        Rule::Count => (!value
-            .as_i64()
-            .is_some_and(|count| (0..=i64::from(i32::MAX)).contains(&count)))
-        .then(|| "must be a 32-bit integer, zero or more".to_owned()),
-        Rule::Number(min, max) => (!value
-            .as_f64()
-            .is_some_and(|number| (*min..=*max).contains(&number)))
-        .then(|| format!("must be a number from {min} to {max}")),
+        Rule::Integer => value.as_i64().is_none().then(|| "must be a 64-bit integer".to_owned()),
+        Rule::Count => (!value.as_i64().is_some_and(|count| (0..=i64::from(i32::MAX)).contains(&count)))
+            .then(|| "must be a 32-bit integer, zero or more".to_owned()),
+        Rule::Number(min, max) => (!value.as_f64().is_some_and(|number| (*min..=*max).contains(&number)))
+            .then(|| format!("must be a number from {min} to {max}")),
         Rule::Bool => (!value.is_boolean()).then(|| "must be true or false".to_owned()),
         Rule::OneOf(words) => (!value.as_str().is_some_and(|word| words.contains(&word)))
             .then(|| format!("must be one of {}", words.join(", "))),
@@ -136,11 +117,7 @@ fn check_list(
         return;
     };
     if !count.contains(&list.len()) {
-        problems.push(format!(
-            "{path}: must have {} to {} entries",
-            count.start(),
-            count.end()
-        ));
+        problems.push(format!("{path}: must have {} to {} entries", count.start(), count.end()));
         return;
     }
     for (index, entry) in list.iter().enumerate() {
@@ -172,9 +149,7 @@ fn url_problem(value: &Value) -> Option<String> {
 }
 
 fn date_problem(value: &Value) -> Option<String> {
-    let wrong = value
-        .as_str()
-        .is_none_or(|date| OffsetDateTime::parse(date, &Rfc3339).is_err());
+    let wrong = value.as_str().is_none_or(|date| OffsetDateTime::parse(date, &Rfc3339).is_err());
     wrong.then(|| "must be an ISO 8601 date and time".to_owned())
 }
 
@@ -182,13 +157,8 @@ fn flags_problem(value: &Value, words: &[&str]) -> Option<String> {
     let Some(list) = value.as_array() else {
         return Some("must be a list".to_owned());
     };
-    let known = list
-        .iter()
-        .all(|flag| flag.as_str().is_some_and(|flag| words.contains(&flag)));
-    let unique = list
-        .iter()
-        .enumerate()
-        .all(|(index, flag)| !list[..index].contains(flag));
+    let known = list.iter().all(|flag| flag.as_str().is_some_and(|flag| words.contains(&flag)));
+    let unique = list.iter().enumerate().all(|(index, flag)| !list[..index].contains(flag));
     (!known || !unique).then(|| format!("must be a set of {}", words.join(", ")))
 }
 
@@ -200,12 +170,7 @@ mod tests {
 
     fn problems_of(rule: Rule, value: Value) -> Vec<String> {
         let mut problems = Vec::new();
-        check_object(
-            &json!({ "it": value }),
-            &[required("it", rule)],
-            "",
-            &mut problems,
-        );
+        check_object(&json!({ "it": value }), &[required("it", rule)], "", &mut problems);
         problems
     }
 
@@ -233,22 +198,10 @@ mod tests {
     fn ids_have_a_charset_and_a_length() {
         accepts(Rule::Id, json!("aZ09~.-_"));
         accepts(Rule::Id, json!("x".repeat(1024)));
-        refuses(
-            Rule::Id,
-            json!("feature/x"),
-            "it: may contain only letters, digits and ~.-_",
-        );
-        refuses(
-            Rule::Id,
-            json!("ä"),
-            "it: may contain only letters, digits and ~.-_",
-        );
+        refuses(Rule::Id, json!("feature/x"), "it: may contain only letters, digits and ~.-_");
+        refuses(Rule::Id, json!("ä"), "it: may contain only letters, digits and ~.-_");
         refuses(Rule::Id, json!(""), "it: must have 1 to 1024 characters");
-        refuses(
-            Rule::Id,
-            json!("x".repeat(1025)),
-            "it: must have 1 to 1024 characters",
-        );
+        refuses(Rule::Id, json!("x".repeat(1025)), "it: must have 1 to 1024 characters");
     }
 
     #[test]
@@ -267,12 +220,7 @@ mod tests {
     fn dates_carry_an_offset() {
         accepts(Rule::Date, json!("2026-01-05T09:59:00.000Z"));
         accepts(Rule::Date, json!("2026-01-05T09:59:00+02:00"));
-        for wrong in [
-            "2026-01-05 09:59:00 UTC",
-            "2026-01-05T09:59:00",
-            "2026-01-05",
-            "yesterday",
-        ] {
+        for wrong in ["2026-01-05 09:59:00 UTC", "2026-01-05T09:59:00", "2026-01-05", "yesterday"] {
             refuses(Rule::Date, json!(wrong), "it: must be an ISO 8601 date and time");
         }
     }
@@ -283,45 +231,21 @@ mod tests {
         refuses(Rule::Integer, json!(1.5), "it: must be a 64-bit integer");
         refuses(Rule::Integer, json!("1"), "it: must be a 64-bit integer");
         accepts(Rule::Count, json!(0));
-        refuses(
-            Rule::Count,
-            json!(-1),
-            "it: must be a 32-bit integer, zero or more",
-        );
-        refuses(
-            Rule::Count,
-            json!(3_000_000_000_u64),
-            "it: must be a 32-bit integer, zero or more",
-        );
+        refuses(Rule::Count, json!(-1), "it: must be a 32-bit integer, zero or more");
+        refuses(Rule::Count, json!(3_000_000_000_u64), "it: must be a 32-bit integer, zero or more");
         accepts(Rule::Number(0.0, 100.0), json!(12.5));
-        refuses(
-            Rule::Number(0.0, 100.0),
-            json!(101),
-            "it: must be a number from 0 to 100",
-        );
+        refuses(Rule::Number(0.0, 100.0), json!(101), "it: must be a number from 0 to 100");
         refuses(Rule::Bool, json!("true"), "it: must be true or false");
     }
 
     #[test]
     fn words_come_from_a_list() {
         accepts(Rule::OneOf(&["OPEN", "MERGED"]), json!("OPEN"));
-        refuses(
-            Rule::OneOf(&["OPEN", "MERGED"]),
-            json!("open"),
-            "it: must be one of OPEN, MERGED",
-        );
+        refuses(Rule::OneOf(&["OPEN", "MERGED"]), json!("open"), "it: must be one of OPEN, MERGED");
         accepts(Rule::Flags(&["MERGE_COMMIT"]), json!([]));
-        refuses(
-            Rule::Flags(&["MERGE_COMMIT"]),
-            json!(["SQUASH"]),
-            "it: must be a set of MERGE_COMMIT",
-        );
+        refuses(Rule::Flags(&["MERGE_COMMIT"]), json!(["SQUASH"]), "it: must be a set of MERGE_COMMIT");
         let twice = json!(["MERGE_COMMIT", "MERGE_COMMIT"]);
-        refuses(
-            Rule::Flags(&["MERGE_COMMIT"]),
-            twice,
-            "it: must be a set of MERGE_COMMIT",
-        );
+        refuses(Rule::Flags(&["MERGE_COMMIT"]), twice, "it: must be a set of MERGE_COMMIT");
     }
 
     #[test]
@@ -345,10 +269,6 @@ mod tests {
         accepts(Rule::List(1, 2, ENTRY), json!([{ "id": "a" }]));
         refuses(Rule::List(1, 2, ENTRY), json!([]), "it: must have 1 to 2 entries");
         refuses(Rule::List(1, 2, ENTRY), json!({}), "it: must be a list");
-        refuses(
-            Rule::List(1, 2, ENTRY),
-            json!([{ "id": "a" }, {}]),
-            "it[1].id: is required",
-        );
+        refuses(Rule::List(1, 2, ENTRY), json!([{ "id": "a" }, {}]), "it[1].id: is required");
     }
 }

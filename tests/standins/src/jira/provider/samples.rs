@@ -83,12 +83,8 @@ fn now() -> String {
 
 /// The body with one value replaced; null removes it. The place is a JSON pointer.
 pub(in crate::jira) fn with(mut body: Value, place: &str, value: Value) -> Value {
-    let (parent, name) = place
-        .rsplit_once('/')
-        .expect("a JSON pointer starts with a slash");
-    let parent = body
-        .pointer_mut(parent)
-        .unwrap_or_else(|| panic!("the sample has nothing at {parent}"));
+    let (parent, name) = place.rsplit_once('/').expect("a JSON pointer starts with a slash");
+    let parent = body.pointer_mut(parent).unwrap_or_else(|| panic!("the sample has nothing at {parent}"));
     match (parent, value) {
         (Value::Object(object), Value::Null) => drop(object.remove(name)),
         (Value::Object(object), value) => drop(object.insert(name.to_owned(), value)),

@@ -10,33 +10,17 @@ fn paths_lead_to_operations() {
     let key = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect::<Key>();
     for (api, path, expected) in [
         (Api::DevInfo, "bulk", Ok(Operation::Bulk)),
-        (
-            Api::DevInfo,
-            "repository/7",
-            Ok(Operation::Repository("7".to_owned())),
-        ),
+        (Api::DevInfo, "repository/7", Ok(Operation::Repository("7".to_owned()))),
         (
             Api::DevInfo,
             "repository/7/pull_request/1",
-            Ok(Operation::Entity(
-                "7".to_owned(),
-                Kind::PullRequest,
-                "1".to_owned(),
-            )),
+            Ok(Operation::Entity("7".to_owned(), Kind::PullRequest, "1".to_owned())),
         ),
         (Api::DevInfo, "repository/7/tag/1", Err(400)),
-        (
-            Api::DevInfo,
-            "existsByProperties",
-            Ok(Operation::ExistsByProperties),
-        ),
+        (Api::DevInfo, "existsByProperties", Ok(Operation::ExistsByProperties)),
         (Api::Builds, "existsByProperties", Err(404)),
         (Api::Builds, "bulkByProperties", Ok(Operation::ByProperties)),
-        (
-            Api::Builds,
-            "pipelines/p/builds/1",
-            Ok(Operation::One(key(&["p", "1"]))),
-        ),
+        (Api::Builds, "pipelines/p/builds/1", Ok(Operation::One(key(&["p", "1"])))),
         (
             Api::Deployments,
             "pipelines/p/environments/e/deployments/1",
@@ -57,12 +41,8 @@ fn paths_lead_to_operations() {
 #[test]
 fn queries_are_checked() {
     let parse = |query: &str, operation| Query::parse(Some(query), &operation);
-    let query = parse(
-        "link=a+b&generation=1&jwt=x.y.z&_updateSequenceId=7",
-        Operation::ByProperties,
-    )
-    .ok()
-    .unwrap();
+    let query =
+        parse("link=a+b&generation=1&jwt=x.y.z&_updateSequenceId=7", Operation::ByProperties).ok().unwrap();
     assert_eq!(query.properties.len(), 2);
     assert_eq!((query.properties["link"].as_str(), query.limit), ("a b", 7));
     for (query, problem) in [

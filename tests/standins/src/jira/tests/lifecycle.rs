@@ -9,19 +9,9 @@ use crate::jira::{RsaKey, Signature, User};
 impl Installed {
     /// The claims of a lifecycle call, verified as an app does.
     async fn verified(&self, received: &Received) -> Value {
-        let token = received
-            .authorization
-            .as_deref()
-            .unwrap()
-            .strip_prefix("JWT ")
-            .unwrap();
+        let token = received.authorization.as_deref().unwrap().strip_prefix("JWT ").unwrap();
         let kid = decode_header(token).unwrap().kid.unwrap();
-        let pem = self
-            .http
-            .get(format!("{}/{kid}", self.jira.install_keys_url()))
-            .send()
-            .await
-            .unwrap();
+        let pem = self.http.get(format!("{}/{kid}", self.jira.install_keys_url())).send().await.unwrap();
         assert_eq!(pem.status(), 200);
         let key = DecodingKey::from_rsa_pem(pem.text().await.unwrap().as_bytes()).unwrap();
         let mut rules = Validation::new(Algorithm::RS256);
@@ -67,12 +57,7 @@ async fn installing_sends_a_signed_callback() {
 #[tokio::test]
 async fn unknown_keys_are_not_found() {
     let world = Installed::start().await;
-    let response = world
-        .http
-        .get(format!("{}/nothing", world.jira.install_keys_url()))
-        .send()
-        .await
-        .unwrap();
+    let response = world.http.get(format!("{}/nothing", world.jira.install_keys_url())).send().await.unwrap();
     assert_eq!(response.status(), 404);
 }
 
@@ -85,16 +70,12 @@ async fn a_refused_installation_leaves_the_site_as_it_was() {
     assert!(error.to_string().contains("500"), "{error}");
     assert_eq!(world.site.app_credentials().unwrap(), before);
 
-    world
-        .app
-        .change_descriptor(|descriptor| descriptor["scopes"] = json!(["ROOT"]));
+    world.app.change_descriptor(|descriptor| descriptor["scopes"] = json!(["ROOT"]));
     assert!(world.site.install(&world.app.base_url).await.is_err());
     assert_eq!(world.site.app_credentials().unwrap(), before);
 
     let fresh = world.jira.site("fresh").await.unwrap();
-    world
-        .app
-        .change_descriptor(|descriptor| descriptor["scopes"] = json!(["READ"]));
+    world.app.change_descriptor(|descriptor| descriptor["scopes"] = json!(["READ"]));
     assert!(fresh.install(&world.app.base_url).await.is_err());
     assert!(fresh.app_credentials().is_err());
 }
@@ -104,26 +85,10 @@ async fn a_rotated_secret_ends_the_old_one() {
     let world = Installed::start().await;
     let old = world.token("POST", DEV_INFO);
     world.site.reinstall_with_new_secret().await.unwrap();
-    let request = world
-        .http
-        .post(format!("{}{DEV_INFO}", world.site.base_url()))
-        .json(&dev_info());
-    assert_eq!(
-        request
-            .header("authorization", format!("JWT {old}"))
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        401
-    );
+    let request = world.http.post(format!("{}{DEV_INFO}", world.site.base_url())).json(&dev_info());
+    assert_eq!(request.header("authorization", format!("JWT {old}")).send().await.unwrap().status(), 401);
     assert_eq!(world.post(DEV_INFO, &dev_info()).await.0, 202);
-    let secrets: Vec<_> = world
-        .app
-        .received()
-        .iter()
-        .map(|call| call.body["sharedSecret"].clone())
-        .collect();
+    let secrets: Vec<_> = world.app.received().iter().map(|call| call.body["sharedSecret"].clone()).collect();
     assert_ne!(secrets[0], secrets[1]);
     world.site.redeliver_installed().await.unwrap();
     assert_eq!(world.app.received()[2].body["sharedSecret"], secrets[1]);
@@ -143,25 +108,11 @@ async fn uninstalling_removes_the_app_and_its_data() {
         ("/base/events/uninstalled", &Value::Null)
     );
     let claims = world.verified(received).await;
-    assert_eq!(
-        claims["qsh"],
-        json!(query_string_hash("POST", "/events/uninstalled", None))
-    );
+    assert_eq!(claims["qsh"], json!(query_string_hash("POST", "/events/uninstalled", None)));
     assert!(world.site.issue("PAY-1").is_empty());
     assert!(world.site.uninstall().await.is_err());
-    let request = world
-        .http
-        .post(format!("{}{DEV_INFO}", world.site.base_url()))
-        .json(&dev_info());
-    assert_eq!(
-        request
-            .header("authorization", format!("JWT {token}"))
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        401
-    );
+    let request = world.http.post(format!("{}{DEV_INFO}", world.site.base_url())).json(&dev_info());
+    assert_eq!(request.header("authorization", format!("JWT {token}")).send().await.unwrap().status(), 401);
 }
 
 #[tokio::test]
@@ -181,11 +132,8 @@ async fn hostile_calls_say_what_they_are_told_to() {
     let call = world.site.lifecycle_call("installed").unwrap();
     let decoded = |token: &str| jsonwebtoken::dangerous::insecure_decode::<Value>(token).unwrap();
 
-    let forged = call
-        .clone()
-        .claim("aud", json!(["https://other"]))
-        .claim("exp", Value::Null)
-        .header("kid", "../x");
+    let forged =
+        call.clone().claim("aud", json!(["https://other"])).claim("exp", Value::Null).header("kid", "../x");
     let token = decoded(&forged.token());
     assert_eq!(
         (token.header.kid.as_deref(), &token.claims["aud"]),
@@ -199,37 +147,19 @@ async fn hostile_calls_say_what_they_are_told_to() {
     rules.validate_aud = false;
     assert!(decode::<Value>(call.token(), &right, &rules).is_ok());
     assert!(
-        decode::<Value>(
-            call.clone().signed_with(Signature::Rsa(stranger)).token(),
-            &right,
-            &rules
-        )
-        .is_err()
+        decode::<Value>(call.clone().signed_with(Signature::Rsa(stranger)).token(), &right, &rules).is_err()
     );
 
     // The classic confusion: the public key's text as the secret of an HMAC.
     let pem = world.jira.signing_key().public_pem().into_bytes();
-    let confused = call
-        .clone()
-        .header("alg", "HS256")
-        .signed_with(Signature::Hmac(pem.clone()));
+    let confused = call.clone().header("alg", "HS256").signed_with(Signature::Hmac(pem.clone()));
     let mut rules = Validation::new(Algorithm::HS256);
     rules.validate_aud = false;
     assert!(decode::<Value>(confused.token(), &DecodingKey::from_secret(&pem), &rules).is_ok());
 
-    assert_eq!(
-        call.field("clientKey", "someone-else")
-            .unauthorized()
-            .send()
-            .await
-            .unwrap(),
-        204
-    );
+    assert_eq!(call.field("clientKey", "someone-else").unauthorized().send().await.unwrap(), 204);
     let received = world.app.received().pop().unwrap();
-    assert_eq!(
-        (received.authorization, &received.body["clientKey"]),
-        (None, &json!("someone-else"))
-    );
+    assert_eq!((received.authorization, &received.body["clientKey"]), (None, &json!("someone-else")));
 }
 
 #[tokio::test]
@@ -240,41 +170,23 @@ async fn tenant_tokens_carry_a_real_hash_or_the_context_constant() {
     let verified =
         |token: String| decode::<Value>(token, &secret, &Validation::default()).map(|token| token.claims);
 
-    let request = world
-        .site
-        .token_for("GET", "/workspaces/search?searchQuery=a&page=1")
-        .unwrap();
+    let request = world.site.token_for("GET", "/workspaces/search?searchQuery=a&page=1").unwrap();
     let claims = verified(request.clone().account("user-1").compact()).unwrap();
     assert_eq!(
         claims["qsh"],
-        json!(query_string_hash(
-            "GET",
-            "/workspaces/search",
-            Some("page=1&searchQuery=a")
-        ))
+        json!(query_string_hash("GET", "/workspaces/search", Some("page=1&searchQuery=a")))
     );
     assert_eq!(
         (claims["iss"].as_str(), &claims["sub"]),
         (Some(world.site.client_key().as_str()), &json!("user-1"))
     );
-    assert_eq!(
-        claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
-        900
-    );
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 900);
 
-    assert_eq!(
-        verified(world.site.context_token().unwrap().compact()).unwrap()["qsh"],
-        json!(CONTEXT_QSH)
-    );
+    assert_eq!(verified(world.site.context_token().unwrap().compact()).unwrap()["qsh"], json!(CONTEXT_QSH));
     assert!(verified(request.clone().expiring_in(-120).compact()).is_err());
     assert!(verified(request.clone().signed_with(Signature::Empty).compact()).is_err());
     assert!(verified(request.clone().algorithm("none").compact()).is_err());
-    assert!(
-        verified(request.claim("sub", Value::Null).compact())
-            .unwrap()
-            .get("sub")
-            .is_none()
-    );
+    assert!(verified(request.claim("sub", Value::Null).compact()).unwrap().get("sub").is_none());
 }
 
 #[tokio::test]
@@ -282,24 +194,15 @@ async fn urls_that_jira_opens_carry_a_token_for_exactly_themselves() {
     let world = Installed::start().await;
     let (_, secret) = world.site.app_credentials().unwrap();
     let page = world.site.page_url("postInstallPage", "user-1").unwrap();
-    let branch = world
-        .site
-        .create_branch_url("PAY-1", "Retry & log {jwt}", "user-1")
-        .unwrap();
+    let branch = world.site.create_branch_url("PAY-1", "Retry & log {jwt}", "user-1").unwrap();
     for url in [&page, &branch] {
         let target = url.strip_prefix(&world.app.base_url).unwrap();
         let (path, query) = target.split_once('?').unwrap();
         let mut parameters = url::form_urlencoded::parse(query.as_bytes());
         let token = parameters.find(|(name, _)| name == "jwt").unwrap().1.into_owned();
         let key = DecodingKey::from_secret(secret.as_bytes());
-        let claims = decode::<Value>(token, &key, &Validation::default())
-            .unwrap()
-            .claims;
-        assert_eq!(
-            claims["qsh"],
-            json!(query_string_hash("GET", path, Some(query))),
-            "{url}"
-        );
+        let claims = decode::<Value>(token, &key, &Validation::default()).unwrap().claims;
+        assert_eq!(claims["qsh"], json!(query_string_hash("GET", path, Some(query))), "{url}");
     }
     assert!(page.contains("&xdm_c=channel-app-under-test__configuration&cp=&"));
     assert!(branch.contains("?key=PAY%2D1&summary=Retry%20%26%20log%20%7Bjwt%7D&jwt=ey"));

@@ -69,11 +69,7 @@ impl App {
             };
             async { Reply::Answer(reply) }
         });
-        Self {
-            base_url,
-            state,
-            _listening: listening,
-        }
+        Self { base_url, state, _listening: listening }
     }
 
     pub(super) fn answer(&self, status: u16) {
@@ -122,23 +118,14 @@ impl Installed {
         site.add_issue_range("PAY", 1..=50);
         let app = App::start().await;
         site.install(&app.base_url).await.unwrap();
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
-        Self {
-            jira,
-            site,
-            app,
-            http,
-        }
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { jira, site, app, http }
     }
 
     /// The token that the app would send with a request.
     pub(super) fn token(&self, method: &str, target: &str) -> String {
-        let (path, query) = target
-            .split_once('?')
-            .map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let qsh = query_string_hash(method, path, query);
         self.signed(&json!({ "iss": APP_KEY, "iat": now, "exp": now + 180, "qsh": qsh }))
@@ -146,11 +133,7 @@ impl Installed {
 
     pub(super) fn signed(&self, claims: &Value) -> String {
         let (_, secret) = self.site.app_credentials().unwrap();
-        compact_token(
-            &json!({ "typ": "JWT", "alg": "HS256" }),
-            claims,
-            &Signature::Hmac(secret.into_bytes()),
-        )
+        compact_token(&json!({ "typ": "JWT", "alg": "HS256" }), claims, &Signature::Hmac(secret.into_bytes()))
     }
 
     /// A call by the app. `target` is path and query on the site.
@@ -165,9 +148,7 @@ impl Installed {
         body: Option<&Value>,
     ) -> reqwest::Result<Response> {
         let token = self.token(method.as_str(), target);
-        let request = self
-            .http
-            .request(method, format!("{}{target}", self.site.base_url()));
+        let request = self.http.request(method, format!("{}{target}", self.site.base_url()));
         let request = request.header("authorization", format!("JWT {token}"));
         match body {
             Some(body) => request.json(body).send().await,

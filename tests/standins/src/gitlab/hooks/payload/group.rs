@@ -60,10 +60,7 @@ pub(crate) fn subgroup(world: &World, group: u64, event: &str, at: OffsetDateTim
 /// The body of a Project Hook: `project_create` or `project_destroy`.
 pub(crate) fn project(world: &World, of: &Project, event: &str, at: OffsetDateTime) -> Value {
     let lineage = world.lineage(of.group);
-    let owners = lineage
-        .iter()
-        .flat_map(|group| &group.members)
-        .filter(|(_, role)| **role == Role::Owner);
+    let owners = lineage.iter().flat_map(|group| &group.members).filter(|(_, role)| **role == Role::Owner);
     json!({
         "event_name": event,
         "created_at": dates(world, of.created_at),

@@ -41,13 +41,7 @@ pub(crate) fn merge_request(
     });
     // GitLab leaves out empty lists of people.
     if !request.assignees.is_empty() {
-        body["assignees"] = json!(
-            request
-                .assignees
-                .iter()
-                .map(|id| user(world, *id))
-                .collect::<Vec<_>>()
-        );
+        body["assignees"] = json!(request.assignees.iter().map(|id| user(world, *id)).collect::<Vec<_>>());
     }
     if !request.reviewers.is_empty() {
         body["reviewers"] = json!(reviewers(world, request));
@@ -113,10 +107,7 @@ pub(crate) fn url(world: &World, of: &Project, request: &MergeRequest) -> String
 /// `object_attributes` without what depends on the event.
 fn attributes(world: &World, of: &Project, request: &MergeRequest) -> Value {
     let date = |at| clock::hook(world.version, HookDate::Attribute, at);
-    let last_commit = of
-        .repository
-        .commit(&request.sha)
-        .map(|head| commit(world, of, head));
+    let last_commit = of.repository.commit(&request.sha).map(|head| commit(world, of, head));
     let mut attributes = json!({
         "id": request.id,
         "iid": request.iid,
@@ -168,9 +159,5 @@ fn attributes(world: &World, of: &Project, request: &MergeRequest) -> Value {
 
 /// The newest pipeline of the source's head.
 pub(crate) fn head_pipeline(of: &Project, request: &MergeRequest) -> Option<u64> {
-    of.pipelines
-        .values()
-        .rev()
-        .find(|pipeline| pipeline.sha == request.sha)
-        .map(|pipeline| pipeline.id)
+    of.pipelines.values().rev().find(|pipeline| pipeline.sha == request.sha).map(|pipeline| pipeline.id)
 }

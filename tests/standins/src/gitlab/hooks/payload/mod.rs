@@ -56,12 +56,7 @@ pub(crate) fn repository(world: &World, project: &Project) -> Value {
 }
 
 pub(crate) fn ssh_url(world: &World, path: &str) -> String {
-    let host = world
-        .url
-        .split("//")
-        .last()
-        .and_then(|rest| rest.split(':').next())
-        .unwrap_or_default();
+    let host = world.url.split("//").last().and_then(|rest| rest.split(':').next()).unwrap_or_default();
     format!("git@{host}:{path}.git")
 }
 
@@ -78,17 +73,12 @@ pub(crate) fn user(world: &World, id: u64) -> Value {
 }
 
 pub(crate) fn avatar(world: &World, user: &User) -> String {
-    format!(
-        "{}/uploads/-/system/user/avatar/{}/avatar.png",
-        world.url, user.id
-    )
+    format!("{}/uploads/-/system/user/avatar/{}/avatar.png", world.url, user.id)
 }
 
 /// A commit without its files, as pipelines and merge requests show it.
 pub(crate) fn commit(world: &World, project: &Project, commit: &Commit) -> Value {
-    let public = world
-        .user_by_email(&commit.author_email)
-        .is_some_and(|user| user.public_email);
+    let public = world.user_by_email(&commit.author_email).is_some_and(|user| user.public_email);
     json!({
         "id": commit.sha,
         "message": commit.message,

@@ -22,11 +22,7 @@ pub(crate) struct Change<'a> {
 /// The body of a Push Hook or a Tag Push Hook.
 pub(crate) fn push(world: &World, of: &Project, actor: u64, change: &Change<'_>) -> Value {
     let user = world.user(actor);
-    let kind = if change.git_ref.starts_with("refs/tags/") {
-        "tag_push"
-    } else {
-        "push"
-    };
+    let kind = if change.git_ref.starts_with("refs/tags/") { "tag_push" } else { "push" };
     let listed: Vec<Value> = change
         .commits
         .iter()

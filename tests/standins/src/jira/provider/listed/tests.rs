@@ -32,12 +32,7 @@ impl Site {
         listed.store(
             &body,
             &Properties::new(),
-            &mut Context {
-                known,
-                store,
-                faults,
-                triggers: &mut Vec::new(),
-            },
+            &mut Context { known, store, faults, triggers: &mut Vec::new() },
         )
     }
 
@@ -49,19 +44,13 @@ impl Site {
             None => answer["failedFeatureFlags"]["1"].clone(),
         };
         let errors = errors.as_array().map(Vec::as_slice).unwrap_or_default();
-        errors
-            .iter()
-            .map(|error| error["message"].as_str().unwrap().to_owned())
-            .collect()
+        errors.iter().map(|error| error["message"].as_str().unwrap().to_owned()).collect()
     }
 
     #[track_caller]
     fn rejects(&mut self, listed: &Listed, entity: Value, problem: &str) {
         let errors = self.errors(listed, entity);
-        assert!(
-            errors.iter().any(|found| found.contains(problem)),
-            "{errors:?} lacks {problem}"
-        );
+        assert!(errors.iter().any(|found| found.contains(problem)), "{errors:?} lacks {problem}");
     }
 }
 
@@ -156,19 +145,11 @@ fn every_length_is_limited() {
             let (place, limit) = place.split_once(':').unwrap();
             let limit = limit.parse().unwrap();
             let of_length = |length| with(sample(listed), &format!("/{place}"), json!("x".repeat(length)));
-            assert_eq!(
-                Site::new().errors(listed, of_length(limit)),
-                Vec::<String>::new(),
-                "{place}"
-            );
+            assert_eq!(Site::new().errors(listed, of_length(limit)), Vec::<String>::new(), "{place}");
             Site::new().rejects(listed, of_length(limit + 1), "characters");
         }
     }
-    Site::new().rejects(
-        &BUILDS,
-        with(sample(&BUILDS), "/pipelineId", json!("x".repeat(256))),
-        "characters",
-    );
+    Site::new().rejects(&BUILDS, with(sample(&BUILDS), "/pipelineId", json!("x".repeat(256))), "characters");
 }
 
 #[test]
@@ -177,61 +158,21 @@ fn kinds_of_values_are_checked() {
         (&BUILDS, "url", json!("pipelines/1"), "must be an absolute URL"),
         (&BUILDS, "state", json!("success"), "must be one of pending"),
         (&BUILDS, "lastUpdated", json!("2026-01-05"), "must be an ISO 8601"),
-        (
-            &BUILDS,
-            "updateSequenceNumber",
-            json!(1.5),
-            "must be a 64-bit integer",
-        ),
+        (&BUILDS, "updateSequenceNumber", json!(1.5), "must be a 64-bit integer"),
         (&BUILDS, "schemaVersion", json!("2.0"), "must be one of 1.0"),
-        (
-            &BUILDS,
-            "testInfo/totalNumber",
-            json!("3"),
-            "must be a 64-bit integer",
-        ),
+        (&BUILDS, "testInfo/totalNumber", json!("3"), "must be a 64-bit integer"),
         (&BUILDS, "references", json!([]), "must have 1 to 5 entries"),
-        (
-            &BUILDS,
-            "references",
-            json!([{}, {}, {}, {}, {}, {}]),
-            "must have 1 to 5 entries",
-        ),
+        (&BUILDS, "references", json!([{}, {}, {}, {}, {}, {}]), "must have 1 to 5 entries"),
         (&DEPLOYMENTS, "url", json!(""), "must have 1 to 2000"),
         (&DEPLOYMENTS, "state", json!("success"), "must be one of unknown"),
-        (
-            &DEPLOYMENTS,
-            "environment/type",
-            json!("other"),
-            "must be one of unmapped",
-        ),
-        (
-            &DEPLOYMENTS,
-            "commands/0/command",
-            json!("deploy"),
-            "must be one of initiate_deployment_gating",
-        ),
+        (&DEPLOYMENTS, "environment/type", json!("other"), "must be one of unmapped"),
+        (&DEPLOYMENTS, "commands/0/command", json!("deploy"), "must be one of initiate_deployment_gating"),
         (&DEPLOYMENTS, "duration", json!(-1), "zero or more"),
-        (
-            &FLAGS,
-            "summary/status/enabled",
-            json!("yes"),
-            "must be true or false",
-        ),
-        (
-            &FLAGS,
-            "summary/status/rollout/percentage",
-            json!(100.5),
-            "from 0 to 100",
-        ),
+        (&FLAGS, "summary/status/enabled", json!("yes"), "must be true or false"),
+        (&FLAGS, "summary/status/rollout/percentage", json!(100.5), "from 0 to 100"),
         (&FLAGS, "summary/status/rollout/rules", json!(-1), "zero or more"),
         (&FLAGS, "details", json!([]), "must have 1 to"),
-        (
-            &FLAGS,
-            "details/0/environment/type",
-            json!("unmapped"),
-            "must be one of development",
-        ),
+        (&FLAGS, "details/0/environment/type", json!("unmapped"), "must be one of development"),
     ];
     for (listed, place, value, problem) in cases {
         Site::new().rejects(listed, with(sample(listed), &format!("/{place}"), value), problem);
@@ -241,17 +182,9 @@ fn kinds_of_values_are_checked() {
 #[test]
 fn links_are_required_and_checked_per_entity() {
     for listed in ALL {
-        let bare = with(
-            with(sample(listed), "/issueKeys", Value::Null),
-            "/associations",
-            Value::Null,
-        );
+        let bare = with(with(sample(listed), "/issueKeys", Value::Null), "/associations", Value::Null);
         Site::new().rejects(listed, bare.clone(), "issueKeys or associations is required");
-        Site::new().rejects(
-            listed,
-            with(bare.clone(), "/issueKeys", json!(["pay"])),
-            "is no issue key",
-        );
+        Site::new().rejects(listed, with(bare.clone(), "/issueKeys", json!(["pay"])), "is no issue key");
         Site::new().rejects(listed, with(bare, "/issueKeys", json!([])), "must not be empty");
     }
 }
@@ -261,18 +194,9 @@ fn what_concerns_the_call_refuses_the_call() {
     for listed in ALL {
         let list = listed.list;
         let refused = |body: &Value| listed.check(body).first().cloned().unwrap_or_default();
-        assert_eq!(
-            refused(&json!({})),
-            format!("{list}: is required and must be a list")
-        );
-        assert_eq!(
-            refused(&json!({ list: {} })),
-            format!("{list}: is required and must be a list")
-        );
-        assert_eq!(
-            refused(&body(listed, vec![])),
-            format!("{list}: must have 1 to 100 entries")
-        );
+        assert_eq!(refused(&json!({})), format!("{list}: is required and must be a list"));
+        assert_eq!(refused(&json!({ list: {} })), format!("{list}: is required and must be a list"));
+        assert_eq!(refused(&body(listed, vec![])), format!("{list}: must have 1 to 100 entries"));
         assert_eq!(
             refused(&body(listed, vec![sample(listed); 101])),
             format!("{list}: must have 1 to 100 entries")
@@ -293,11 +217,7 @@ fn what_concerns_the_call_refuses_the_call() {
             format!("{list}[0]: issueKeysOrAssociationsOrNone.invalid")
         );
         let keys: Vec<_> = (1..=501).map(|n| format!("PAY-{n}")).collect();
-        let crowded = with(
-            with(sample(listed), "/associations", Value::Null),
-            "/issueKeys",
-            json!(keys),
-        );
+        let crowded = with(with(sample(listed), "/associations", Value::Null), "/issueKeys", json!(keys));
         assert!(refused(&body(listed, vec![crowded])).contains("must not have more than 500 values"));
     }
 }
@@ -307,14 +227,8 @@ fn one_bad_entity_leaves_the_others_alone() {
     let mut site = Site::new();
     let bad = with(build(2, &["PAY-1"]), "/state", json!("success"));
     let answer = site.send(&BUILDS, vec![build(1, &["PAY-1"]), bad]);
-    assert_eq!(
-        answer["acceptedBuilds"],
-        json!([{ "pipelineId": "7-abc", "buildNumber": 1 }])
-    );
-    assert_eq!(
-        answer["rejectedBuilds"][0]["key"],
-        json!({ "pipelineId": "7-abc", "buildNumber": 2 })
-    );
+    assert_eq!(answer["acceptedBuilds"], json!([{ "pipelineId": "7-abc", "buildNumber": 1 }]));
+    assert_eq!(answer["rejectedBuilds"][0]["key"], json!({ "pipelineId": "7-abc", "buildNumber": 2 }));
     assert_eq!(site.store.others.len(), 1);
 }
 
@@ -322,10 +236,7 @@ fn one_bad_entity_leaves_the_others_alone() {
 fn entities_without_a_known_link_are_dropped() {
     let mut site = Site::new();
     let answer = site.send(&BUILDS, vec![build(1, &["UTF-8"]), build(2, &["PAY-1", "UTF-8"])]);
-    assert_eq!(
-        answer["acceptedBuilds"],
-        json!([{ "pipelineId": "7-abc", "buildNumber": 2 }])
-    );
+    assert_eq!(answer["acceptedBuilds"], json!([{ "pipelineId": "7-abc", "buildNumber": 2 }]));
     assert_eq!(answer["rejectedBuilds"], json!([]));
     assert_eq!(
         (&answer["unknownIssueKeys"], &answer["unknownAssociations"]),
@@ -334,10 +245,7 @@ fn entities_without_a_known_link_are_dropped() {
 
     let answer = site.send(&DEPLOYMENTS, vec![deployment(1, &["UTF-8"])]);
     let unknown = json!([{ "associationType": "issueKeys", "values": ["UTF-8"] }]);
-    assert_eq!(
-        (&answer["acceptedDeployments"], &answer["unknownAssociations"]),
-        (&json!([]), &unknown)
-    );
+    assert_eq!((&answer["acceptedDeployments"], &answer["unknownAssociations"]), (&json!([]), &unknown));
 }
 
 #[test]
@@ -366,10 +274,7 @@ fn a_deployment_can_hang_on_a_service_or_a_commit() {
     );
     assert_eq!(answer["acceptedDeployments"].as_array().unwrap().len(), 2);
     assert_eq!(answer["unknownAssociations"][0]["values"], json!(["service-2"]));
-    let key = (
-        Api::Deployments,
-        vec!["5".to_owned(), "9".to_owned(), "2".to_owned()],
-    );
+    let key = (Api::Deployments, vec!["5".to_owned(), "9".to_owned(), "2".to_owned()]);
     assert_eq!(site.store.others[&key].keys, ["PAY-3"]);
 }
 
@@ -382,10 +287,7 @@ fn outdated_and_equal_numbers_are_accepted_and_ignored() {
         let answer = site.send(&FLAGS, vec![with(late, "/key", json!("late"))]);
         assert_eq!(answer["acceptedFeatureFlags"], json!(["1"]));
     }
-    assert_eq!(
-        site.store.others[&(Api::FeatureFlags, vec!["1".to_owned()])].body["key"],
-        "new_checkout"
-    );
+    assert_eq!(site.store.others[&(Api::FeatureFlags, vec!["1".to_owned()])].body["key"], "new_checkout");
 }
 
 #[test]
