@@ -74,7 +74,8 @@ async fn answer_one(mut stream: UnixStream, operator: &Operator) -> anyhow::Resu
             Err(refusal) => Answer::Refused(refusal),
         },
         Err(_) => {
-            let sentence = "The running bridge does not know this command: it is of another version.".to_owned();
+            let sentence =
+                "The running bridge does not know this command: it is of another version.".to_owned();
             Answer::Refused(Refusal { sentence })
         }
     };
@@ -110,7 +111,10 @@ async fn read_line(reader: impl tokio::io::AsyncRead + Unpin) -> anyhow::Result<
     Ok(line)
 }
 
-async fn write_line(writer: &mut (impl tokio::io::AsyncWrite + Unpin), value: &impl Serialize) -> anyhow::Result<()> {
+async fn write_line(
+    writer: &mut (impl tokio::io::AsyncWrite + Unpin),
+    value: &impl Serialize,
+) -> anyhow::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
     writer.write_all(&line).await?;

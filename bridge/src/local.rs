@@ -72,11 +72,12 @@ impl Local {
     /// When another process owns it, or something in it can't be read.
     pub async fn open(settings: Settings, directory: &Path, clock: SharedClock) -> anyhow::Result<Self> {
         let lock = lock(directory)?;
-        let engine = EmbeddedEngine::open(&directory.join("state.sqlite")).context("the state can't be opened")?;
+        let engine =
+            EmbeddedEngine::open(&directory.join("state.sqlite")).context("the state can't be opened")?;
         let store = Store::new(engine.client(), TABLE, clock.clone());
         store.create_table().await.context("the state table can't be made")?;
-        let queues =
-            EmbeddedQueues::open(&directory.join("queues.sqlite"), clock.clone()).context("the queues can't be opened")?;
+        let queues = EmbeddedQueues::open(&directory.join("queues.sqlite"), clock.clone())
+            .context("the queues can't be opened")?;
         let events = queues.queue(EVENTS_QUEUE);
         let key = KeyFile::open_or_create(&directory.join("key")).context("the key file can't be opened")?;
         let envelope = Arc::new(Envelope::new(Arc::new(key)));
@@ -141,10 +142,18 @@ impl Local {
                 allowed_sites: settings.allowed_jira_sites.clone().into(),
                 clock: clock.clone(),
             }))
-            .merge(uninstalled::router(Uninstalled { gate: lifecycle, store: store.clone(), clock: clock.clone() }))
+            .merge(uninstalled::router(Uninstalled {
+                gate: lifecycle,
+                store: store.clone(),
+                clock: clock.clone(),
+            }))
             .merge(oauth_application_id::router(OauthApplicationId {
                 application_id: settings.oauth_application_id.clone(),
-                allowed_origin: settings.identity.proxy_url.as_ref().map(|url| url.origin().ascii_serialization()),
+                allowed_origin: settings
+                    .identity
+                    .proxy_url
+                    .as_ref()
+                    .map(|url| url.origin().ascii_serialization()),
             }))
             .merge(create_branch::router(CreateBranch {
                 gate: tenant,
@@ -157,8 +166,7 @@ impl Local {
                 clock.clone(),
             )));
         let prefix = settings.identity.path_prefix();
-        let functions =
-            if prefix.is_empty() { functions } else { Router::new().nest(&prefix, functions) };
+        let functions = if prefix.is_empty() { functions } else { Router::new().nest(&prefix, functions) };
         functions.route("/healthz", get(|| async { "ok" }))
     }
 
@@ -194,7 +202,11 @@ fn lock(directory: &Path) -> anyhow::Result<File> {
         .open(&path)
         .with_context(|| format!("{} can't be opened", path.display()))?;
     let ours = lock.try_lock_exclusive().context("the lock can't be taken")?;
-    anyhow::ensure!(ours, "another process owns {}: stop it, or give commands while it serves", directory.display());
+    anyhow::ensure!(
+        ours,
+        "another process owns {}: stop it, or give commands while it serves",
+        directory.display()
+    );
     Ok(lock)
 }
 

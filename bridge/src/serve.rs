@@ -28,7 +28,8 @@ pub async fn serve(
     directory: &Path,
     clock: SharedClock,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("{listen} can't be listened on"))?;
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("{listen} can't be listened on"))?;
     let address = listener.local_addr()?;
     let settings = Settings::from_env(&format!("http://{address}"))?;
     let base_url = settings.identity.base_url.clone();

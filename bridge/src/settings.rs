@@ -59,7 +59,10 @@ impl Settings {
         let extra_ca_pem = reader.optional("EXTRA_CA_PEM");
         let settings = identity.zip(gitlab_url).zip(atlassian_api_url).zip(guard).map(
             |(((identity, gitlab_url), atlassian_api_url), guard)| {
-                let keys = identity.proxy_url.as_ref().map_or_else(|| KeySource::atlassian(&servers), KeySource::proxy);
+                let keys = identity
+                    .proxy_url
+                    .as_ref()
+                    .map_or_else(|| KeySource::atlassian(&servers), KeySource::proxy);
                 Self {
                     identity,
                     gitlab_url,

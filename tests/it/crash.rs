@@ -40,12 +40,8 @@ impl Program {
     }
 
     async fn serve(&self) -> Child {
-        let child = self
-            .command()
-            .args(["serve", "--listen", &self.listen])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child =
+            self.command().args(["serve", "--listen", &self.listen]).stdout(Stdio::null()).spawn().unwrap();
         let health = format!("http://{}/healthz", self.listen);
         for _ in 0..500 {
             if reqwest::get(&health).await.is_ok() {
@@ -66,13 +62,7 @@ impl Program {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .await
-            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
         let output = child.wait_with_output().await.unwrap();
         assert!(output.status.success(), "{arguments:?}");
         serde_json::from_slice(&output.stdout).unwrap()
@@ -99,18 +89,7 @@ async fn what_was_answered_survives_kill_9() {
         site.add_oauth_credentials(&[Api::DevInfo, Api::Builds, Api::Deployments, Api::FeatureFlags]);
     let host = site.base_url();
     program
-        .run(
-            &[
-                "site",
-                "add",
-                "--site",
-                &host,
-                "--client-id",
-                &id,
-                "--client-secret-stdin",
-            ],
-            &secret,
-        )
+        .run(&["site", "add", "--site", &host, "--client-id", &id, "--client-secret-stdin"], &secret)
         .await;
     let ada = gitlab.user("ada");
     let group = gitlab.group("acme", Tier::Premium);
@@ -119,23 +98,13 @@ async fn what_was_answered_survives_kill_9() {
     api.push("main", [commit("Start").adds("README.md", 1)]).await;
     let host = host.trim_start_matches("http://").to_owned();
     let token = ada.token(&["api"]);
-    let arguments = [
-        "group",
-        "link",
-        "--site",
-        &host,
-        "--group",
-        "acme",
-        "--gitlab-token-stdin",
-        "--credential",
-        "none",
-    ];
+    let arguments =
+        ["group", "link", "--site", &host, "--group", "acme", "--gitlab-token-stdin", "--credential", "none"];
     program.run(&arguments, token.expose_secret()).await;
 
     let held = gitlab.hold_deliveries();
     for number in 1..=WEBHOOKS {
-        api.push("main", [commit(&format!("PAY-{number} x")).adds("a", 1)])
-            .await;
+        api.push("main", [commit(&format!("PAY-{number} x")).adds("a", 1)]).await;
     }
     let deliveries = held.take();
     let mut answered = HashSet::new();
@@ -156,9 +125,8 @@ async fn what_was_answered_survives_kill_9() {
     }
     let mut missing = Vec::new();
     for _ in 0..300 {
-        missing = (1..=WEBHOOKS)
-            .filter(|number| site.issue(&format!("PAY-{number}")).commits.len() != 1)
-            .collect();
+        missing =
+            (1..=WEBHOOKS).filter(|number| site.issue(&format!("PAY-{number}")).commits.len() != 1).collect();
         if missing.is_empty() {
             break;
         }

@@ -9,10 +9,7 @@ use crate::stage::Stage;
 async fn a_push_brings_its_commits_and_its_branch() {
     let stage = Stage::new().await;
     let commits = [
-        commit("PAY-1 one")
-            .file("src/a.rs", 9, 3)
-            .adds("src/b.rs", 20)
-            .deletes("old.rs", 4),
+        commit("PAY-1 one").file("src/a.rs", 9, 3).adds("src/b.rs", 20).deletes("old.rs", 4),
         commit("no key").file("src/a.rs", 1, 1),
     ];
     stage.api.push("PAY-1-branch", commits).await;
@@ -25,26 +22,17 @@ async fn a_push_brings_its_commits_and_its_branch() {
     assert_eq!(submitted["author"]["email"], "ada@example.com");
     assert_eq!(submitted["files"][0]["linesAdded"], 9);
     assert_eq!(issue.branches[0].submitted["lastCommit"]["message"], "no key");
-    assert_eq!(
-        issue.branches[0].submitted["lastCommit"]["issueKeys"],
-        json!(["PAY-1"])
-    );
+    assert_eq!(issue.branches[0].submitted["lastCommit"]["issueKeys"], json!(["PAY-1"]));
 }
 
 #[tokio::test]
 async fn commits_beyond_the_twenty_of_a_hook_are_read() {
     let stage = Stage::new().await;
-    let commits: Vec<_> = (1..=50)
-        .map(|number| commit(&format!("PAY-{number} part")).adds("a", 1))
-        .collect();
+    let commits: Vec<_> = (1..=50).map(|number| commit(&format!("PAY-{number} part")).adds("a", 1)).collect();
     stage.api.push("main", commits).await;
     stage.settled().await;
     for number in 1..=50 {
-        assert_eq!(
-            stage.world.site.issue(&format!("PAY-{number}")).commits.len(),
-            1,
-            "PAY-{number}"
-        );
+        assert_eq!(stage.world.site.issue(&format!("PAY-{number}")).commits.len(), 1, "PAY-{number}");
     }
 }
 
@@ -56,10 +44,7 @@ async fn an_open_merge_request_brings_its_branch_and_a_closed_one_does_not() {
     stage.settled().await;
     assert!(stage.world.site.issue("PAY-2").branches.is_empty());
 
-    let request = stage
-        .api
-        .open_merge_request(merge_request("feature", "PAY-2 Feature"))
-        .await;
+    let request = stage.api.open_merge_request(merge_request("feature", "PAY-2 Feature")).await;
     stage.settled().await;
     let issue = stage.world.site.issue("PAY-2");
     assert_eq!((issue.pull_requests.len(), issue.branches.len()), (1, 1));
@@ -69,10 +54,7 @@ async fn an_open_merge_request_brings_its_branch_and_a_closed_one_does_not() {
     stage.settled().await;
     let issue = stage.world.site.issue("PAY-2");
     assert_eq!(issue.pull_requests[0].status, "DECLINED");
-    assert!(
-        issue.branches.is_empty(),
-        "the branch went with the hook that deleted it"
-    );
+    assert!(issue.branches.is_empty(), "the branch went with the hook that deleted it");
 }
 
 /// KB3.
@@ -80,19 +62,10 @@ async fn an_open_merge_request_brings_its_branch_and_a_closed_one_does_not() {
 async fn a_branch_takes_keys_from_its_name_and_its_open_merge_requests() {
     let stage = Stage::new().await;
     stage.api.push("PAY-3-x", [commit("no key").adds("a", 1)]).await;
-    let closed = stage
-        .api
-        .open_merge_request(merge_request("PAY-3-x", "PAY-4 closed"))
-        .await;
+    let closed = stage.api.open_merge_request(merge_request("PAY-3-x", "PAY-4 closed")).await;
     closed.close().await;
-    stage
-        .api
-        .open_merge_request(merge_request("PAY-3-x", "PAY-5 open").describe("and PAY-6"))
-        .await;
-    stage
-        .api
-        .push("PAY-3-x", [commit("still no key").adds("b", 1)])
-        .await;
+    stage.api.open_merge_request(merge_request("PAY-3-x", "PAY-5 open").describe("and PAY-6")).await;
+    stage.api.push("PAY-3-x", [commit("still no key").adds("b", 1)]).await;
     stage.settled().await;
     for (key, branches) in [("PAY-3", 1), ("PAY-5", 1), ("PAY-6", 1)] {
         assert_eq!(stage.world.site.issue(key).branches.len(), branches, "{key}");
@@ -113,10 +86,7 @@ async fn reviewers_say_what_they_said() {
         stage.group.grant(user, Role::Developer);
     }
     stage.api.push("feature", [commit("x").adds("a", 1)]).await;
-    let spec = merge_request("feature", "PAY-7 Feature")
-        .reviewer(&grace)
-        .reviewer(&alan)
-        .reviewer(&edsger);
+    let spec = merge_request("feature", "PAY-7 Feature").reviewer(&grace).reviewer(&alan).reviewer(&edsger);
     let request = stage.api.open_merge_request(spec).await;
     request.approve_by(&grace).await;
     request.request_changes_by(&alan).await;
@@ -129,20 +99,14 @@ async fn reviewers_say_what_they_said() {
     let verdicts: Vec<_> = reviewers.iter().map(|(_, verdict)| verdict.as_str()).collect();
     assert_eq!(verdicts, ["NEEDSWORK", "UNAPPROVED", "APPROVED"], "{reviewers:?}");
     assert_eq!(issue.pull_requests[0].comment_count, 1);
-    assert_eq!(
-        issue.pull_requests[0].submitted["author"]["email"],
-        "ada@example.com"
-    );
+    assert_eq!(issue.pull_requests[0].submitted["author"]["email"], "ada@example.com");
 }
 
 #[tokio::test]
 async fn a_merge_request_whose_last_key_is_edited_away_leaves_the_issue() {
     let stage = Stage::new().await;
     stage.api.push("feature", [commit("x").adds("a", 1)]).await;
-    let request = stage
-        .api
-        .open_merge_request(merge_request("feature", "PAY-8 Feature"))
-        .await;
+    let request = stage.api.open_merge_request(merge_request("feature", "PAY-8 Feature")).await;
     stage.settled().await;
     assert_eq!(stage.world.site.issue("PAY-8").pull_requests.len(), 1);
     request.update("Feature", "").await;
@@ -154,17 +118,8 @@ async fn a_merge_request_whose_last_key_is_edited_away_leaves_the_issue() {
 #[tokio::test]
 async fn a_pipeline_is_a_build_of_its_commits_and_merge_requests_issues() {
     let stage = Stage::new().await;
-    stage
-        .api
-        .push(
-            "PAY-9-ci",
-            [commit("Merge branch 'a' into 'b'\n\nFixes PAY-10").adds("a", 1)],
-        )
-        .await;
-    stage
-        .api
-        .open_merge_request(merge_request("PAY-9-ci", "PAY-11 title").describe("PAY-12"))
-        .await;
+    stage.api.push("PAY-9-ci", [commit("Merge branch 'a' into 'b'\n\nFixes PAY-10").adds("a", 1)]).await;
+    stage.api.open_merge_request(merge_request("PAY-9-ci", "PAY-11 title").describe("PAY-12")).await;
     let pipeline = stage.api.start_pipeline("PAY-9-ci").await.with_tests(90, 8, 2);
     pipeline.status("running").await;
     stage.settled().await;
@@ -184,10 +139,7 @@ async fn a_pipeline_is_a_build_of_its_commits_and_merge_requests_issues() {
 async fn a_merge_requests_pipeline_belongs_to_its_source_branch() {
     let stage = Stage::new().await;
     stage.api.push("PAY-13-mr", [commit("x").adds("a", 1)]).await;
-    let request = stage
-        .api
-        .open_merge_request(merge_request("PAY-13-mr", "PAY-13 MR"))
-        .await;
+    let request = stage.api.open_merge_request(merge_request("PAY-13-mr", "PAY-13 MR")).await;
     let on_branch = stage.api.start_pipeline("PAY-13-mr").await;
     on_branch.status("success").await;
     let on_request = request.start_pipeline().await;
@@ -195,10 +147,7 @@ async fn a_merge_requests_pipeline_belongs_to_its_source_branch() {
     stage.settled().await;
     let builds = stage.world.site.issue("PAY-13").builds;
     assert_eq!(builds.len(), 2);
-    assert_eq!(
-        builds[0].pipeline_id, builds[1].pipeline_id,
-        "live and history must agree on one id per ref"
-    );
+    assert_eq!(builds[0].pipeline_id, builds[1].pipeline_id, "live and history must agree on one id per ref");
     assert!(builds.iter().all(|build| build.display_name == "PAY-13-mr"));
 }
 
@@ -206,10 +155,7 @@ async fn a_merge_requests_pipeline_belongs_to_its_source_branch() {
 #[tokio::test]
 async fn a_deployment_brings_what_was_committed_since_the_last_success() {
     let stage = Stage::new().await;
-    stage
-        .api
-        .push("main", [commit("PAY-14 first").adds("a", 1)])
-        .await;
+    stage.api.push("main", [commit("PAY-14 first").adds("a", 1)]).await;
     let first = stage.api.deploy("production", "main");
     first.status("running").await;
     first.status("success").await;
@@ -220,16 +166,7 @@ async fn a_deployment_brings_what_was_committed_since_the_last_success() {
         "no earlier success: everything counts"
     );
 
-    stage
-        .api
-        .push(
-            "main",
-            [
-                commit("PAY-15 second").adds("b", 1),
-                commit("PAY-16 third").adds("c", 1),
-            ],
-        )
-        .await;
+    stage.api.push("main", [commit("PAY-15 second").adds("b", 1), commit("PAY-16 third").adds("c", 1)]).await;
     let second = stage.api.deploy("production", "main");
     second.status("success").await;
     stage.settled().await;
@@ -238,10 +175,7 @@ async fn a_deployment_brings_what_was_committed_since_the_last_success() {
         let deployments = stage.world.site.issue(key).deployments;
         assert_eq!(deployments.len(), 1, "{key}");
         assert_eq!(
-            (
-                deployments[0].state.as_str(),
-                deployments[0].environment_type.as_str()
-            ),
+            (deployments[0].state.as_str(), deployments[0].environment_type.as_str()),
             ("successful", "production")
         );
     }
@@ -252,19 +186,10 @@ async fn a_deployment_brings_what_was_committed_since_the_last_success() {
 async fn a_deployment_without_a_job_has_a_url_and_a_pipeline_all_the_same() {
     let stage = Stage::new().await;
     stage.api.push("main", [commit("PAY-17 x").adds("a", 1)]).await;
-    stage
-        .api
-        .deploy_externally("staging", "main")
-        .status("success")
-        .await;
+    stage.api.deploy_externally("staging", "main").status("success").await;
     stage.settled().await;
     let deployment = &stage.world.site.issue("PAY-17").deployments[0];
-    assert!(
-        deployment.submitted["pipeline"]["id"]
-            .as_str()
-            .unwrap()
-            .starts_with("external-")
-    );
+    assert!(deployment.submitted["pipeline"]["id"].as_str().unwrap().starts_with("external-"));
     assert!(deployment.url.contains("/-/environments/"));
 }
 
@@ -278,12 +203,7 @@ async fn a_flag_is_sent_when_its_description_has_a_key() {
         &["production in live", "staging", "*"],
     );
     flag.toggle(true).await;
-    stage
-        .api
-        .feature_flag("other")
-        .describe("nothing")
-        .toggle(true)
-        .await;
+    stage.api.feature_flag("other").describe("nothing").toggle(true).await;
     stage.settled().await;
     let flags = stage.world.site.issue("PAY-18").flags;
     assert_eq!(flags.len(), 1);
@@ -292,12 +212,8 @@ async fn a_flag_is_sent_when_its_description_has_a_key() {
         submitted["summary"]["status"]["rollout"],
         json!({"percentage": 50.0, "text": "Percent of users"})
     );
-    let environments: Vec<_> = submitted["details"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| &row["environment"])
-        .collect();
+    let environments: Vec<_> =
+        submitted["details"].as_array().unwrap().iter().map(|row| &row["environment"]).collect();
     assert_eq!(
         json!(environments),
         json!([{"name": "production in live", "type": "production"}, {"name": "staging", "type": "staging"}, {"name": "*"}])
@@ -313,10 +229,7 @@ async fn tags_notes_and_members_lead_to_nothing() {
     stage.settled().await;
     stage.world.site.forget_calls();
     stage.api.push_tag("PAY-19", "main").await;
-    stage
-        .group
-        .add_member(&stage.world.gitlab.user("grace"), Role::Developer)
-        .await;
+    stage.group.add_member(&stage.world.gitlab.user("grace"), Role::Developer).await;
     stage.settled().await;
     assert_eq!(stage.world.site.recorded().len(), 0);
 }
@@ -325,14 +238,8 @@ async fn tags_notes_and_members_lead_to_nothing() {
 async fn old_and_new_versions_of_gitlab_give_the_same() {
     for version in [Version::V15_7, Version::V17_3, Version::V19_1] {
         let stage = Stage::of(version, std::sync::Arc::new(shared::clock::SystemClock)).await;
-        stage
-            .api
-            .push("PAY-20-x", [commit("PAY-20 x").file("a", 1, 1)])
-            .await;
-        stage
-            .api
-            .open_merge_request(merge_request("PAY-20-x", "PAY-20 MR"))
-            .await;
+        stage.api.push("PAY-20-x", [commit("PAY-20 x").file("a", 1, 1)]).await;
+        stage.api.open_merge_request(merge_request("PAY-20-x", "PAY-20 MR")).await;
         stage.api.start_pipeline("PAY-20-x").await.status("success").await;
         stage.api.deploy("production", "PAY-20-x").status("success").await;
         stage.api.feature_flag("f").describe("PAY-20").toggle(true).await;

@@ -62,11 +62,7 @@ async fn a_deleted_branch_stays_deleted_under_a_delayed_push() {
             stage.settled().await;
             assert!(stage.world.site.issue("PAY-2").branches.is_empty());
         }
-        assert_eq!(
-            stage.world.site.issue("PAY-2").commits.len(),
-            2,
-            "its commits stay"
-        );
+        assert_eq!(stage.world.site.issue("PAY-2").commits.len(), 2, "its commits stay");
     }
 }
 
@@ -77,10 +73,7 @@ async fn a_branch_made_anew_comes_back() {
     stage.api.delete_branch("PAY-3-x").await;
     stage.settled().await;
     assert!(stage.world.site.issue("PAY-3").branches.is_empty());
-    stage
-        .api
-        .push("PAY-3-x", [commit("PAY-3 again").adds("a", 1)])
-        .await;
+    stage.api.push("PAY-3-x", [commit("PAY-3 again").adds("a", 1)]).await;
     stage.settled().await;
     assert_eq!(stage.world.site.issue("PAY-3").branches.len(), 1);
 }
@@ -106,14 +99,8 @@ async fn a_merged_merge_request_is_not_opened_by_an_old_delivery() {
     let stage = without_token().await;
     stage.api.push("PAY-5-x", [commit("PAY-5 x").adds("a", 1)]).await;
     let held = stage.world.gitlab.hold_deliveries();
-    let request = stage
-        .api
-        .open_merge_request(merge_request("PAY-5-x", "PAY-5 MR"))
-        .await;
-    stage
-        .world
-        .gitlab
-        .advance(std::time::Duration::from_secs(5).try_into().unwrap());
+    let request = stage.api.open_merge_request(merge_request("PAY-5-x", "PAY-5 MR")).await;
+    stage.world.gitlab.advance(std::time::Duration::from_secs(5).try_into().unwrap());
     request.merge().await;
     let deliveries = held.take();
     for delivery in deliveries.iter().rev() {
@@ -130,13 +117,7 @@ async fn many_events_of_one_batch_make_few_calls() {
     stage.world.site.forget_calls();
     let held = stage.world.gitlab.hold_deliveries();
     for number in 1..=20 {
-        stage
-            .api
-            .push(
-                &format!("PAY-{number}-x"),
-                [commit(&format!("PAY-{number} x")).adds("a", 1)],
-            )
-            .await;
+        stage.api.push(&format!("PAY-{number}-x"), [commit(&format!("PAY-{number} x")).adds("a", 1)]).await;
     }
     for delivery in held.take() {
         assert!(delivery.send().await.unwrap().is_success());
@@ -154,15 +135,10 @@ async fn without_token() -> Stage {
     let mut stage = Stage::new().await;
     let payments = stage.world.gitlab.group("plain", Tier::Premium);
     payments.grant(&stage.ada, Role::Owner);
-    let command = stage
-        .world
-        .link_command("plain", &stage.token, CredentialChoice::None);
+    let command = stage.world.link_command("plain", &stage.token, CredentialChoice::None);
     stage.link = stage.command(command).await;
     stage.api = payments.project("api").acting_as(&stage.ada);
-    stage
-        .api
-        .push("main", [commit("Start").adds("README.md", 1)])
-        .await;
+    stage.api.push("main", [commit("Start").adds("README.md", 1)]).await;
     stage.group = payments;
     stage.settled().await;
     tokio::time::sleep(Duration::from_millis(5)).await;

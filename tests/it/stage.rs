@@ -39,14 +39,7 @@ impl Stage {
         api.push("main", [commit("Start").adds("README.md", 1)]).await;
         let token = ada.token(&["api"]);
         let link = world.link("acme", &token).await.unwrap();
-        Self {
-            world,
-            ada,
-            group,
-            api,
-            token,
-            link,
-        }
+        Self { world, ada, group, api, token, link }
     }
 
     pub async fn settled(&self) {

@@ -15,7 +15,10 @@ pub fn missing(site: &SiteHandle) -> Vec<String> {
         }
     };
     let pay_7 = site.issue("PAY-7");
-    expect(pay_7.branches.iter().any(|branch| branch.name == "PAY-7-retry"), "PAY-7 has the branch PAY-7-retry.");
+    expect(
+        pay_7.branches.iter().any(|branch| branch.name == "PAY-7-retry"),
+        "PAY-7 has the branch PAY-7-retry.",
+    );
     let commit = pay_7.commits.iter().find(|commit| commit.message == "PAY-7 Retry failed webhooks");
     expect(commit.is_some(), "PAY-7 has the commit \"PAY-7 Retry failed webhooks\".");
     let submitted = commit.map(|commit| commit.submitted.clone()).unwrap_or_default();
@@ -77,7 +80,10 @@ pub fn summary(issue: &IssueView) -> String {
         line("commit", &format!("{} {subject} ({} files)", commit.display_id, commit.file_count));
     }
     for pull_request in &issue.pull_requests {
-        line("merge request", &format!("{} {} [{}]", pull_request.display_id, pull_request.title, pull_request.status));
+        line(
+            "merge request",
+            &format!("{} {} [{}]", pull_request.display_id, pull_request.title, pull_request.status),
+        );
     }
     for build in &issue.builds {
         line("build", &format!("{} #{} [{}]", build.display_name, build.build_number, build.state));

@@ -14,7 +14,9 @@ pub async fn play(world: &World) -> anyhow::Result<()> {
     world.site.add_issue_range("PAY", 1..=20);
 
     world.install().await?;
-    teller.tell("Jira installs the app: the bundle verified the signed event and sealed the shared secret").await?;
+    teller
+        .tell("Jira installs the app: the bundle verified the signed event and sealed the shared secret")
+        .await?;
 
     let ada = world.gitlab.user("ada").with_public_email();
     let group = world.gitlab.group("acme/payments", Tier::Premium);
@@ -39,7 +41,9 @@ async fn pushes(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Result<
     teller.tell("Ada pushes two commits to the new branch PAY-7-retry").await?;
 
     api.push("main", [commit("Encode everything as UTF-8").file("src/text.rs", 4, 4)]).await;
-    teller.tell("Ada pushes \"Encode everything as UTF-8\": it looks like a key, and no issue has it").await?;
+    teller
+        .tell("Ada pushes \"Encode everything as UTF-8\": it looks like a key, and no issue has it")
+        .await?;
 
     api.push("PAY-9-abandoned", [commit("PAY-9 Try something").adds("try.rs", 5)]).await;
     api.delete_branch("PAY-9-abandoned").await;
@@ -113,19 +117,17 @@ impl Teller<'_> {
 }
 
 fn describe(call: &RecordedCall) -> String {
-    let entities: Vec<String> = [
-        ("commits", "commit"),
-        ("branches", "branch"),
-        ("pullRequests", "merge request"),
-    ]
-    .into_iter()
-    .map(|(list, name)| (call.entities(list).count(), name))
-    .chain(["builds", "deployments", "flags"].map(|list| {
-        (call.body[list].as_array().map_or(0, Vec::len), list.trim_end_matches('s'))
-    }))
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, name)| format!("{count} {name}"))
-    .collect();
+    let entities: Vec<String> =
+        [("commits", "commit"), ("branches", "branch"), ("pullRequests", "merge request")]
+            .into_iter()
+            .map(|(list, name)| (call.entities(list).count(), name))
+            .chain(
+                ["builds", "deployments", "flags"]
+                    .map(|list| (call.body[list].as_array().map_or(0, Vec::len), list.trim_end_matches('s'))),
+            )
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, name)| format!("{count} {name}"))
+            .collect();
     let path = call.path.split('/').next_back().unwrap_or_default();
     let path = if path.len() > 12 { &path[..12] } else { path };
     if entities.is_empty() { format!("{} {path}…", call.method) } else { entities.join(", ") }

@@ -22,7 +22,6 @@ use crate::settings::Settings;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything a story needs.
-#[derive(Debug)]
 pub struct World {
     /// Jira and Atlassian's servers.
     pub jira: JiraStandin,
@@ -123,6 +122,13 @@ impl World {
     /// Gives an operator command.
     pub async fn command(&self, command: Command) -> Result<Value, Refusal> {
         self.local.operator.run(command).await
+    }
+
+    /// Stops working on events; what comes in stays on the queue.
+    pub fn stop_pump(&self) {
+        if let Some(pump) = self.tasks.first() {
+            pump.abort();
+        }
     }
 
     /// Waits until every message is done, waiting for later, or given up.

@@ -7,6 +7,10 @@ mod group;
 mod render;
 mod site;
 mod status;
+mod trouble;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -24,7 +24,7 @@ use shared::sync::message::EventMessage;
 use shared::sync::verify::HookVerifier;
 
 use crate::batch::{Admitted, Event};
-use crate::reader::Lookups;
+pub use crate::reader::Lookups;
 
 /// How long work rests when our own table or keys are out of reach.
 const STORE_REST: std::time::Duration = std::time::Duration::from_secs(60);

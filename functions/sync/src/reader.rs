@@ -39,6 +39,8 @@ pub struct Lookups {
     pub(crate) tiers: Cache<Question, Option<String>>,
     /// Keys of the commits that a deployment brings.
     pub(crate) deployment_keys: Cache<Question, IssueKeys>,
+    /// Addresses that users show to everybody.
+    pub(crate) emails: Cache<Question, Option<String>>,
     /// Pages of projects that merge requests come from.
     pub(crate) pages: Cache<Question, Option<String>>,
 }
@@ -53,6 +55,7 @@ impl Default for Lookups {
             of_commit: cache(MEMORY),
             tiers: cache(LONG_MEMORY),
             deployment_keys: cache(LONG_MEMORY),
+            emails: cache(LONG_MEMORY),
             pages: cache(LONG_MEMORY),
         }
     }
@@ -156,8 +159,9 @@ impl Reader<'_> {
     }
 
     async fn begin_rest(&self, retry_after: Duration) -> Trouble {
-        let until = self.now().after(retry_after);
-        let rest = Rest { until, row: 1, reason: "GitLab's rate limit is reached.".to_owned() };
+        let now = self.now();
+        let until = now.after(retry_after);
+        let rest = Rest { until, row: 1, since: now, reason: "GitLab's rate limit is reached.".to_owned() };
         if let Err(error) = self.sync.store.begin_rest(&resting(self.subscription), &rest).await {
             tracing::warn!(%error, "could not note a rest");
         }

@@ -14,7 +14,7 @@ use super::model::{
 };
 use super::rest::{
     RawApprovals, RawBranch, RawCommit, RawDeployment, RawDiff, RawEnvironment, RawFlag, RawMergeRequest,
-    RawPipeline, RawProject, RawReviewer, RawTestSummary, TestTotals,
+    RawPipeline, RawProject, RawReviewer, RawTestSummary, RawUser, TestTotals,
 };
 
 /// GitLab's maximum, and so the fewest calls.
@@ -333,6 +333,11 @@ impl GitlabClient {
         }
     }
 
+    /// The address that a user shows to everybody, if they do: the only one GitLab tells, and what Jira finds people by.
+    pub async fn public_email(&self, user: u64) -> Result<Option<String>, GitlabError> {
+        Ok(self.get::<RawUser>(&["users", &user.to_string()], &[]).await?.person().email)
+    }
+
     /// The open merge requests from a branch, newest first; one page is more than any branch has.
     pub async fn open_merge_requests(
         &self,
@@ -533,3 +538,6 @@ fn rejection_text(text: &[u8]) -> String {
 fn header_number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,6 +230,7 @@ struct RawPerson {
 impl RawPerson {
     fn person(self) -> Person {
         Person {
+            id: None,
             name: self.name.unwrap_or_default(),
             // What GitLab hides is `[REDACTED]`.
             email: self.email.filter(|email| email.contains('@')),

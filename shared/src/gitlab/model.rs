@@ -32,6 +32,9 @@ pub struct Project {
 /// A person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
+    /// GitLab's id of the user, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
     /// Full name.
     pub name: String,
     /// Address, when GitLab shows it.

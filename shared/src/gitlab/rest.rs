@@ -118,6 +118,7 @@ impl RawDiff {
 
 #[derive(Deserialize)]
 pub(super) struct RawUser {
+    id: Option<u64>,
     #[serde(default)]
     name: String,
     username: Option<String>,
@@ -127,8 +128,9 @@ pub(super) struct RawUser {
 }
 
 impl RawUser {
-    fn person(self) -> Person {
+    pub(super) fn person(self) -> Person {
         Person {
+            id: self.id,
             name: self.name,
             email: self.public_email.filter(|email| email.contains('@')),
             username: self.username,

@@ -366,3 +366,8 @@ fn refusal(api: Api, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Ji
 pub(super) fn usable_until(now: Timestamp, expires_in: Duration) -> Timestamp {
     now.after(expires_in.saturating_sub(Duration::from_secs(60)))
 }
+
+#[cfg(test)]
+pub(crate) mod scripted_server;
+#[cfg(test)]
+mod tests;

@@ -83,8 +83,9 @@ async fn request_token(
     let response =
         http.post(url).json(&body).send().await.map_err(|error| JiraError::NoAnswer(error.without_url()))?;
     let answer = match read(Api::DevInfo, response).await {
-        // Atlassian answers 401 or 403 to a credential that it does not know any more.
-        Err(JiraError::Forbidden(_)) => Err(JiraError::Unauthorized),
+        // To a credential that it does not know any more Atlassian answers 401 or 403, and OAuth itself asks for a 400
+        // (<https://www.rfc-editor.org/rfc/rfc6749#section-5.2>). None of them is about the data of a call.
+        Err(JiraError::Forbidden(_) | JiraError::BadRequest(_)) => Err(JiraError::Unauthorized),
         answer => answer,
     }?;
     let answer: Answer =

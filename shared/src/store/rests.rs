@@ -37,6 +37,8 @@ pub struct Rest {
     pub until: Timestamp,
     /// How many rests came one after another; the next one is longer.
     pub row: u32,
+    /// When the first of them began.
+    pub since: Timestamp,
     /// Why, for a person.
     pub reason: String,
 }

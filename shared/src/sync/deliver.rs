@@ -264,16 +264,16 @@ impl<'a> Courier<'a> {
             JiraError::RateLimited { reason: RateLimitReason::Burst, retry_after } => {
                 self.rest(of_api, *retry_after, format!("{text} for {api}.")).await
             }
-            JiraError::Unauthorized => self.hold(site, SiteCondition::CredentialRejected, text).await,
-            JiraError::Forbidden(_) => self.hold(of_api, SiteCondition::PermissionMissing, text).await,
-            JiraError::Renamed => self.hold(site, SiteCondition::Renamed, text).await,
-            JiraError::NotFound => self.hold(site, SiteCondition::Suspended, text).await,
+            JiraError::Unauthorized => self.hold(site, SiteCondition::CredentialRejected, error).await,
+            JiraError::Forbidden(_) => self.hold(of_api, SiteCondition::PermissionMissing, error).await,
+            JiraError::Renamed => self.hold(site, SiteCondition::Renamed, error).await,
+            JiraError::NotFound => self.hold(site, SiteCondition::Suspended, error).await,
             JiraError::Unavailable { status, retry_after }
                 if *status == http::StatusCode::SERVICE_UNAVAILABLE =>
             {
-                self.out_of_reach(site, *retry_after, text).await
+                self.out_of_reach(site, *retry_after, error).await
             }
-            JiraError::NoAnswer(source) if source.is_connect() => self.out_of_reach(site, None, text).await,
+            JiraError::NoAnswer(source) if source.is_connect() => self.out_of_reach(site, None, error).await,
             JiraError::Unavailable { .. }
             | JiraError::NoAnswer(_)
             | JiraError::Unexpected(_)
@@ -286,24 +286,23 @@ impl<'a> Courier<'a> {
         &mut self,
         resting: Resting,
         condition: SiteCondition,
-        text: String,
+        error: &JiraError,
     ) -> Result<Fate, StoreError> {
         self.note(condition).await?;
-        self.rest(resting, None, format!("{text}.")).await
+        self.rest(resting, None, held_because(error)).await
     }
 
     async fn out_of_reach(
         &mut self,
         site: Resting,
         retry_after: Option<Duration>,
-        text: String,
+        error: &JiraError,
     ) -> Result<Fate, StoreError> {
-        let rows = self.rests.get(&site).map_or(0, |rest| rest.row);
-        // Rests grow to 15 minutes, so their number tells how long it has been.
-        if LONGEST_REST.saturating_mul(rows) > SUSPENDED_AFTER {
+        let since = self.rests.get(&site).map(|rest| rest.since);
+        if since.is_some_and(|since| self.clock.now().since(since) > SUSPENDED_AFTER) {
             self.note(SiteCondition::Suspended).await?;
         }
-        self.rest(site, retry_after, format!("{text}.")).await
+        self.rest(site, retry_after, held_because(error)).await
     }
 
     async fn note(&mut self, condition: SiteCondition) -> Result<(), StoreError> {
@@ -318,10 +317,11 @@ impl<'a> Courier<'a> {
         asked: Option<Duration>,
         reason: String,
     ) -> Result<Fate, StoreError> {
-        let row = self.rests.get(&resting).map_or(0, |rest| rest.row) + 1;
-        let growing = FIRST_REST.saturating_mul(1 << (row - 1).min(8)).min(LONGEST_REST);
-        let until = self.clock.now().after(asked.unwrap_or(growing).min(MAX_RETRY_AFTER));
-        let rest = Rest { until, row, reason: reason.clone() };
+        let now = self.clock.now();
+        let (rows, since) = self.rests.get(&resting).map_or((0, now), |rest| (rest.row, rest.since));
+        let growing = FIRST_REST.saturating_mul(1 << rows.min(8)).min(LONGEST_REST);
+        let until = now.after(asked.unwrap_or(growing).min(MAX_RETRY_AFTER));
+        let rest = Rest { until, row: rows + 1, since, reason: reason.clone() };
         self.store.begin_rest(&resting, &rest).await?;
         tracing::warn!(site.id = %self.site.id, rest.until = %until.iso8601(), reason, "resting");
         self.rests.insert(resting, rest);
@@ -335,14 +335,29 @@ impl<'a> Courier<'a> {
                 self.store.end_rest(&resting).await?;
             }
         }
-        let well = self.site.state.condition == SiteCondition::Active
+        let unchanged = match self.site.state.condition {
+            SiteCondition::Active => true,
             // One API that answers says nothing about the one that is forbidden.
-            || (self.site.state.condition == SiteCondition::PermissionMissing && !self.rests.is_empty());
-        if !well {
+            SiteCondition::PermissionMissing => self.is_any_api_forbidden(),
+            _ => false,
+        };
+        if !unchanged {
             self.note(SiteCondition::Active).await?;
         }
         Ok(())
     }
+
+    fn is_any_api_forbidden(&self) -> bool {
+        self.rests.iter().any(|(resting, rest)| match resting {
+            Resting::Api(_, api) => rest.reason == held_because(&JiraError::Forbidden(*api)),
+            Resting::Site(_) | Resting::Gitlab(..) => false,
+        })
+    }
+}
+
+/// What a rest says to a person, and by which a forbidden API is known again.
+fn held_because(error: &JiraError) -> String {
+    format!("{error}.")
 }
 
 enum Submitted {
@@ -392,3 +407,7 @@ fn failed_entity(entity: &Entity) -> FailedEntity {
         Content::Commit(_) | Content::Deleted => FailedEntity::DevInfo(project, "commits", id),
     }
 }
+
+// The tests need a store, and so the local process's engine.
+#[cfg(all(test, feature = "embedded"))]
+mod tests;

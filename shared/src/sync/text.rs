@@ -27,18 +27,20 @@ pub fn clean_or(text: &str, limit: usize, fallback: &str) -> String {
 /// `url` if Jira can store it, else `fallback`: half an address is worse than a less exact one.
 #[must_use]
 pub fn url_or(url: &str, fallback: &str) -> String {
-    if url.chars().count() <= MAX_URL && url.chars().all(is_storable) { url } else { fallback }.to_owned()
+    if is_address(url) { url } else { fallback }.to_owned()
 }
 
 /// An optional address: left out when it is none that Jira would store.
 #[must_use]
 pub fn optional_url(url: Option<&str>) -> Option<String> {
-    url.filter(|url| {
-        (url.starts_with("https://") || url.starts_with("http://"))
-            && url.chars().count() <= MAX_URL
-            && url.chars().all(is_storable)
-    })
-    .map(str::to_owned)
+    url.filter(|url| is_address(url)).map(str::to_owned)
+}
+
+/// An address of the web: people will click on it, so it must not be a script.
+fn is_address(url: &str) -> bool {
+    (url.starts_with("https://") || url.starts_with("http://"))
+        && url.chars().count() <= MAX_URL
+        && url.chars().all(is_storable)
 }
 
 fn is_storable(character: char) -> bool {
@@ -64,7 +66,15 @@ mod tests {
     fn long_urls_give_way_to_their_fallback() {
         let long = format!("https://gitlab.example.com/{}", "a".repeat(2000));
         assert_eq!(url_or(&long, "https://gitlab.example.com"), "https://gitlab.example.com");
-        assert_eq!(optional_url(Some("javascript:alert(1)")), None);
+        assert_eq!(optional_url(Some(&long)), None);
+    }
+
+    #[test]
+    fn what_is_no_address_of_the_web_is_not_sent_as_one() {
+        for text in ["", "javascript:alert(1)", "/acme/api", "data:text/html,x"] {
+            assert_eq!(url_or(text, "https://gitlab.example.com"), "https://gitlab.example.com");
+            assert_eq!(optional_url(Some(text)), None);
+        }
     }
 
     proptest! {

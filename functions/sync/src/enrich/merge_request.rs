@@ -20,6 +20,7 @@ impl Task<'_> {
                 Err(error) => return Err(error),
             }
         }
+        self.add_emails(reader, &mut merge_request).await?;
         merge_request.source_project_url = match &hook.source_project_url {
             Some(known) => Some(known.clone()),
             None => self.source_project(reader, &merge_request).await?,
@@ -27,6 +28,30 @@ impl Task<'_> {
         let mut candidates = vec![Candidate::from(self.filed(&merge_request, known_at, false))];
         candidates.extend(self.source_branch(reader, &merge_request).await?);
         Ok(candidates)
+    }
+
+    /// Jira shows who somebody is only by an address it knows.
+    async fn add_emails(&self, reader: &Reader<'_>, merge_request: &mut MergeRequest) -> Read<()> {
+        let reviewers = merge_request.reviewers.iter_mut().map(|reviewer| &mut reviewer.person);
+        for person in merge_request.author.iter_mut().chain(reviewers) {
+            if let (None, Some(id)) = (&person.email, person.id) {
+                person.email = self.public_email(reader, id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn public_email(&self, reader: &Reader<'_>, user: u64) -> Read<Option<String>> {
+        let question = reader.question(0, user.to_string());
+        if let Some(known) = reader.sync.lookups.emails.get(&question).await {
+            return Ok(known);
+        }
+        let email = match reader.client.public_email(user).await {
+            Err(GitlabError::NotFound | GitlabError::Forbidden) => None,
+            email => email?,
+        };
+        reader.sync.lookups.emails.insert(question, email.clone()).await;
+        Ok(email)
     }
 
     /// The page of the project that a fork's merge request comes from.

@@ -9,7 +9,8 @@ mod push;
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use shared::clock::Timestamp;
 use shared::domain::{IssueKeys, SiteId};
 use shared::gitlab::client::GitlabError;
@@ -111,11 +112,12 @@ pub(crate) fn tasks<'a>(
 
 /// Runs tasks side by side.
 pub(crate) async fn run(tasks: Vec<Task<'_>>) -> Vec<Enriched> {
-    stream::iter(tasks)
-        .map(|task| async move { task.run().await })
-        .buffer_unordered(CONCURRENCY)
-        .collect()
-        .await
+    stream::iter(tasks).map(run_one).buffer_unordered(CONCURRENCY).collect().await
+}
+
+// Boxed under a name: the compiler can't see that a closure's future over borrowed tasks is `Send`.
+fn run_one(task: Task<'_>) -> BoxFuture<'_, Enriched> {
+    async move { task.run().await }.boxed()
 }
 
 /// A read, or why there is none.

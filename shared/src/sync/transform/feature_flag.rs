@@ -85,7 +85,7 @@ fn label(strategy: &str) -> &str {
     }
 }
 
-/// The first kind that the environment's name mentions.
+/// The kind that the environment's name mentions first.
 fn environment_type(scope: &str) -> Option<EnvironmentType> {
     let kinds = [
         ("development", EnvironmentType::Development),
@@ -93,5 +93,9 @@ fn environment_type(scope: &str) -> Option<EnvironmentType> {
         ("staging", EnvironmentType::Staging),
         ("production", EnvironmentType::Production),
     ];
-    kinds.into_iter().find_map(|(name, kind)| scope.contains(name).then_some(kind))
+    kinds
+        .into_iter()
+        .filter_map(|(name, kind)| Some((scope.find(name)?, kind)))
+        .min_by_key(|(position, _)| *position)
+        .map(|(_, kind)| kind)
 }

@@ -40,10 +40,8 @@ impl Source {
     /// its entities; the others' get a prefix, since ids are unique only within an instance.
     #[must_use]
     pub fn new(project: Project, link: Link, instance: &str, instance_index: usize) -> Self {
-        let prefix =
-            if instance_index == 0 { String::new() } else { format!("{}-", &sha256_hex(instance)[..8]) };
         let repository = Repository {
-            id: format!("{prefix}{}", project.id),
+            id: repository_id(project.id, instance, instance_index),
             name: clean_or(&project.name, 255, &project.path),
             description: project.description.as_deref().map(|text| clean(text, 1024)),
             url: url_or(&project.web_url, instance),
@@ -54,7 +52,7 @@ impl Source {
             project: Arc::new(project),
             link,
             repository: Arc::new(repository),
-            prefix,
+            prefix: id_prefix(instance, instance_index),
             instance: Arc::from(instance),
         }
     }
@@ -127,6 +125,16 @@ impl Source {
             avatar: optional_url(absolute(person.avatar_url.as_deref(), &self.instance).as_deref()),
         }
     }
+}
+
+/// The id at Jira of a project as a repository. `instance` and `instance_index` as for [`Source::new`].
+#[must_use]
+pub fn repository_id(project: u64, instance: &str, instance_index: usize) -> String {
+    format!("{}{project}", id_prefix(instance, instance_index))
+}
+
+fn id_prefix(instance: &str, instance_index: usize) -> String {
+    if instance_index == 0 { String::new() } else { format!("{}-", &sha256_hex(instance)[..8]) }
 }
 
 /// Lower-case hex SHA-256 of a branch's name, as GitLab's own app identifies branches.

@@ -1,0 +1,54 @@
+//! The numbers that the documentation quotes, as ratios against a peer or a limit, by one command: `cargo bench`.
+//! Both sides of a ratio run in turn, so that a machine that slows down slows both.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that can't go on ends")]
+
+mod intake;
+mod lifecycle;
+mod node;
+mod story;
+mod transform;
+
+use std::time::{Duration, Instant};
+
+/// Rounds of each side; the median counts.
+const ROUNDS: usize = 9;
+
+#[tokio::main]
+async fn main() {
+    println!("| measured | result |\n| --- | --- |");
+    lifecycle::run().await;
+    transform::run();
+    intake::run().await;
+    story::run().await;
+}
+
+/// The medians of two actions, run in turn.
+async fn in_turn<A: AsyncFnMut() -> Duration, B: AsyncFnMut() -> Duration>(mut a: A, mut b: B) -> (f64, f64) {
+    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
+    // The first round fills caches.
+    let _ = (a().await, b().await);
+    for _ in 0..ROUNDS {
+        of_a.push(a().await.as_secs_f64());
+        of_b.push(b().await.as_secs_f64());
+    }
+    (median(of_a), median(of_b))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// How long `times` runs of `action` take.
+fn timed(times: usize, mut action: impl FnMut()) -> Duration {
+    let started = Instant::now();
+    for _ in 0..times {
+        action();
+    }
+    started.elapsed()
+}
+
+fn row(measured: &str, result: &str) {
+    println!("| {measured} | {result} |");
+}
