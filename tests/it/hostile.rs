@@ -4,7 +4,7 @@
 mod branch;
 mod lifecycle;
 mod public;
-mod webhook;
+pub mod webhook;
 
 use std::sync::Arc;
 

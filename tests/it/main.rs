@@ -7,5 +7,8 @@ mod crash;
 mod doors;
 mod events;
 mod failures;
+mod hostile;
 mod ordering;
+mod properties;
+mod secrets;
 mod stage;

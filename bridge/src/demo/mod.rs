@@ -31,7 +31,9 @@ pub async fn run(once: bool, listen: SocketAddr) -> anyhow::Result<ExitCode> {
     story::play(&world).await?;
     let missing = check::missing(&world.site);
     println!();
-    for issue in world.site.issues() {
+    let mut issues = world.site.issues();
+    issues.sort_by_key(|issue| (issue.key.len(), issue.key.clone()));
+    for issue in issues {
         println!("{}", check::summary(&world.site.issue(&issue.key)));
     }
     if !missing.is_empty() {

@@ -57,6 +57,7 @@ const draw = async () => {
   const status = document.querySelector("#state");
   try {
     const { issues, calls } = await (await fetch("/issues")).json();
+    issues.sort((one, other) => one.key.localeCompare(other.key, "en", { numeric: true }));
     document.querySelector("#issues").replaceChildren(...issues.map(panel));
     status.textContent = `${issues.length} issues from ${calls} calls.`;
   } catch {

@@ -79,18 +79,24 @@ impl Installed {
         let unusable = |sentence| Error::new(StatusCode::UNPROCESSABLE_ENTITY, sentence);
         let base_url = tenant.base_url.as_deref().ok_or_else(|| unusable("baseUrl is missing."))?;
         let url = Url::parse(base_url).map_err(|_| unusable("baseUrl is not a URL."))?;
-        if !(is_atlassian_site(&url) || self.guard.lists(&url)) || self.guard.check(base_url).is_err() {
+        let is_bare = url.path() == "/" && url.query().is_none();
+        if !is_bare
+            || !(is_atlassian_site(&url) || self.guard.lists(&url))
+            || self.guard.check(base_url).is_err()
+        {
             return Err(unusable("baseUrl is not an Atlassian site."));
         }
-        let host = base_url.split_once("://").map_or(base_url, |(_, rest)| rest).trim_end_matches('/');
-        if !self.allowed_sites.is_empty() && !self.allowed_sites.iter().any(|allowed| allowed == host) {
+        let base_url = url.origin().ascii_serialization();
+        let host = base_url.split_once("://").map_or(base_url.as_str(), |(_, host)| host);
+        let allowed = &self.allowed_sites;
+        if !allowed.is_empty() && !allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
             return Err(unusable("This site may not install the app: add it to ALLOWED_JIRA_SITES."));
         }
         let secret = tenant.shared_secret.clone().filter(|secret| {
             use secrecy::ExposeSecret;
             !secret.expose_secret().is_empty()
         });
-        Ok((base_url.to_owned(), secret.ok_or_else(|| unusable("sharedSecret is missing."))?))
+        Ok((base_url, secret.ok_or_else(|| unusable("sharedSecret is missing."))?))
     }
 
     /// A clientKey never changes the site it belongs to.
@@ -116,7 +122,7 @@ impl Installed {
     /// A re-install, a rotated secret or a new address: subscriptions stay, and work that was held flows again.
     async fn renew(&self, site: &Site, installation: &Installation, base_url: &str) -> Result<(), Error> {
         self.store.put_installation(installation).await.map_err(Error::unavailable)?;
-        let (base_url, now) = (base_url.trim_end_matches('/').to_owned(), self.clock.now());
+        let (base_url, now) = (base_url.to_owned(), self.clock.now());
         let id = installation.id;
         self.store
             .update_site(site.id, move |site| {

@@ -115,9 +115,16 @@ impl Webhook {
                 tracing::info!(%error, "incomplete event");
                 return Ok(INCOMPLETE);
             }
-            Err(error @ HookError::Malformed(_)) => {
+            Err(HookError::Malformed(error)) => {
+                // The error's own text repeats what the body says.
+                let place = format!(
+                    "{:?} error in line {}, column {}",
+                    error.classify(),
+                    error.line(),
+                    error.column()
+                );
                 return Err(
-                    Error::new(StatusCode::BAD_REQUEST, "The body is not a GitLab event.").because(error)
+                    Error::new(StatusCode::BAD_REQUEST, "The body is not a GitLab event.").because(place)
                 );
             }
         };

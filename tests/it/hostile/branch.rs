@@ -17,9 +17,10 @@ const TARGET: &str = "/branches/route?issue_key=PAY-1&issue_summary=x";
 /// S31.
 #[tokio::test]
 async fn s31_without_a_token_of_the_tenant_nobody_goes_on() {
-    let fortress = Fortress::new().await;
+    let mut fortress = Fortress::new().await;
     let other = fortress.world.jira.site("other").await.unwrap();
     other.install(&fortress.world.connect_base_url()).await.unwrap();
+    fortress.remember().await;
     let (_, others_secret) = other.app_credentials().unwrap();
     let site = &fortress.world.site;
     let token = || site.token_for("GET", TARGET).unwrap();
@@ -52,7 +53,8 @@ async fn s31_without_a_token_of_the_tenant_nobody_goes_on() {
         let answer = fortress.http.get(format!("{url}&jwt={token}")).send().await.unwrap();
         assert!(!answer.headers().contains_key("location"), "{case}");
         fortress.holds(answer, 403, case).await;
-        let answer = fortress.http.get(&url).header("authorization", format!("JWT {token}")).send().await.unwrap();
+        let answer =
+            fortress.http.get(&url).header("authorization", format!("JWT {token}")).send().await.unwrap();
         refused(answer, 403, case).await;
     }
     for garbage in ["", "123", "..", "%00", "%ff", "a.b.c"] {
@@ -90,7 +92,10 @@ async fn s33_the_query_decides_nothing_but_issue_and_summary() {
         answer.headers()["location"].to_str().unwrap().to_owned()
     };
     let unlinked = location(&world).await;
-    assert!(unlinked.starts_with("https://configured.example/gitlab/-/jira_connect/branches/new?"), "{unlinked}");
+    assert!(
+        unlinked.starts_with("https://configured.example/gitlab/-/jira_connect/branches/new?"),
+        "{unlinked}"
+    );
     assert!(!unlinked.contains("evil") && !unlinked.contains("jwt"), "{unlinked}");
 
     let stage = Stage::linked(world).await;

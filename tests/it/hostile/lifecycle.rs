@@ -46,7 +46,10 @@ fn bad_tokens(fortress: &Fortress, call: &LifecycleCall) -> Vec<(&'static str, L
         ("a4 an empty kid", call().header("kid", "")),
         ("a4 a kid of another type", call().header("kid", 7)),
         ("a5 an unknown kid", call().header("kid", "123e4567-e89b-12d3-a456-426614174000")),
-        ("a5 a stranger's key", call().header("kid", stranger.kid()).signed_with(Signature::Rsa(stranger.clone()))),
+        (
+            "a5 a stranger's key",
+            call().header("kid", stranger.kid()).signed_with(Signature::Rsa(stranger.clone())),
+        ),
         ("a7 a stranger under the right kid", call().signed_with(Signature::Rsa(stranger))),
         ("a7 no signature", call().signed_with(Signature::Empty)),
         ("alg none", call().header("alg", "none").signed_with(Signature::Empty)),
@@ -58,7 +61,10 @@ fn bad_tokens(fortress: &Fortress, call: &LifecycleCall) -> Vec<(&'static str, L
         ("another RSA algorithm", call().header("alg", "RS512")),
         ("extensions that must be understood", call().header("crit", json!(["b64"]))),
         ("another app", call().claim("aud", "https://another-app.example/-/jira_connect")),
-        ("a longer audience", call().claim("aud", format!("{}.evil.example", fortress.world.connect_base_url()))),
+        (
+            "a longer audience",
+            call().claim("aud", format!("{}.evil.example", fortress.world.connect_base_url())),
+        ),
         ("no audience", call().claim("aud", Value::Null)),
         ("an empty list of audiences", call().claim("aud", json!([]))),
         ("a8 another issuer", call().claim("iss", "somebody-else")),
@@ -179,7 +185,12 @@ async fn bodies_are_bounded_and_must_be_json() {
         ("cut off", json, b"{\"clientKey\":".to_vec(), 401),
         ("a list", json, b"[]".to_vec(), 401),
         ("deep", json, deep(30_000).into_bytes(), 401),
-        ("deep where the tenant stands", json, format!("{{\"clientKey\":{}}}", deep(30_000)).into_bytes(), 401),
+        (
+            "deep where the tenant stands",
+            json,
+            format!("{{\"clientKey\":{}}}", deep(30_000)).into_bytes(),
+            401,
+        ),
         ("twice the tenant", json, b"{\"clientKey\":\"a\",\"clientKey\":\"b\"}".to_vec(), 401),
         ("a form that is none", form, b"%ff%fe=%zz&&&===".to_vec(), 401),
         ("too large", json, vec![b' '; TOO_LARGE], 413),
@@ -268,7 +279,8 @@ async fn a_tenant_that_names_another_ones_address_stays_who_it_is() {
     other.install(&fortress.world.connect_base_url()).await.unwrap();
     let list = async || fortress.world.command(Command::SiteList).await.unwrap()["sites"].clone();
     let before = list().await;
-    let of = |sites: &Value, id: &Value| sites.as_array().unwrap().iter().find(|site| site["id"] == *id).cloned();
+    let of =
+        |sites: &Value, id: &Value| sites.as_array().unwrap().iter().find(|site| site["id"] == *id).cloned();
     let ids: Vec<Value> = before.as_array().unwrap().iter().map(|site| site["id"].clone()).collect();
     let victim = before.as_array().unwrap().iter().find(|site| site["base_url"] == other.base_url()).unwrap();
 
@@ -283,7 +295,8 @@ async fn a_tenant_that_names_another_ones_address_stays_who_it_is() {
     assert_eq!(is["doors"].as_array().unwrap().len(), 1);
     // Two sites have one address now, and only a person can say which is meant.
     let token = SecretString::from("glpat-unused");
-    let Command::GroupLink(mut link) = fortress.world.link_command("acme", &token, CredentialChoice::Auto) else {
+    let Command::GroupLink(mut link) = fortress.world.link_command("acme", &token, CredentialChoice::Auto)
+    else {
         unreachable!("it links")
     };
     link.site = other.base_url().replace("http://", "");

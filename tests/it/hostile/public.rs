@@ -16,19 +16,21 @@ use super::{Fortress, refused};
 const PROXY: &str = "https://gitlab.com";
 
 /// Answers for `OAUTH_APPLICATION_ID` and CORS: status, body, and the three headers.
-async fn application_id(world: &World, method: Method, origin: Option<&str>) -> (u16, String, [Option<String>; 3]) {
+async fn application_id(
+    world: &World,
+    method: Method,
+    origin: Option<&str>,
+) -> (u16, String, [Option<String>; 3]) {
     let url = format!("{}/oauth_application_id", world.connect_base_url());
     let mut request = reqwest::Client::new().request(method, url);
     if let Some(origin) = origin {
         request = request.header("origin", origin).header("access-control-request-method", "GET");
     }
     let answer = request.send().await.unwrap();
-    let headers = [
-        "access-control-allow-origin",
-        "access-control-allow-methods",
-        "access-control-allow-credentials",
-    ];
-    let headers = headers.map(|name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned()));
+    let headers =
+        ["access-control-allow-origin", "access-control-allow-methods", "access-control-allow-credentials"];
+    let headers =
+        headers.map(|name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned()));
     (answer.status().as_u16(), answer.text().await.unwrap(), headers)
 }
 
@@ -110,7 +112,11 @@ async fn every_url_of_the_descriptor_answers() {
     for (event, path) in descriptor["lifecycle"].as_object().unwrap() {
         let path = path.as_str().unwrap();
         assert!(path.starts_with('/'), "{event}: lifecycle paths are below baseUrl");
-        assert_eq!(fortress.http.post(format!("{base}{path}")).send().await.unwrap().status(), 401, "{event}");
+        assert_eq!(
+            fortress.http.post(format!("{base}{path}")).send().await.unwrap().status(),
+            401,
+            "{event}"
+        );
     }
     let mut ours = Vec::new();
     urls(&descriptor, fortress.world.base_url(), &mut ours);

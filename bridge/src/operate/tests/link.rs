@@ -1,5 +1,7 @@
 //! Linking groups.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::domain::{HookKind, SubscriptionState};
@@ -254,6 +256,23 @@ async fn a_link_that_fails_midway_leaves_nothing() {
     let sentence = Bench::refused(bench.run(Command::GroupLink(managed())).await);
     assert!(sentence.contains("could not all be removed: hook"), "{sentence}");
     assert!(bench.stored_links().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_token_that_was_made_goes_with_the_link_that_failed() {
+    let bench = Bench::new().await;
+    bench.add_site().await;
+    bench.gitlab.inject(Fault::slow(Duration::from_millis(500)).method("POST").on("/groups/"));
+    let unlinked_meanwhile = async {
+        loop {
+            if let Some(link) = bench.stored_links().await.pop().filter(|link| link.hook.id.is_some()) {
+                return bench.operator.store.delete_subscription(&link).await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::join!(bench.refuses(bench.adas(), "unlinked the group meanwhile"), unlinked_meanwhile);
+    assert_eq!(bench.gitlab.calls_to("DELETE /groups/:id/access_tokens/:token_id"), 1);
 }
 
 #[tokio::test]

@@ -249,6 +249,18 @@ async fn an_instance_without_reviewers_says_who_approved() {
     assert_eq!(server.lines(), [format!("{merge_request}/reviewers"), format!("{merge_request}/approvals")]);
 }
 
+#[tokio::test]
+async fn only_an_address_that_a_user_shows_is_known() {
+    for (shown, email) in
+        [(json!("ada@example.com"), Some("ada@example.com")), (json!(""), None), (Value::Null, None)]
+    {
+        let user = json!({"id": 5, "name": "Ada", "email": "hidden@example.com", "public_email": shown});
+        let (server, client) = answering(Response::json(200, &user));
+        assert_eq!(client.public_email(5).await.expect("a user").as_deref(), email);
+        assert_eq!(server.lines(), ["GET /api/v4/users/5"]);
+    }
+}
+
 /// New before deleted before renamed, as GitLab's own app tests them.
 #[tokio::test]
 async fn files_have_one_kind_and_their_lines_are_counted() {

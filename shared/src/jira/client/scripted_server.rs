@@ -41,11 +41,6 @@ impl Request {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// Whether the body says `text` somewhere.
-    pub(crate) fn says(&self, text: &str) -> bool {
-        String::from_utf8_lossy(&self.body).contains(text)
-    }
-
     fn read(stream: &TcpStream) -> Option<Self> {
         let mut reader = BufReader::new(stream);
         let mut line = String::new();

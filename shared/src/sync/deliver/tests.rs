@@ -238,6 +238,11 @@ fn commits_of(request: &Request) -> Vec<String> {
     commits.iter().filter_map(|commit| commit["id"].as_str().map(str::to_owned)).collect()
 }
 
+/// Whether a body says `text` somewhere.
+fn says(request: &Request, text: &str) -> bool {
+    request.json().to_string().contains(text)
+}
+
 fn rejected(text: &str) -> Fate {
     Fate::Rejected(text.to_owned())
 }

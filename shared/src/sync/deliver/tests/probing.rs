@@ -17,7 +17,7 @@ fn reviewed(id: u64, draft: bool) -> Entity {
 /// A Jira that refuses calls which say `word`, and a merge request called `odd`.
 async fn refusing(word: &'static str) -> World {
     World::new(move |request| {
-        if request.says(word) || request.says("odd") {
+        if says(request, word) || says(request, "odd") {
             Response::json(400, &json!({"errorMessages": [{"message": "not like this"}]}))
         } else {
             accepted()
@@ -76,7 +76,7 @@ async fn a_refusal_within_an_accepted_call_counts_as_one() {
         "pullRequests": [{"id": "7", "errorMessages": [{"message": "status"}]}]}}});
     let world = World::new(
         move |request| {
-            if request.says("DRAFT") { Response::json(202, &failed) } else { accepted() }
+            if says(request, "DRAFT") { Response::json(202, &failed) } else { accepted() }
         },
     )
     .await;

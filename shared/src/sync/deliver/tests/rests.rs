@@ -104,7 +104,7 @@ async fn an_empty_quota_rests_the_site() {
 #[tokio::test]
 async fn too_many_writes_to_one_issue_hold_up_that_call_only() {
     let world = World::new(|request| {
-        if request.says("project-7") { limited("jira-per-issue-on-write", "90") } else { accepted() }
+        if says(request, "project-7") { limited("jira-per-issue-on-write", "90") } else { accepted() }
     })
     .await;
     let waiting = Fate::Waiting(world.in_seconds(90), "Rate limit exceeded for one issue.".to_owned());
