@@ -124,7 +124,6 @@ impl Local {
     }
 
     /// All HTTP functions, and `GET /healthz`.
-    #[must_use]
     pub fn router(&self) -> Router {
         let (operator, settings) = (&self.operator, &self.settings);
         let (store, envelope, clock) = (&operator.store, &operator.envelope, &operator.clock);
@@ -178,8 +177,11 @@ impl Local {
         let sweep = tokio::spawn(async move {
             loop {
                 clock.sleep(SWEEP).await;
-                if let Err(error) = engine.sweep_ttl() {
-                    tracing::warn!(%error, "could not remove expired items");
+                let engine = engine.clone();
+                match tokio::task::spawn_blocking(move || engine.sweep_ttl()).await {
+                    Ok(Ok(removed)) => tracing::debug!(removed, "removed expired items"),
+                    Ok(Err(error)) => tracing::warn!(%error, "could not remove expired items"),
+                    Err(error) => tracing::warn!(%error, "removing expired items fell over"),
                 }
             }
         });

@@ -181,6 +181,42 @@ async fn a_deployment_brings_what_was_committed_since_the_last_success() {
     }
 }
 
+/// M36.
+#[tokio::test]
+async fn a_success_in_another_environment_or_of_another_ref_does_not_count() {
+    let stage = Stage::new().await;
+    stage.api.push("main", [commit("PAY-21 x").adds("a", 1)]).await;
+    stage.api.deploy("production", "main").status("success").await;
+    stage.settled().await;
+    stage.api.push("main", [commit("PAY-22 y").adds("b", 1)]).await;
+    stage.api.deploy("staging", "main").status("success").await;
+    stage.api.push("other", [commit("z").adds("c", 1)]).await;
+    stage.api.deploy("production", "other").status("success").await;
+    stage.api.deploy("production", "main").status("failed").await;
+    stage.settled().await;
+    stage.api.deploy("production", "main").status("success").await;
+    stage.settled().await;
+    let environments: Vec<_> = stage.world.site.issue("PAY-22").deployments;
+    let to_production = environments.iter().filter(|deployment| deployment.environment_type == "production");
+    assert_eq!(to_production.filter(|deployment| deployment.state == "successful").count(), 2);
+}
+
+/// C44.
+#[tokio::test]
+async fn what_names_no_issue_makes_no_call() {
+    let stage = Stage::new().await;
+    stage.settled().await;
+    stage.world.site.forget_calls();
+    stage.api.push("feature", [commit("no key").adds("a", 1)]).await;
+    stage.api.open_merge_request(merge_request("feature", "No key")).await;
+    stage.api.start_pipeline("feature").await.status("success").await;
+    stage.api.deploy("production", "feature").status("success").await;
+    stage.api.delete_branch("feature").await;
+    stage.settled().await;
+    assert_eq!(stage.world.site.recorded().len(), 0);
+    assert_eq!(stage.dead().await, 0);
+}
+
 /// M29.
 #[tokio::test]
 async fn a_deployment_without_a_job_has_a_url_and_a_pipeline_all_the_same() {

@@ -100,7 +100,7 @@ async fn a_merged_merge_request_is_not_opened_by_an_old_delivery() {
     stage.api.push("PAY-5-x", [commit("PAY-5 x").adds("a", 1)]).await;
     let held = stage.world.gitlab.hold_deliveries();
     let request = stage.api.open_merge_request(merge_request("PAY-5-x", "PAY-5 MR")).await;
-    stage.world.gitlab.advance(std::time::Duration::from_secs(5).try_into().unwrap());
+    stage.world.gitlab.advance(Duration::from_secs(5).try_into().unwrap());
     request.merge().await;
     let deliveries = held.take();
     for delivery in deliveries.iter().rev() {

@@ -328,10 +328,10 @@ proptest! {
 
     /// What was put on a queue comes back the same, and with a byte changed it is an error or another message.
     #[test]
-    fn messages_survive_the_queue(body in hook_body(), position: prop::sample::Index, byte: u8, at: i64) {
+    fn messages_survive_the_queue(body in hook_body(), key: Option<String>, position: prop::sample::Index, byte: u8, at: i64) {
         let Ok(delivery) = hooks::parse(body.to_string().as_bytes()) else { return Ok(()) };
         let (id, group) = (SubscriptionId::generate(), "site");
-        for message in EventMessage::split(id, Timestamp(at), group, &delivery.project, delivery.event) {
+        for message in EventMessage::split(id, Timestamp(at), group, key.as_deref(), &delivery.project, delivery.event) {
             let text = message.outgoing(Timestamp(at)).unwrap().body;
             let received = |body: String| Received { receipt: String::new(), body, receives: 1 };
             prop_assert_eq!(&Message::<EventMessage>::read(&received(text.clone())).unwrap(), &message);

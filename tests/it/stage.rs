@@ -56,9 +56,4 @@ impl Stage {
         let status = self.command(bridge::operate::Command::Status).await;
         status["queues"]["events"]["dead"].as_u64().unwrap()
     }
-
-    /// The webhook's URL.
-    pub fn webhook_url(&self) -> &str {
-        self.link["webhook_url"].as_str().unwrap()
-    }
 }

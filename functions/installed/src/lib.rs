@@ -50,8 +50,12 @@ async fn installed(State(state): State<Installed>, call: JiraLifecycle) -> Resul
     let (base_url, shared_secret) = state.check(&call.tenant)?;
     let pointer =
         state.store.client_key_pointer(&call.tenant.client_key).await.map_err(Error::unavailable)?;
-    let (site, renewed) = match pointer {
-        Some(pointer) => (state.known_site(pointer, &base_url).await?, Some(pointer.installation)),
+    let known = match pointer {
+        Some(pointer) => state.known_site(pointer, &call.tenant.client_key).await?,
+        None => None,
+    };
+    let (site, renewed) = match known {
+        Some((site, installation)) => (site, Some(installation)),
         None => (Site::new(&base_url, state.clock.now()), None),
     };
     let id = renewed.unwrap_or_else(InstallationId::generate);
@@ -99,11 +103,17 @@ impl Installed {
         Ok((base_url, secret.ok_or_else(|| unusable("sharedSecret is missing."))?))
     }
 
-    /// A clientKey never changes the site it belongs to.
-    async fn known_site(&self, pointer: ClientKeyPointer, base_url: &str) -> Result<Site, Error> {
+    /// A clientKey never changes the site it belongs to, unless an operator removed that site.
+    async fn known_site(
+        &self,
+        pointer: ClientKeyPointer,
+        client_key: &str,
+    ) -> Result<Option<(Site, InstallationId)>, Error> {
         let site = self.store.site(pointer.site).await.map_err(Error::unavailable)?;
-        let now = self.clock.now();
-        Ok(site.unwrap_or_else(|| Site { id: pointer.site, ..Site::new(base_url, now) }))
+        if site.is_none() {
+            self.store.forget_client_key(client_key).await.map_err(Error::unavailable)?;
+        }
+        Ok(site.map(|site| (site, pointer.installation)))
     }
 
     async fn create(&self, mut site: Site, installation: &Installation) -> Result<(), Error> {

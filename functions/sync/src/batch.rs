@@ -42,8 +42,17 @@ impl EventSync {
     /// One answer per message, in their order.
     pub(crate) async fn admit(&self, works: &[Work]) -> Vec<Admitted> {
         let (mut subscriptions, mut coverage) = (HashMap::new(), HashMap::new());
+        let deliveries: Vec<_> = works.iter().filter_map(Work::delivery).collect();
+        // Not to know which are repeats is no reason to hold them.
+        let seen = self.store.seen(&deliveries).await.unwrap_or_default();
         let mut admitted = Vec::with_capacity(works.len());
         for (index, work) in works.iter().enumerate() {
+            if work.delivery().is_some_and(|delivery| seen.contains(&delivery)) {
+                admitted.push(Admitted::Not(Disposition::Drop {
+                    reason: "It was worked off before.".to_owned(),
+                }));
+                continue;
+            }
             let answer = self.admit_one(index, work, &mut subscriptions, &mut coverage).await;
             admitted.push(answer.unwrap_or_else(Admitted::Not));
         }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::clock::{SharedClock, Timestamp};
-use shared::domain::SiteId;
+use shared::domain::{SiteId, SubscriptionId};
 use shared::envelope::Envelope;
 use shared::gitlab::client::GitlabHttp;
 use shared::jira::doors::Doors;
@@ -60,6 +60,13 @@ struct Work {
     disposition: Disposition,
 }
 
+impl Work {
+    fn delivery(&self) -> Option<(SubscriptionId, String)> {
+        let message = &self.message.body;
+        message.delivery.clone().map(|delivery| (message.subscription, delivery))
+    }
+}
+
 impl EventSync {
     /// Works on a batch and answers the receipts of the messages that may be acknowledged; the others come back by
     /// themselves.
@@ -74,9 +81,19 @@ impl EventSync {
             }
         }
         self.work(&mut works).await;
+        self.remember(&works).await;
         let decided = works.into_iter().map(|work| (work.received, work.message, work.disposition)).collect();
         acknowledged.extend(settle(self.queue.as_ref(), self.clock.as_ref(), decided).await);
         acknowledged
+    }
+
+    /// Remembers the deliveries that are done, so that a repeat is not worked on again.
+    async fn remember(&self, works: &[Work]) {
+        let done = works.iter().filter(|work| work.disposition == Disposition::Done);
+        let deliveries = done.filter_map(Work::delivery).collect();
+        if let Err(error) = self.store.mark_seen(&deliveries).await {
+            tracing::warn!(%error, "could not remember deliveries; a repeat would be worked on again");
+        }
     }
 
     async fn work(&self, works: &mut [Work]) {

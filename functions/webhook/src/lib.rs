@@ -40,6 +40,12 @@ const COVERAGE_MEMORY: Duration = Duration::from_secs(60);
 /// How many projects that is remembered of.
 const MAX_PROJECTS: u64 = 10_000;
 
+/// How long repeats are noticed here: those that follow a time-out of GitLab's come within it.
+const RECENT_MEMORY: Duration = Duration::from_secs(600);
+
+/// How many deliveries that is known of, at some hundred bytes each.
+const MAX_RECENT: u64 = 50_000;
+
 /// What the function needs.
 #[derive(Clone, Debug)]
 pub struct Webhook {
@@ -48,6 +54,8 @@ pub struct Webhook {
     queue: SharedQueue,
     clock: SharedClock,
     coverage: Cache<(SubscriptionId, u64), Option<Coverage>>,
+    /// Deliveries that this process put on the queue. `sync` knows those of all processes.
+    recent: Cache<(SubscriptionId, String), ()>,
 }
 
 impl Webhook {
@@ -55,7 +63,8 @@ impl Webhook {
     #[must_use]
     pub fn new(store: Store, verifier: HookVerifier, queue: SharedQueue, clock: SharedClock) -> Self {
         let coverage = Cache::builder().max_capacity(MAX_PROJECTS).time_to_live(COVERAGE_MEMORY).build();
-        Self { store, verifier, queue, clock, coverage }
+        let recent = Cache::builder().max_capacity(MAX_RECENT).time_to_live(RECENT_MEMORY).build();
+        Self { store, verifier, queue, clock, coverage, recent }
     }
 }
 
@@ -103,8 +112,7 @@ impl Webhook {
         arrived_at: Timestamp,
     ) -> Result<Answer, Error> {
         if let Some(key) = &hook.idempotency_key
-            // Not to know whether it is a repeat is no reason to refuse it.
-            && self.store.was_seen(hook.subscription, key).await.unwrap_or(false)
+            && self.recent.contains_key(&(hook.subscription, key.clone()))
         {
             return Ok(REPEATED);
         }
@@ -138,13 +146,18 @@ impl Webhook {
             return Ok(NO_KEYS);
         }
         let group = open.subscription.site.to_string();
-        let messages =
-            EventMessage::split(hook.subscription, arrived_at, &group, &delivery.project, delivery.event);
+        let key = hook.idempotency_key.as_deref();
+        let messages = EventMessage::split(
+            hook.subscription,
+            arrived_at,
+            &group,
+            key,
+            &delivery.project,
+            delivery.event,
+        );
         self.enqueue(messages).await?;
-        if let Some(key) = &hook.idempotency_key
-            && let Err(error) = self.store.mark_seen(hook.subscription, key).await
-        {
-            tracing::warn!(%error, "could not remember a delivery; a repeat would be worked on again");
+        if let Some(key) = &hook.idempotency_key {
+            self.recent.insert((hook.subscription, key.clone()), ()).await;
         }
         Ok(ACCEPTED)
     }
@@ -157,6 +170,7 @@ impl Webhook {
         let body = EventMessage {
             subscription: hook.subscription,
             received_at: arrived_at,
+            delivery: hook.idempotency_key.as_ref().map(|key| format!("{key}/0")),
             intake: Intake::Unverified(unverified),
         };
         // The site is not known now; the link stands in for it.

@@ -16,7 +16,7 @@
 //! | last version sent, branch tombstone | `LEDGER#<site>#<project>` | `<kind>#<entity id>` | 90 days, 14 days; branches for ever |
 //! | last successful deployment | `DEPLOYED#<site>#<project>` | `<environment>#<ref>` | a year |
 //! | rests | `REST#<scope>` | `REST` | until it ends |
-//! | seen idempotency key | `SEEN#<subscription>` | `<SHA-256 of key>` | 8 days |
+//! | delivery that was worked off | `SEEN#<subscription>` | `<SHA-256 of idempotency key and part>` | 8 days |
 //! | outcomes of an issue key | `OUTCOME#<site>#<issue key>` | `<kind>#<project>#<entity id>` | 30 days |
 //!
 //! This file holds how items are read and written; the files beside it hold which. DynamoDB removes expired items late,

@@ -1,34 +1,33 @@
-//! Deliveries that were taken in. GitLab names each by an `Idempotency-Key` that stays the same when somebody sends it
+//! Deliveries that were worked off. GitLab names each by an `Idempotency-Key` that stays the same when somebody sends it
 //! again; remembering it spares the work, correctness does not hang on it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Key, Store, StoreError, When, digest};
+use super::{Key, Store, StoreError, digest};
 use crate::domain::SubscriptionId;
 
 /// GitLab can send a delivery again for a week.
 const LIFETIME: Duration = Duration::from_secs(8 * 24 * 3600);
 
 impl Store {
-    /// Whether a delivery was taken in before.
-    pub async fn was_seen(
+    /// Those of `deliveries` that were worked off before.
+    pub async fn seen(
         &self,
-        subscription: SubscriptionId,
-        idempotency_key: &str,
-    ) -> Result<bool, StoreError> {
-        Ok(self.get::<bool>(&key(subscription, idempotency_key)).await?.is_some())
+        deliveries: &[(SubscriptionId, String)],
+    ) -> Result<HashSet<(SubscriptionId, String)>, StoreError> {
+        let keys: HashSet<Key> = deliveries.iter().map(key).collect();
+        let found = self.get_many::<bool>(&Vec::from_iter(keys)).await?;
+        Ok(deliveries.iter().filter(|delivery| found.contains_key(&key(delivery))).cloned().collect())
     }
 
-    /// Remembers a delivery. To be called after it is on the queue: the other way round, a crash would lose it.
-    pub async fn mark_seen(
-        &self,
-        subscription: SubscriptionId,
-        idempotency_key: &str,
-    ) -> Result<(), StoreError> {
-        self.put(&key(subscription, idempotency_key), &true, When::Always, Some(LIFETIME)).await
+    /// Remembers that deliveries were worked off.
+    pub async fn mark_seen(&self, deliveries: &HashSet<(SubscriptionId, String)>) -> Result<(), StoreError> {
+        let items = deliveries.iter().map(|delivery| (key(delivery), true, Some(LIFETIME)));
+        self.put_many(items.collect()).await
     }
 }
 
-fn key(subscription: SubscriptionId, idempotency_key: &str) -> Key {
+fn key((subscription, idempotency_key): &(SubscriptionId, String)) -> Key {
     Key::new(format!("SEEN#{subscription}"), digest(idempotency_key))
 }

@@ -114,6 +114,11 @@ impl Store {
         Ok(self.get(&client_key_key(client_key)).await?.map(|stored| stored.value))
     }
 
+    /// Forgets which site a clientKey belongs to, because that site is no more.
+    pub async fn forget_client_key(&self, client_key: &str) -> Result<(), StoreError> {
+        self.delete_many(&[client_key_key(client_key)]).await
+    }
+
     /// The installation with a clientKey, with its site.
     pub async fn installation_by_client_key(
         &self,

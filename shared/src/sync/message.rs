@@ -19,6 +19,10 @@ pub struct EventMessage {
     pub subscription: SubscriptionId,
     /// When the hook came in.
     pub received_at: Timestamp,
+    /// GitLab's `Idempotency-Key` and the number of this part of the delivery. Stays the same when the delivery is
+    /// repeated.
+    #[serde(default)]
+    pub delivery: Option<String>,
     /// What it says.
     #[serde(flatten)]
     pub intake: Intake,
@@ -60,17 +64,20 @@ impl EventMessage {
         subscription: SubscriptionId,
         received_at: Timestamp,
         group: &str,
+        idempotency_key: Option<&str>,
         project: &Project,
         event: Event,
     ) -> Vec<Message<Self>> {
-        let message = |event: Event| {
-            let intake = Intake::Verified { project: project.clone(), event };
-            Message::new(group.to_owned(), received_at, Self { subscription, received_at, intake })
+        let events = match event {
+            Event::Push(push) => spread(push).into_iter().map(Event::Push).collect(),
+            event => vec![event],
         };
-        match event {
-            Event::Push(push) => spread(push).into_iter().map(|push| message(Event::Push(push))).collect(),
-            event => vec![message(event)],
-        }
+        let parts = events.into_iter().enumerate().map(|(part, event)| {
+            let intake = Intake::Verified { project: project.clone(), event };
+            let delivery = idempotency_key.map(|key| format!("{key}/{part}"));
+            Message::new(group.to_owned(), received_at, Self { subscription, received_at, delivery, intake })
+        });
+        parts.collect()
     }
 }
 
@@ -123,6 +130,7 @@ mod tests {
             SubscriptionId::generate(),
             Timestamp(1),
             "site",
+            Some("key"),
             &Project::default(),
             Event::Push(push.clone()),
         );
