@@ -157,6 +157,9 @@ pub enum GroupAction {
     Unlink {
         /// The subscription's id, as `group list` shows it.
         subscription: String,
+        /// Leaves what was sent at Jira: for sites that are gone, or whose credential is.
+        #[arg(long)]
+        keep_jira_data: bool,
         /// Where and how.
         #[command(flatten)]
         on: On,
@@ -222,7 +225,9 @@ impl GroupAction {
                 (Command::GroupLink(link), on)
             }
             Self::List { site, on } => (Command::GroupList { site }, on),
-            Self::Unlink { subscription, on } => (Command::GroupUnlink { subscription }, on),
+            Self::Unlink { subscription, keep_jira_data, on } => {
+                (Command::GroupUnlink { subscription, keep_jira_data }, on)
+            }
         })
     }
 }

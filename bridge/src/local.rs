@@ -39,6 +39,10 @@ use crate::settings::Settings;
 /// Name of the table in the embedded engine.
 const TABLE: &str = "gitlab-for-jira";
 
+/// Files of the data directory.
+const STATE: &str = "state.sqlite";
+const QUEUES: &str = "queues.sqlite";
+
 /// Messages that `sync` takes at once, as its event source mapping on AWS does.
 const BATCH: usize = 200;
 
@@ -72,11 +76,13 @@ impl Local {
     /// When another process owns it, or something in it can't be read.
     pub async fn open(settings: Settings, directory: &Path, clock: SharedClock) -> anyhow::Result<Self> {
         let lock = lock(directory)?;
-        let engine =
-            EmbeddedEngine::open(&directory.join("state.sqlite")).context("the state can't be opened")?;
+        for name in [STATE, QUEUES] {
+            keep_private(&directory.join(name))?;
+        }
+        let engine = EmbeddedEngine::open(&directory.join(STATE)).context("the state can't be opened")?;
         let store = Store::new(engine.client(), TABLE, clock.clone());
         store.create_table().await.context("the state table can't be made")?;
-        let queues = EmbeddedQueues::open(&directory.join("queues.sqlite"), clock.clone())
+        let queues = EmbeddedQueues::open(&directory.join(QUEUES), clock.clone())
             .context("the queues can't be opened")?;
         let events = queues.queue(EVENTS_QUEUE);
         let key = KeyFile::open_or_create(&directory.join("key")).context("the key file can't be opened")?;
@@ -212,6 +218,14 @@ fn lock(directory: &Path) -> anyhow::Result<File> {
     Ok(lock)
 }
 
+/// SQLite gives the files beside a database the database's own mode, so this is enough for all of them.
+fn keep_private(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    let file = opened.with_context(|| format!("{} can't be opened", path.display()))?;
+    Ok(file.set_permissions(std::fs::Permissions::from_mode(0o600))?)
+}
+
 /// Hands the queue's messages to `sync`, batch after batch.
 async fn pump(queue: Arc<EmbeddedQueue>, sync: EventSync) {
     loop {
@@ -235,11 +249,11 @@ async fn pump_once(queue: &EmbeddedQueue, sync: &EventSync) -> anyhow::Result<()
         None => {
             for received in batch {
                 let acknowledged = handle(sync, vec![received.clone()]).await.unwrap_or_default();
-                settle(queue, &[received], &acknowledged).await?;
+                settle(queue, &[received], &acknowledged).await;
             }
-            Ok(())
         }
     }
+    Ok(())
 }
 
 /// `None`: it panicked.
@@ -249,7 +263,19 @@ async fn handle(sync: &EventSync, batch: Vec<Received>) -> Option<Vec<String>> {
     handled.inspect_err(|error| tracing::error!(%error, "sync fell over")).ok()
 }
 
-async fn settle(queue: &EmbeddedQueue, batch: &[Received], acknowledged: &[String]) -> anyhow::Result<()> {
+/// Tries until the queue's file can be written: what stayed in flight would be hidden for hours.
+async fn settle(queue: &EmbeddedQueue, batch: &[Received], acknowledged: &[String]) {
+    while let Err(error) = try_settle(queue, batch, acknowledged).await {
+        tracing::error!(%error, "the events queue can't be written");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn try_settle(
+    queue: &EmbeddedQueue,
+    batch: &[Received],
+    acknowledged: &[String],
+) -> anyhow::Result<()> {
     queue.delete(acknowledged).await?;
     let rest: Vec<String> = batch
         .iter()

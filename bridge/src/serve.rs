@@ -28,6 +28,7 @@ pub async fn serve(
     directory: &Path,
     clock: SharedClock,
 ) -> anyhow::Result<()> {
+    anyhow::ensure!(admin_listen.ip().is_loopback(), "--admin-listen takes a loopback address only");
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("{listen} can't be listened on"))?;
     let address = listener.local_addr()?;

@@ -76,7 +76,12 @@ impl<'a> Reader<'a> {
 
     /// A variable that holds a URL.
     pub fn url(&mut self, name: &str, default: &str) -> Option<Url> {
-        self.parsed::<Url>(name, default, "a URL")
+        let url = self.parsed::<Url>(name, default, "a URL")?;
+        if matches!(url.scheme(), "http" | "https") && url.has_host() {
+            return Some(url);
+        }
+        self.problem(format!("{name} is not an http(s) URL."));
+        None
     }
 
     /// A variable that holds a comma list.

@@ -1,19 +1,21 @@
 //! Logs: structured, one line each, without secrets, tokens, bodies or addresses of people.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Libraries that write headers or bodies when asked for everything. Our own records say what is needed.
 const QUIET: [&str; 10] = [
-    "aws_config=info",
-    "aws_runtime=info",
-    "aws_sdk_dynamodb=info",
-    "aws_smithy_runtime=info",
-    "aws_smithy_runtime_api=info",
-    "h2=info",
-    "hyper=info",
-    "hyper_util=info",
-    "reqwest=info",
-    "rustls=info",
+    "aws_config",
+    "aws_runtime",
+    "aws_sdk_dynamodb",
+    "aws_smithy_runtime",
+    "aws_smithy_runtime_api",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "rustls",
 ];
 
 /// How log lines look.
@@ -28,16 +30,15 @@ pub enum Format {
 /// Starts logging to standard error at the level that `filter` (`RUST_LOG`) names. The second start in a process does
 /// nothing.
 pub fn init(format: Format, filter: Option<&str>) {
-    let filter = QUIET.iter().fold(EnvFilter::new(filter.unwrap_or("info")), |filter, directive| {
-        match directive.parse() {
-            Ok(directive) => filter.add_directive(directive),
-            Err(_) => filter,
-        }
-    });
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Another subscriber may be there already, as in a test that starts the process twice.
-    let _ = match format {
-        Format::Json => subscriber.json().flatten_event(true).with_current_span(true).try_init(),
-        Format::Text => subscriber.with_target(false).try_init(),
+    // Both filters must let a record through, so that no directive of `RUST_LOG` is specific enough to open the second.
+    let quiet = QUIET.map(|target| (target, LevelFilter::INFO));
+    let quiet = Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet);
+    let filter = EnvFilter::new(filter.unwrap_or("info")).and(quiet);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        Format::Json => layer.json().flatten_event(true).with_current_span(true).boxed(),
+        Format::Text => layer.with_target(false).boxed(),
     };
+    // Another subscriber may be there already, as in a test that starts the process twice.
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
 }

@@ -3,6 +3,7 @@
 //! texts, and has to bring what its kind brings.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -90,12 +91,11 @@ async fn recorded_bodies_bring_what_their_kind_brings() {
     assert!(bodies.len() >= 13, "the folder is not whole");
     let mut links = BTreeMap::new();
     for (_, body) in &bodies {
-        let name = top_group(body);
-        if !links.contains_key(&name) {
-            world.gitlab.group(&name, Tier::Premium).grant(&ada, Role::Owner);
+        if let Entry::Vacant(entry) = links.entry(top_group(body)) {
+            world.gitlab.group(entry.key(), Tier::Premium).grant(&ada, Role::Owner);
             let token = ada.token(&["api"]);
-            let link = Manual::link(&world, &name, &token, CredentialChoice::None).await;
-            links.insert(name, link);
+            let link = Manual::link(&world, entry.key(), &token, CredentialChoice::None).await;
+            entry.insert(link);
         }
     }
     for (number, (file, mut body)) in (1..).zip(bodies) {

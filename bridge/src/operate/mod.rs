@@ -85,6 +85,9 @@ pub enum Command {
     GroupUnlink {
         /// The subscription's id.
         subscription: String,
+        /// Whether what was sent stays at Jira: for sites that are gone, or whose credential is.
+        #[serde(default)]
+        keep_jira_data: bool,
     },
     /// `bridge status`.
     Status,
@@ -169,7 +172,9 @@ pub struct Refusal {
 
 impl Refusal {
     fn new(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into() }
+        // It may quote a server that nobody vouches for, and ends on a terminal.
+        let sentence: String = sentence.into();
+        Self { sentence: sentence.replace(char::is_control, " ") }
     }
 }
 
@@ -196,7 +201,9 @@ impl Operator {
             Command::SiteRemove { site } => self.site_remove(&site).await,
             Command::GroupLink(link) => self.group_link(link).await,
             Command::GroupList { site } => self.group_list(site.as_deref()).await,
-            Command::GroupUnlink { subscription } => self.group_unlink(&subscription).await,
+            Command::GroupUnlink { subscription, keep_jira_data } => {
+                self.group_unlink(&subscription, keep_jira_data).await
+            }
             Command::Status => self.status().await,
             Command::Explain { key } => self.explain(&key).await,
             Command::DlqList { limit } => self.dlq_list(limit).await,

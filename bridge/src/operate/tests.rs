@@ -168,5 +168,5 @@ fn site_add(site: &str, client_id: &str, client_secret: &str) -> Command {
 }
 
 fn unlink(subscription: &Value) -> Command {
-    Command::GroupUnlink { subscription: subscription.as_str().unwrap().to_owned() }
+    Command::GroupUnlink { subscription: subscription.as_str().unwrap().to_owned(), keep_jira_data: false }
 }

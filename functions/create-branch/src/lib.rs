@@ -41,7 +41,11 @@ async fn route(
     user: JiraUser,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Error> {
-    let instance = user.site.instances.first().map_or(state.gitlab_url.as_str(), String::as_str);
+    let links = state.gate.store.subscriptions(user.site.id).await.map_err(Error::unavailable)?;
+    // A site keeps instances that it has no links to any more; their ids hang on it.
+    let is_linked = |instance: &&String| links.iter().any(|link| link.instance == **instance);
+    let instance =
+        user.site.instances.iter().find(is_linked).map_or(state.gitlab_url.as_str(), String::as_str);
     let page = format!("{}/-/jira_connect/branches/new", instance.trim_end_matches('/'));
     let mut page =
         Url::parse(&page).map_err(|error| Error::status(StatusCode::INTERNAL_SERVER_ERROR).because(error))?;

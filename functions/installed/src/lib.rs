@@ -68,8 +68,13 @@ async fn installed(State(state): State<Installed>, call: JiraLifecycle) -> Resul
             shared_secret: state.envelope.seal(&shared_secret, &context).await.map_err(Error::unavailable)?,
             display_url: call.tenant.display_url,
         },
-        installed_at: state.clock.now(),
+        // The signer's clock orders installs and uninstalls; ours plays no part in it.
+        installed_at: call.issued_at.unwrap_or_else(|| state.clock.now()),
     };
+    if renewed.is_some() && state.is_outdated(&installation).await? {
+        tracing::info!(site.id = %site.id, "ignored an install older than the one that is stored");
+        return Ok(StatusCode::OK);
+    }
     match renewed {
         Some(_) => state.renew(&site, &installation, &base_url).await?,
         None => state.create(site, &installation).await?,
@@ -116,6 +121,12 @@ impl Installed {
         Ok(site.map(|site| (site, pointer.installation)))
     }
 
+    async fn is_outdated(&self, installation: &Installation) -> Result<bool, Error> {
+        let stored = self.store.installation(installation.site, installation.id).await;
+        let stored = stored.map_err(Error::unavailable)?;
+        Ok(stored.is_some_and(|stored| stored.installed_at.seconds() > installation.installed_at.seconds()))
+    }
+
     async fn create(&self, mut site: Site, installation: &Installation) -> Result<(), Error> {
         site.writer = Some(installation.id);
         match self.store.create_site(&site, installation).await {
@@ -136,7 +147,10 @@ impl Installed {
         let id = installation.id;
         self.store
             .update_site(site.id, move |site| {
-                site.writer = site.writer.or(Some(id));
+                // A door that Jira refuses is no better than none.
+                if site.writer.is_none() || site.state.condition == SiteCondition::CredentialRejected {
+                    site.writer = Some(id);
+                }
                 if site.writer == Some(id) {
                     site.base_url.clone_from(&base_url);
                     site.state = SiteState { condition: SiteCondition::Active, since: now };

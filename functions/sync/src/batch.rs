@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::clock::Timestamp;
-use shared::domain::{Subscription, SubscriptionId};
+use shared::domain::{Subscription, SubscriptionId, SubscriptionState};
 use shared::gitlab::client::GitlabError;
 use shared::gitlab::hooks::{self, HookError};
 use shared::gitlab::model::Project;
@@ -35,6 +36,9 @@ pub(crate) enum Admitted {
     Event(Box<Event>),
     Not(Disposition),
 }
+
+/// How long to leave the events of a link alone that is being made or removed: neither takes much longer.
+const PENDING_REST: Duration = Duration::from_secs(10);
 
 type Subscriptions = HashMap<SubscriptionId, Option<Arc<Subscription>>>;
 
@@ -138,7 +142,14 @@ impl EventSync {
             None => self.store.subscription(id).await.map_err(|error| self.trouble(&error))?.map(Arc::new),
         };
         known.insert(id, subscription.clone());
-        subscription.ok_or_else(|| Disposition::Drop { reason: "The group is no longer linked.".to_owned() })
+        let subscription = subscription
+            .ok_or_else(|| Disposition::Drop { reason: "The group is no longer linked.".to_owned() })?;
+        if subscription.state == SubscriptionState::Pending {
+            // What is sent while a link is taken down would stay in Jira for ever.
+            let until = self.clock.now().after(PENDING_REST);
+            return Err(Disposition::Wait { until, reason: "The link is being made or removed.".to_owned() });
+        }
+        Ok(subscription)
     }
 
     /// Whether a project lies in the linked group, as far as known; else GitLab is asked, once.

@@ -19,6 +19,9 @@ use crate::clock::{SharedClock, Timestamp};
 pub const ATLASSIAN_KEY_SERVERS: [&str; 2] =
     ["https://connect-install-keys.atlassian.com", "https://asap-distribution.us-west-2.prod.atl-asap.net"];
 
+/// How long a proxy publishes a key.
+const PROXY_KEY_LIFETIME: Duration = Duration::from_secs(300);
+
 /// Below a proxy's URL, the path of the keys it publishes.
 const PROXY_KEYS_PATH: &str = "/-/jira_connect/public_keys";
 
@@ -117,7 +120,10 @@ impl KeyStore {
     /// A store that asks the servers of `source` through `client`.
     #[must_use]
     pub fn new(client: Client, source: KeySource, clock: SharedClock) -> Self {
-        Self { client, source, clock, keys: Cache::new(MAX_KEYS), unknown: Cache::new(MAX_UNKNOWN) }
+        let keys = Cache::builder().max_capacity(MAX_KEYS);
+        // A proxy's token has no end of its own: it ends with its key, before it would be forgotten that it was used.
+        let keys = if source.expiry_required() { keys } else { keys.time_to_live(PROXY_KEY_LIFETIME) };
+        Self { client, source, clock, keys: keys.build(), unknown: Cache::new(MAX_UNKNOWN) }
     }
 
     /// Where this store's keys come from.

@@ -34,6 +34,9 @@ pub struct Message<T> {
     /// Not before this.
     #[serde(default)]
     not_before: Option<Timestamp>,
+    /// Since when it waits and tries.
+    #[serde(default)]
+    held_since: Option<Timestamp>,
     /// What it says.
     pub body: T,
 }
@@ -100,6 +103,7 @@ impl<T> Message<T> {
             enqueued_at: now,
             attempts: 0,
             not_before: None,
+            held_since: None,
             body,
         }
     }
@@ -125,6 +129,33 @@ impl<T: Serialize> Message<T> {
     pub fn outgoing(&self, now: Timestamp) -> Result<Outgoing, serde_json::Error> {
         let delay = self.not_before.map_or(Duration::ZERO, |not_before| not_before.since(now).min(MAX_DELAY));
         Ok(Outgoing { body: serde_json::to_string(self)?, group: self.group.clone(), delay })
+    }
+}
+
+impl<T> Message<T> {
+    fn wait(&mut self, until: Timestamp, reason: &str, now: Timestamp) -> Result<(), String> {
+        if now.since(*self.held_since.get_or_insert(now)) > RETENTION {
+            return Err(format!("Waited for 14 days. {reason}"));
+        }
+        self.not_before = Some(until);
+        Ok(())
+    }
+
+    fn retry(&mut self, reason: &str, now: Timestamp) -> Result<(), String> {
+        if self.is_last_attempt() {
+            return Err(format!("Failed {MAX_ATTEMPTS} times, last: {reason}"));
+        }
+        self.not_before = Some(now.after(backoff(self.attempts)));
+        self.attempts += 1;
+        Ok(())
+    }
+}
+
+impl<T: Serialize> Message<T> {
+    /// The message as a dead letter: whoever puts it back gives it all its tries and all its time again.
+    fn renewed(self) -> Option<String> {
+        let renewed = Self { attempts: 0, not_before: None, held_since: None, ..self };
+        serde_json::to_string(&renewed).ok()
     }
 }
 
@@ -162,28 +193,30 @@ pub async fn settle<T: Serialize + Send>(
     let now = clock.now();
     let mut acknowledged = Vec::with_capacity(decided.len());
     let (mut copies, mut copied) = (Vec::new(), Vec::new());
-    for (received, message, disposition) in decided {
-        match disposition {
-            Disposition::Done => acknowledged.push(received.receipt),
+    for (received, mut message, disposition) in decided {
+        let held = match disposition {
+            Disposition::Done => {
+                acknowledged.push(received.receipt);
+                continue;
+            }
             Disposition::Drop { reason } => {
                 tracing::info!(message.id = %message.id, reason, "dropped a message");
                 acknowledged.push(received.receipt);
+                continue;
             }
-            Disposition::Wait { until, reason } => match wait(message, until, &reason, now) {
-                Ok(copy) => {
-                    copies.push(copy);
-                    copied.push(received.receipt);
-                }
-                Err(reason) => bury(queue, received, reason, &mut acknowledged).await,
-            },
-            Disposition::Retry { reason } => match retry(message, &reason, now) {
-                Ok(copy) => {
-                    copies.push(copy);
-                    copied.push(received.receipt);
-                }
-                Err(reason) => bury(queue, received, reason, &mut acknowledged).await,
-            },
-            Disposition::Fail { reason } => bury(queue, received, reason, &mut acknowledged).await,
+            Disposition::Wait { until, reason } => message.wait(until, &reason, now),
+            Disposition::Retry { reason } => message.retry(&reason, now),
+            Disposition::Fail { reason } => Err(reason),
+        };
+        match held.and_then(|()| message.outgoing(now).map_err(|error| error.to_string())) {
+            Ok(copy) => {
+                copies.push(copy);
+                copied.push(received.receipt);
+            }
+            Err(reason) => {
+                let body = message.renewed().unwrap_or(received.body);
+                bury(queue, body, received.receipt, reason, &mut acknowledged).await;
+            }
         }
     }
     if !copies.is_empty() {
@@ -200,40 +233,24 @@ pub async fn settle<T: Serialize + Send>(
 /// Gives up a message that can't even be read.
 pub async fn bury_unreadable(queue: &dyn Queue, received: Received, reason: String) -> Option<String> {
     let mut acknowledged = Vec::new();
-    bury(queue, received, reason, &mut acknowledged).await;
+    bury(queue, received.body, received.receipt, reason, &mut acknowledged).await;
     acknowledged.pop()
 }
 
-async fn bury(queue: &dyn Queue, received: Received, reason: String, acknowledged: &mut Vec<String>) {
+async fn bury(
+    queue: &dyn Queue,
+    body: String,
+    receipt: String,
+    reason: String,
+    acknowledged: &mut Vec<String>,
+) {
     tracing::warn!(reason, "gave up a message");
-    match queue.bury(received.body, reason).await {
-        Ok(()) => acknowledged.push(received.receipt),
+    match queue.bury(body, reason).await {
+        Ok(()) => acknowledged.push(receipt),
         Err(error) => {
-            tracing::error!(%error, "could not write a dead letter; the message comes back by itself")
+            tracing::error!(%error, "could not write a dead letter; the message comes back by itself");
         }
     }
-}
-
-fn wait<T: Serialize>(
-    mut message: Message<T>,
-    until: Timestamp,
-    reason: &str,
-    now: Timestamp,
-) -> Result<Outgoing, String> {
-    if now.since(message.enqueued_at) > RETENTION {
-        return Err(format!("Waited for 14 days. {reason}"));
-    }
-    message.not_before = Some(until);
-    message.outgoing(now).map_err(|error| error.to_string())
-}
-
-fn retry<T: Serialize>(mut message: Message<T>, reason: &str, now: Timestamp) -> Result<Outgoing, String> {
-    if message.is_last_attempt() {
-        return Err(format!("Failed {MAX_ATTEMPTS} times, last: {reason}"));
-    }
-    message.not_before = Some(now.after(backoff(message.attempts)));
-    message.attempts += 1;
-    message.outgoing(now).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -26,26 +26,34 @@ struct Unlinking<'a> {
     link: Subscription,
     gitlab: Option<GitlabClient>,
     notes: Vec<String>,
+    keep_jira_data: bool,
     hooks_removed: usize,
 }
 
 impl Operator {
-    pub(in crate::operate) async fn group_unlink(&self, id: &str) -> Result<Value, Refusal> {
+    pub(in crate::operate) async fn group_unlink(
+        &self,
+        id: &str,
+        keep_jira_data: bool,
+    ) -> Result<Value, Refusal> {
         let unknown =
             || Refusal::new("There is no link with this id: run `bridge group list` to see the ids.");
         let id: SubscriptionId = id.trim().parse().map_err(|_| unknown())?;
         let link = self.store.subscription(id).await?.ok_or_else(unknown)?;
         let site = self.store.site(link.site).await?.ok_or_else(unknown)?;
-        let jira = self.jira(&site).await?;
+        let jira = if keep_jira_data { None } else { self.jira(&site).await? };
         if let Some(jira) = &jira {
             jira.check().await.map_err(|error| trouble::of_jira(&error, &site))?;
         }
         let (gitlab, mut notes) = (self.gitlab_of(&link).await, Vec::new());
+        if keep_jira_data {
+            notes.push(format!("What was sent to {} stays there, as asked.", site.host()));
+        }
         let gitlab = gitlab.unwrap_or_else(|refusal| {
             notes.push(format!("GitLab was not asked to remove anything. {refusal}"));
             None
         });
-        Unlinking { operator: self, site, link, gitlab, notes, hooks_removed: 0 }
+        Unlinking { operator: self, site, link, gitlab, notes, keep_jira_data, hooks_removed: 0 }
             .carry_out(jira.as_ref())
             .await
     }
@@ -67,6 +75,7 @@ impl Unlinking<'_> {
                 self.remove_from_jira(jira, &projects).await?;
                 repositories = projects.len();
             }
+            None if self.keep_jira_data => {}
             None => self.notes.push(format!(
                 "No door to {host} is open, so nothing was removed there; Jira itself removes what an uninstalled app had sent."
             )),
