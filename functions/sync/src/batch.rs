@@ -38,7 +38,7 @@ pub(crate) enum Admitted {
 }
 
 /// How long to leave the events of a link alone that is being made or removed: neither takes much longer.
-const PENDING_REST: Duration = Duration::from_secs(10);
+const PENDING_REST: Duration = Duration::from_secs(30);
 
 type Subscriptions = HashMap<SubscriptionId, Option<Arc<Subscription>>>;
 
@@ -68,7 +68,7 @@ impl EventSync {
         index: usize,
         work: &Work,
         subscriptions: &mut Subscriptions,
-        coverage: &mut HashMap<(SubscriptionId, u64), Coverage>,
+        coverage: &mut HashMap<(SubscriptionId, u64), Result<Coverage, Disposition>>,
     ) -> Result<Admitted, Disposition> {
         let now = self.clock.now();
         if let Some(until) = work.message.waits(now) {
@@ -79,11 +79,11 @@ impl EventSync {
         let subscription = self.subscription(message.subscription, subscriptions).await?;
         let key = (subscription.id, project.id);
         let known = match coverage.get(&key) {
-            Some(known) => *known,
-            None => self.covers(&subscription, &project).await?,
+            Some(known) => known.clone(),
+            None => self.covers(&subscription, &project).await,
         };
-        coverage.insert(key, known);
-        if known == Coverage::Outside {
+        coverage.insert(key, known.clone());
+        if known? == Coverage::Outside {
             return Err(Disposition::Drop { reason: "The project is outside the linked group.".to_owned() });
         }
         Ok(Admitted::Event(Box::new(Event {
@@ -174,9 +174,16 @@ impl EventSync {
         subscription: &Subscription,
         project: &Project,
     ) -> Result<bool, Disposition> {
+        if let Some(Trouble::Decided(disposition)) = reader.resting() {
+            return Err(disposition);
+        }
         let group = subscription.group_id.to_string();
         let asked = async {
-            let group = reader.client.group(&group).await?;
+            let group = match reader.client.group(&group).await {
+                // The link's hook has proved itself, so the group is there: it is the token that sees too little.
+                Err(GitlabError::NotFound) => return Err(GitlabError::Forbidden),
+                group => group?,
+            };
             let project = reader.client.project(project.id).await?;
             Ok(lies_under(&project.path, &group.full_path))
         };

@@ -11,6 +11,8 @@ mod site;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use shared::clock::{SharedClock, Timestamp};
 use shared::domain::{SiteId, SubscriptionId};
 use shared::envelope::Envelope;
@@ -25,6 +27,9 @@ use shared::sync::verify::HookVerifier;
 
 use crate::batch::{Admitted, Event};
 pub use crate::reader::Lookups;
+
+/// Sites worked on at the same time: a slow one must not hold up the others.
+const SITES: usize = 8;
 
 /// How long work rests when our own table or keys are out of reach.
 const STORE_REST: std::time::Duration = std::time::Duration::from_secs(60);
@@ -104,22 +109,23 @@ impl EventSync {
                 Admitted::Not(disposition) => works[index].disposition = disposition,
             }
         }
-        for (id, events) in sites {
-            let indices: Vec<usize> = events.iter().map(|event| event.index).collect();
-            match self.site(id, events).await {
-                Ok(decided) => {
-                    for (index, disposition) in decided {
-                        let decided = std::mem::replace(&mut works[index].disposition, Disposition::Done);
-                        works[index].disposition = decided.and(disposition);
-                    }
-                }
-                Err(error) => {
-                    for index in indices {
-                        works[index].disposition = disposition_of(&error, self.clock.now());
-                    }
-                }
-            }
+        let sites = stream::iter(sites).map(|(id, events)| self.decide(id, events)).buffer_unordered(SITES);
+        for (index, disposition) in sites.concat().await {
+            let decided = std::mem::replace(&mut works[index].disposition, Disposition::Done);
+            works[index].disposition = decided.and(disposition);
         }
+    }
+
+    /// What becomes of one site's messages, whatever happens.
+    fn decide(&self, id: SiteId, events: Vec<Event>) -> BoxFuture<'_, Vec<(usize, Disposition)>> {
+        async move {
+            let indices: Vec<usize> = events.iter().map(|event| event.index).collect();
+            self.site(id, events).await.unwrap_or_else(|error| {
+                let disposition = disposition_of(&error, self.clock.now());
+                indices.into_iter().map(|index| (index, disposition.clone())).collect()
+            })
+        }
+        .boxed()
     }
 }
 
@@ -130,6 +136,7 @@ fn disposition_of(error: &StoreError, now: Timestamp) -> Disposition {
             Disposition::Wait { until: now.after(STORE_REST), reason: error.to_string() }
         }
         StoreError::Conflict => Disposition::Retry { reason: error.to_string() },
-        StoreError::Corrupt(_) => Disposition::Fail { reason: error.to_string() },
+        // Written by a newer release, perhaps: there is time to go back to it.
+        StoreError::Corrupt(_) => Disposition::Retry { reason: error.to_string() },
     }
 }

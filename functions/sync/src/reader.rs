@@ -7,6 +7,7 @@ use std::time::Duration;
 use moka::future::Cache;
 use shared::clock::Timestamp;
 use shared::domain::{IssueKeys, Subscription};
+use shared::envelope::EnvelopeError;
 use shared::gitlab::client::{GitlabClient, GitlabError};
 use shared::gitlab::model::MergeRequest;
 use shared::queue::disposition::Disposition;
@@ -26,15 +27,18 @@ const LONG_MEMORY: Duration = Duration::from_secs(600);
 const MAX_LOOKUPS: u64 = 2_000;
 
 /// A question to GitLab: instance, project, and what it is about.
-type Question = (Arc<str>, u64, String);
+pub(crate) type Question = (Arc<str>, u64, String);
+
+/// Merge requests by what they were asked for.
+pub(crate) type MergeRequests = Cache<Question, Arc<Vec<MergeRequest>>>;
 
 /// GitLab's answers that hold for a moment, shared by all batches of a process.
 #[derive(Clone, Debug)]
 pub struct Lookups {
     /// Open merge requests of a branch with a given head.
-    pub(crate) of_branch: Cache<Question, Arc<Vec<MergeRequest>>>,
+    pub(crate) of_branch: MergeRequests,
     /// Merge requests that contain a commit.
-    pub(crate) of_commit: Cache<Question, Arc<Vec<MergeRequest>>>,
+    pub(crate) of_commit: MergeRequests,
     /// Tiers of environments.
     pub(crate) tiers: Cache<Question, Option<String>>,
     /// Keys of the commits that a deployment brings.
@@ -78,6 +82,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) instance: Arc<str>,
     subscription: &'a Subscription,
     rest: Mutex<Option<Rest>>,
+    /// Why GitLab could not be reached in this batch: what is left of it does not wait for more time-outs.
+    down: Mutex<Option<String>>,
 }
 
 impl EventSync {
@@ -90,11 +96,17 @@ impl EventSync {
             return Ok(None);
         };
         let context = gitlab_token_context(subscription);
-        let token = self
-            .envelope
-            .open(&credential.token, &context)
-            .await
-            .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        let token = match self.envelope.open(&credential.token, &context).await {
+            Ok(token) => token,
+            Err(error @ EnvelopeError::Unavailable(_)) => {
+                return Err(StoreError::Unavailable(Box::new(error)));
+            }
+            // One link's unreadable secret must not hold up the others.
+            Err(error) => {
+                tracing::warn!(subscription.id = %subscription.id, %error, "a stored token can't be opened");
+                return Ok(None);
+            }
+        };
         let Ok(base) = self.guard.check(&subscription.instance) else {
             return Ok(None);
         };
@@ -105,6 +117,7 @@ impl EventSync {
             instance: Arc::from(subscription.instance.as_str()),
             subscription,
             rest: Mutex::new(rest),
+            down: Mutex::new(None),
         }))
     }
 }
@@ -119,8 +132,11 @@ impl Reader<'_> {
         (Arc::clone(&self.instance), project, about)
     }
 
-    /// The rest that is on, as what it means for the work.
+    /// Why nothing is to be read now, as what it means for the work.
     pub(crate) fn resting(&self) -> Option<Trouble> {
+        if let Some(reason) = self.down.lock().ok().and_then(|down| down.clone()) {
+            return Some(Trouble::Decided(Disposition::Retry { reason }));
+        }
         let rest = self.rest.lock().ok()?.clone()?;
         (rest.until > self.now())
             .then_some(Trouble::Decided(Disposition::Wait { until: rest.until, reason: rest.reason }))
@@ -142,8 +158,25 @@ impl Reader<'_> {
                 Trouble::Decided(Disposition::Drop { reason: "GitLab does not have it any more.".to_owned() })
             }
             GitlabError::RateLimited { retry_after } => self.begin_rest(retry_after).await,
-            error @ (GitlabError::Rejected(_) | GitlabError::Unavailable(_) | GitlabError::Unexpected(_)) => {
+            error @ GitlabError::Unavailable(_) => {
+                let reason = error.to_string();
+                if let Ok(mut down) = self.down.lock() {
+                    *down = Some(reason.clone());
+                }
+                Trouble::Decided(Disposition::Retry { reason })
+            }
+            error @ (GitlabError::Rejected(_) | GitlabError::Unexpected(_)) => {
                 Trouble::Decided(Disposition::Retry { reason: error.to_string() })
+            }
+        }
+    }
+
+    /// GitLab answered: whatever a person was told about the token is over.
+    pub(crate) async fn went_through(&self) {
+        if self.subscription.attention.is_some() {
+            let note = |subscription: &mut Subscription| subscription.attention = None;
+            if let Err(error) = self.sync.store.update_subscription(self.subscription.id, note).await {
+                tracing::warn!(%error, "could not note that a link needs no attention");
             }
         }
     }

@@ -37,34 +37,35 @@ impl Settlement {
 
     pub(crate) fn add(
         &mut self,
-        delivered: Vec<Delivered>,
+        delivered: &[Delivered],
         origins: &HashMap<EntityKey, (Vec<usize>, Option<String>)>,
         now: Timestamp,
     ) {
         for Delivered { entity, fate, unknown_keys } in delivered {
+            let is_deletion = matches!(entity.content, Content::Deleted);
             let (indices, deleted_head) = origins.get(&entity.key).cloned().unwrap_or_default();
-            let disposition = match &fate {
+            let disposition = match fate {
                 Fate::Accepted | Fate::UnknownIssues | Fate::Rejected(_) => Disposition::Done,
                 Fate::Waiting(until, reason) => Disposition::Wait { until: *until, reason: reason.clone() },
                 Fate::Failed(reason) => Disposition::Retry { reason: reason.clone() },
             };
             self.decide(&indices, &disposition);
-            let is_deletion = matches!(entity.content, Content::Deleted);
-            if fate == Fate::Accepted {
+            if *fate == Fate::Accepted {
                 let deleted_head = is_deletion.then(|| deleted_head.unwrap_or_default());
                 let entry = LedgerEntry { deleted_head, ..entity.ledger_entry() };
                 // A tombstone outlives no comparison of ranks: whatever is made anew may come.
                 let entry = if is_deletion { LedgerEntry { rank: 0, ..entry } } else { entry };
                 self.ledger.push((entity.key.clone(), entry));
             }
-            if let Fate::Rejected(reason) = &fate {
-                tracing::warn!(entity.label = entity.label, reason, "Jira refused an entity");
+            if let Fate::Rejected(_) = fate {
+                // Jira's words may repeat the entity's; `explain` has them.
+                tracing::warn!(entity.label = entity.label, "Jira refused an entity");
             }
             let (unknown, known): (Vec<_>, Vec<_>) =
                 entity.issue_keys.as_slice().iter().cloned().partition(|key| unknown_keys.contains(key));
-            let verdict = verdict(&fate, is_deletion, entity.version.known_at.0);
-            self.outcomes.push((known, outcome(&entity, verdict, now)));
-            self.outcomes.push((unknown, outcome(&entity, Verdict::UnknownIssue, now)));
+            let verdict = verdict(fate, is_deletion, entity.version.known_at.0);
+            self.outcomes.push((known, outcome(entity, verdict, now)));
+            self.outcomes.push((unknown, outcome(entity, Verdict::UnknownIssue, now)));
         }
     }
 }

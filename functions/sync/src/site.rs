@@ -10,6 +10,7 @@ use shared::queue::disposition::Disposition;
 use shared::store::StoreError;
 use shared::store::ledger::LedgerEntry;
 use shared::store::outcomes::{Outcome, Verdict};
+use shared::store::rests::Resting;
 use shared::sync::deliver::Courier;
 use shared::sync::entity::{Content, Entity, EntityKey, EntityKind, Freshness, Link};
 use shared::sync::transform::Source;
@@ -37,6 +38,8 @@ pub(crate) struct Parcel {
     pub(crate) indices: Vec<usize>,
     pub(crate) deleted_head: Option<String>,
     push: Option<enrich::PushedHead>,
+    /// Whether it is deleted only because its keys were filtered.
+    filtered: bool,
 }
 
 impl EventSync {
@@ -48,6 +51,11 @@ impl EventSync {
         let Some(site) = self.store.site(id).await? else {
             return Ok(all(&Disposition::Drop { reason: "The Jira site was removed.".to_owned() }));
         };
+        // Looked at before anything is read: a site that rests for days must not cost GitLab a call.
+        let rest = self.store.rest(&Resting::Site(id)).await?.filter(|rest| rest.until > self.clock.now());
+        if let Some(rest) = rest {
+            return Ok(all(&Disposition::Wait { until: rest.until, reason: rest.reason }));
+        }
         let client = match self.open_door(&site).await? {
             Ok(client) => client,
             Err(disposition) => return Ok(all(&disposition)),
@@ -67,10 +75,12 @@ impl EventSync {
         let delivered = courier.deliver(entities).await?;
         let site = courier.site;
         tracing::info!(site.id = %id, jira.calls = courier.calls, events = events.len(), entities = delivered.len(), "synced");
-        self.learn_projects(&site, &client, &delivered).await?;
-        settlement.add(delivered, &origins, self.clock.now());
+        settlement.add(&delivered, &origins, self.clock.now());
         self.store.record_sent(id, std::mem::take(&mut settlement.ledger)).await?;
         self.store.record_outcomes(id, std::mem::take(&mut settlement.outcomes)).await?;
+        if let Err(error) = self.learn_projects(&site, &client, &delivered).await {
+            tracing::warn!(%error, "could not note which projects Jira has");
+        }
         Ok(settlement.decided)
     }
 
@@ -126,7 +136,8 @@ impl EventSync {
                 Err(disposition) => settlement.decide(&indices, &disposition),
                 Ok(candidates) => {
                     for Candidate { entity, push, deleted_head } in candidates {
-                        let parcel = Parcel { entity, indices: indices.clone(), deleted_head, push };
+                        let parcel =
+                            Parcel { entity, indices: indices.clone(), deleted_head, push, filtered: false };
                         match parcels.get_mut(&parcel.entity.key) {
                             Some(known) => known.merge(parcel),
                             None => {
@@ -169,6 +180,14 @@ impl EventSync {
             } else if !keys.is_empty() {
                 parcel.entity.set_issue_keys(keys);
                 kept.push(parcel);
+            } else if parcel.entity.key.kind == EntityKind::PullRequest
+                && !parcel.entity.issue_keys.is_empty()
+            {
+                // Its title names only what must not go on: it leaves the issues it may be on.
+                parcel.entity.issue_keys = keys;
+                parcel.entity.content = Content::Deleted;
+                parcel.filtered = true;
+                kept.push(parcel);
             }
         }
         kept
@@ -198,9 +217,18 @@ impl EventSync {
 }
 
 impl Parcel {
-    fn merge(&mut self, other: Self) {
+    fn merge(&mut self, mut other: Self) {
         self.indices.extend(&other.indices);
-        if other.entity.version.supersedes(&self.entity.version) {
+        let mut ours = self.entity.ledger_entry();
+        if matches!(self.entity.content, Content::Deleted) {
+            ours.deleted_head = Some(self.deleted_head.clone().unwrap_or_default());
+        }
+        let supersedes = matches!(other.entity.version.freshness(Some(&ours)), Freshness::Fresh(_));
+        if supersedes && !other.is_late(Some(&ours)) {
+            // A branch that was made and pushed to in one batch was made all the same.
+            if let (Some(ours), Some(theirs)) = (&self.push, &mut other.push) {
+                theirs.creates |= ours.creates;
+            }
             let indices = std::mem::take(&mut self.indices);
             *self = Self { indices, ..other };
         }
@@ -227,8 +255,12 @@ impl Parcel {
         }
         match last {
             Some(last) => last.is_tombstone(),
-            // A branch may have been sent by GitLab's own app, or before our memory begins.
-            None => self.entity.key.kind != EntityKind::Branch || self.entity.issue_keys.is_empty(),
+            // It may have been sent by GitLab's own app, or before our memory begins.
+            None => match self.entity.key.kind {
+                EntityKind::PullRequest => self.filtered,
+                EntityKind::Branch => self.entity.issue_keys.is_empty(),
+                _ => true,
+            },
         }
     }
 }

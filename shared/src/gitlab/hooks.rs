@@ -14,7 +14,10 @@ use super::model::{
 };
 use crate::clock::Timestamp;
 use crate::domain::IssueKeys;
-use crate::sync::text::clean;
+use crate::sync::text::{clean, optional_url};
+
+/// More reviewers than anybody asks; keeps a message small.
+const MAX_REVIEWERS: usize = 50;
 
 /// What a delivery says.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,12 +234,12 @@ impl RawPerson {
     fn person(self) -> Person {
         Person {
             id: None,
-            name: self.name.unwrap_or_default(),
+            name: clean(&self.name.unwrap_or_default(), 255),
             // What GitLab hides is `[REDACTED]`.
-            email: self.email.filter(|email| email.contains('@')),
-            username: self.username,
+            email: self.email.filter(|email| email.contains('@') && email.len() <= 254),
+            username: self.username.map(|username| clean(&username, 255)),
             web_url: None,
-            avatar_url: self.avatar_url,
+            avatar_url: optional_url(self.avatar_url.as_deref()),
         }
     }
 }
@@ -296,7 +299,7 @@ impl RawMergeRequestEvent {
         let raw = required(self.object_attributes, KIND, "object_attributes")?;
         let project = self.project.project(raw.target_project_id, KIND)?;
         let removed_keys = removed_keys(&self.changes);
-        let reviewers = self.reviewers.into_iter().map(RawReviewer::reviewer).collect();
+        let reviewers = self.reviewers.into_iter().take(MAX_REVIEWERS).map(RawReviewer::reviewer).collect();
         let merge_request = raw.merge_request(&project, reviewers)?;
         Ok(Delivery { project, event: Event::MergeRequest { merge_request, removed_keys } })
     }

@@ -58,7 +58,9 @@ impl Task<'_> {
             previous => previous,
         };
         keys.merge(&self.scan(reader, previous.as_deref(), deployment).await?);
-        reader.sync.lookups.deployment_keys.insert(question, keys.clone()).await;
+        if !keys.is_empty() {
+            reader.sync.lookups.deployment_keys.insert(question, keys.clone()).await;
+        }
         Ok(keys)
     }
 

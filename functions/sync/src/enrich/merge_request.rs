@@ -1,7 +1,7 @@
 //! Merge requests, and the source branch of those that are open.
 
 use super::{Candidate, GitlabError, MergeRequest, Read, Reader, Task, Timestamp};
-use shared::sync::entity::EntityKind;
+use shared::sync::entity::{Entity, EntityKind};
 
 impl Task<'_> {
     pub(super) async fn read_merge_request(
@@ -89,6 +89,9 @@ impl Task<'_> {
         let name = &merge_request.source_branch;
         match reader.client.branch(&self.source.project, name).await {
             Ok(branch) => {
+                // This very event says that what is remembered of the branch is old.
+                let question = reader.question(self.source.project.id, format!("{} {name}", branch.head.sha));
+                reader.sync.lookups.of_branch.invalidate(&question).await;
                 let keys = self.branch_keys(reader, name, &branch.head.sha).await?.union(&merge_request.keys);
                 if keys.is_empty() {
                     return Ok(None);
@@ -107,17 +110,16 @@ impl Task<'_> {
     }
 
     /// The merge request, or its removal when no key is left in it.
-    fn filed(
-        &self,
-        merge_request: &MergeRequest,
-        known_at: Timestamp,
-        from_hook: bool,
-    ) -> shared::sync::entity::Entity {
+    fn filed(&self, merge_request: &MergeRequest, known_at: Timestamp, from_hook: bool) -> Entity {
+        let filed = self.source.merge_request(merge_request, known_at, from_hook);
         if !merge_request.keys.is_empty() {
-            return self.source.merge_request(merge_request, known_at, from_hook);
+            return filed;
         }
         let key = self.source.key(EntityKind::PullRequest, self.source.merge_request_id(merge_request.id));
-        self.source.deleted(key, merge_request.reference.clone(), merge_request.keys.clone(), known_at)
+        let label = merge_request.reference.clone();
+        let removed = self.source.deleted(key, label, merge_request.keys.clone(), known_at);
+        // A late hook removes it no more than it changes it.
+        Entity { version: filed.version, ..removed }
     }
 }
 

@@ -8,6 +8,7 @@ mod pipeline;
 mod push;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
@@ -21,7 +22,7 @@ use shared::sync::entity::Entity;
 use shared::sync::transform::Source;
 
 use crate::batch::Event;
-use crate::reader::{Reader, Trouble};
+use crate::reader::{MergeRequests, Question, Reader, Trouble};
 
 /// Objects read at the same time: enough to hide latency, few enough for GitLab's rate limits.
 const CONCURRENCY: usize = 8;
@@ -127,15 +128,30 @@ impl Task<'_> {
     async fn run(&self) -> Enriched {
         let indices = self.events.iter().map(|event| event.index).collect();
         let entities = match self.read().await {
-            Ok(Some(candidates)) => Ok(candidates),
+            Ok(Some(candidates)) => {
+                if let Some(reader) = self.reader {
+                    reader.went_through().await;
+                }
+                Ok(candidates)
+            }
+            // A deployment's hook does not even say its number: without a read there is nothing to send.
+            Err(Trouble::HookOnly) if self.is_deployment() => Err(Disposition::Fail {
+                reason: "A deployment needs a token that GitLab accepts.".to_owned(),
+            }),
             Ok(None) => Ok(self.as_hooks_say()),
             Err(Trouble::HookOnly) => Ok(self.as_hooks_say()),
-            Err(Trouble::Decided(Disposition::Retry { .. })) if self.is_last_attempt() => {
+            Err(Trouble::Decided(Disposition::Retry { .. }))
+                if self.is_last_attempt() && !self.is_deployment() =>
+            {
                 Ok(self.as_hooks_say())
             }
             Err(Trouble::Decided(disposition)) => Err(disposition),
         };
         Enriched { indices, entities }
+    }
+
+    fn is_deployment(&self) -> bool {
+        self.events.iter().any(|event| matches!(event.event, hooks::Event::Deployment(_)))
     }
 
     fn is_last_attempt(&self) -> bool {
@@ -195,8 +211,8 @@ impl Task<'_> {
             Some(known) => known,
             None => {
                 let read = reader.client.open_merge_requests(&self.source.project, branch).await?;
-                let read = std::sync::Arc::new(read);
-                reader.sync.lookups.of_branch.insert(question, read.clone()).await;
+                let read = Arc::new(read);
+                remember(&reader.sync.lookups.of_branch, question, &read).await;
                 read
             }
         };
@@ -208,11 +224,7 @@ impl Task<'_> {
     }
 
     /// The merge requests that contain a commit.
-    async fn merge_requests_of(
-        &self,
-        reader: &Reader<'_>,
-        sha: &str,
-    ) -> Read<std::sync::Arc<Vec<MergeRequest>>> {
+    async fn merge_requests_of(&self, reader: &Reader<'_>, sha: &str) -> Read<Arc<Vec<MergeRequest>>> {
         let question = reader.question(self.source.project.id, sha.to_owned());
         if let Some(known) = reader.sync.lookups.of_commit.get(&question).await {
             return Ok(known);
@@ -222,8 +234,8 @@ impl Task<'_> {
             Err(GitlabError::NotFound) => Vec::new(),
             read => read?,
         };
-        let read = std::sync::Arc::new(read);
-        reader.sync.lookups.of_commit.insert(question, read.clone()).await;
+        let read = Arc::new(read);
+        remember(&reader.sync.lookups.of_commit, question, &read).await;
         Ok(read)
     }
 
@@ -237,5 +249,12 @@ impl Task<'_> {
             }
         }
         Ok(commit)
+    }
+}
+
+/// Only what was found is remembered: GitLab links commits, branches and merge requests a moment after it tells of them.
+async fn remember(cache: &MergeRequests, question: Question, found: &Arc<Vec<MergeRequest>>) {
+    if !found.is_empty() {
+        cache.insert(question, found.clone()).await;
     }
 }

@@ -102,7 +102,7 @@ impl Source {
         issue_keys: IssueKeys,
         known_at: Timestamp,
     ) -> Entity {
-        let version = EntityVersion { known_at, changed_at: None, rank: u8::MAX, from_hook: false };
+        let version = EntityVersion { known_at, changed_at: None, rank: 0, from_hook: false };
         self.entity(key, label, issue_keys, version, Content::Deleted)
     }
 

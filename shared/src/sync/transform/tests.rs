@@ -301,13 +301,14 @@ fn the_content_carries_the_ids_of_the_key() {
 }
 
 #[test]
-fn what_is_gone_outranks_every_version_known_before() {
+fn of_a_branch_and_its_end_the_later_one_counts() {
     let source = source();
+    let at = |after: i64| Timestamp(KNOWN_AT.0 + after);
+    let made = |after| source.branch("main", &commit(), keys(1), at(after)).version;
     let gone =
-        source.deleted(source.branch_key("main"), "main".to_owned(), keys(1), Timestamp(KNOWN_AT.0 + 1));
-    for entity in one_of_each(&source) {
-        assert!(gone.version.supersedes(&entity.version), "{}", entity.label);
-    }
+        |after| source.deleted(source.branch_key("main"), "main".to_owned(), keys(1), at(after)).version;
+    assert!(gone(1).supersedes(&made(0)) && !gone(0).supersedes(&made(1)));
+    assert!(made(1).supersedes(&gone(0)) && !made(0).supersedes(&gone(1)));
 }
 
 /// C54 and C27: Jira takes 500 values, and the first 500 are kept in order with all else intact.
