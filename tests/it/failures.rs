@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bridge::demo::world::World;
-use bridge::operate::Command;
+use bridge::operate::{Command, CredentialChoice};
 use shared::clock::ScaledClock;
-use standins::gitlab::{Fault, Version, commit};
+use standins::gitlab::{Fault, Role, Tier, Version, commit};
 use standins::jira::{Api, FailureRule};
 
 use crate::stage::Stage;
@@ -130,4 +130,22 @@ async fn gitlabs_rate_limit_is_waited_for() {
     eventually(|| !site.issue("PAY-7").branches.is_empty()).await;
     let author = site.issue("PAY-7").commits[0].submitted["author"]["email"].clone();
     assert_eq!(author, "ada@example.com", "it was read, not taken from the hook");
+}
+
+#[tokio::test]
+async fn a_token_that_sees_the_group_no_more_does_not_put_its_projects_outside() {
+    let stage = Stage::new().await;
+    let group = stage.world.gitlab.group("private", Tier::Premium);
+    let (grace, alan) = (stage.world.gitlab.user("grace"), stage.world.gitlab.user("alan"));
+    group.grant(&grace, Role::Owner);
+    group.grant(&alan, Role::Owner);
+    let command = stage.world.link_command("private", &grace.token(&["api"]), CredentialChoice::Given);
+    stage.command(command).await;
+    let api = group.project("api").acting_as(&alan);
+    group.remove_member(&grace).await;
+    api.push("PAY-8-x", [commit("PAY-8 x").adds("a", 1)]).await;
+    stage.settled().await;
+    assert_eq!(stage.world.site.issue("PAY-8").branches.len(), 1, "what the hook says has to do");
+    let status = stage.command(Command::Status).await;
+    assert!(status.to_string().contains("token"), "{status}");
 }

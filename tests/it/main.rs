@@ -9,6 +9,7 @@ mod events;
 mod failures;
 mod hostile;
 mod ordering;
+mod outage;
 mod payloads;
 mod properties;
 mod secrets;

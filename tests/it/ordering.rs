@@ -130,6 +130,47 @@ async fn many_events_of_one_batch_make_few_calls() {
     assert!(calls <= 6, "20 pushes in a burst made {calls} calls");
 }
 
+#[tokio::test]
+async fn a_branch_deleted_and_made_anew_within_a_batch_is_there() {
+    let stage = without_token().await;
+    let held = stage.world.gitlab.hold_deliveries();
+    stage.api.push("PAY-6-x", [commit("PAY-6 x").adds("a", 1)]).await;
+    stage.api.delete_branch("PAY-6-x").await;
+    stage.api.push("PAY-6-x", [commit("PAY-6 y").adds("b", 1)]).await;
+    stage.api.push("PAY-6-x", [commit("PAY-6 z").adds("c", 1)]).await;
+    for delivery in held.take() {
+        assert!(delivery.send().await.unwrap().is_success());
+        // The order of arrival is told by the millisecond.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stage.settled().await;
+    let branches = stage.world.site.issue("PAY-6").branches;
+    assert_eq!(branches.len(), 1);
+    assert_eq!(branches[0].submitted["lastCommit"]["message"], "PAY-6 z");
+}
+
+#[tokio::test]
+async fn a_merge_request_that_names_only_other_projects_leaves_the_issue() {
+    let stage = Stage::new().await;
+    let payments = stage.world.gitlab.group("narrow", Tier::Premium);
+    payments.grant(&stage.ada, Role::Owner);
+    let mut command = stage.world.link_command("narrow", &stage.token, CredentialChoice::Auto);
+    if let bridge::operate::Command::GroupLink(link) = &mut command {
+        link.project_keys = vec!["PAY".to_owned()];
+    }
+    stage.command(command).await;
+    let api = payments.project("api").acting_as(&stage.ada);
+    api.push("feature", [commit("x").adds("a", 1)]).await;
+    let request = api.open_merge_request(merge_request("feature", "PAY-9 Feature, OPS-1")).await;
+    stage.settled().await;
+    assert_eq!(stage.world.site.issue("PAY-9").pull_requests.len(), 1);
+    request.update("OPS-2 Feature", "").await;
+    stage.settled().await;
+    assert!(stage.world.site.issue("PAY-9").pull_requests.is_empty());
+    let explained = stage.command(bridge::operate::Command::Explain { key: "OPS-2".to_owned() }).await;
+    assert!(explained.to_string().contains("not one of the link's project keys"), "{explained}");
+}
+
 /// A link that keeps no token.
 async fn without_token() -> Stage {
     let mut stage = Stage::new().await;

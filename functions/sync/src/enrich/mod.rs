@@ -177,7 +177,17 @@ impl Task<'_> {
         };
         match read {
             Ok(candidates) => Ok(Some(candidates)),
+            Err(GitlabError::NotFound) => Err(reader.trouble(self.not_found(reader).await).await),
             Err(error) => Err(reader.trouble(error).await),
+        }
+    }
+
+    /// What a 404 means: the object is gone, or the token sees its whole project no more, which proves nothing.
+    async fn not_found(&self, reader: &Reader<'_>) -> GitlabError {
+        match reader.client.project(self.source.project.id).await {
+            Ok(_) => GitlabError::NotFound,
+            Err(GitlabError::NotFound) => GitlabError::Forbidden,
+            Err(error) => error,
         }
     }
 

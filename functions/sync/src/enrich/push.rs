@@ -75,10 +75,13 @@ impl Task<'_> {
                 let head = self.with_files(reader, known.unwrap_or(branch.head)).await?;
                 Ok(Some(self.source.branch(name, &head, keys, known_at).into()))
             }
-            // Gone: a hook said so, or will.
-            Err(GitlabError::NotFound) => {
-                Ok(deletion.map(|before| self.deleted_branch(name, before, known_at)))
-            }
+            Err(GitlabError::NotFound) => match self.not_found(reader).await {
+                // Gone: a hook said so, or will.
+                GitlabError::NotFound => {
+                    Ok(deletion.map(|before| self.deleted_branch(name, before, known_at)))
+                }
+                error => Err(error),
+            },
             Err(error) => Err(error),
         }
     }
