@@ -160,6 +160,9 @@ pub enum GroupAction {
         /// Leaves what was sent at Jira: for sites that are gone, or whose credential is.
         #[arg(long)]
         keep_jira_data: bool,
+        /// Reads an Owner's token from standard input: GitLab lets nobody else remove a group's hook.
+        #[arg(long)]
+        gitlab_token_stdin: bool,
         /// Where and how.
         #[command(flatten)]
         on: On,
@@ -225,8 +228,9 @@ impl GroupAction {
                 (Command::GroupLink(link), on)
             }
             Self::List { site, on } => (Command::GroupList { site }, on),
-            Self::Unlink { subscription, keep_jira_data, on } => {
-                (Command::GroupUnlink { subscription, keep_jira_data }, on)
+            Self::Unlink { subscription, keep_jira_data, gitlab_token_stdin, on } => {
+                let gitlab_token = if gitlab_token_stdin { Some(secret_from_stdin()?) } else { None };
+                (Command::GroupUnlink { subscription, keep_jira_data, gitlab_token }, on)
             }
         })
     }

@@ -8,6 +8,7 @@ mod unlink;
 
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::bundle::WEBHOOK;
 use shared::domain::{Credential, CredentialMode, HookKind, Site, Subscription, SubscriptionId};
@@ -68,11 +69,20 @@ impl Operator {
     pub(super) async fn gitlab_of(&self, link: &Subscription) -> Result<Option<GitlabClient>, Refusal> {
         let Some(credential) = &link.credential else { return Ok(None) };
         let token = self.envelope.open(&credential.token, &gitlab_token_context(link)).await?;
+        self.gitlab_with(link, token).map(Some)
+    }
+
+    /// GitLab of a link through another token.
+    pub(super) fn gitlab_with(
+        &self,
+        link: &Subscription,
+        token: SecretString,
+    ) -> Result<GitlabClient, Refusal> {
         let base = self
             .guard
             .check(&link.instance)
             .map_err(|error| Refusal::new(format!("{} must not be called: {error}.", link.instance)))?;
-        Ok(Some(GitlabClient::new(self.gitlab.clone(), base, token)))
+        Ok(GitlabClient::new(self.gitlab.clone(), base, token))
     }
 
     /// Waits out a rate limit of GitLab that is short enough, and then says to try again.

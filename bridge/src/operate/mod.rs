@@ -88,6 +88,9 @@ pub enum Command {
         /// Whether what was sent stays at Jira: for sites that are gone, or whose credential is.
         #[serde(default)]
         keep_jira_data: bool,
+        /// A token of an Owner, who alone may remove a group's hook.
+        #[serde(default)]
+        gitlab_token: Option<Hidden>,
     },
     /// `bridge status`.
     Status,
@@ -201,8 +204,9 @@ impl Operator {
             Command::SiteRemove { site } => self.site_remove(&site).await,
             Command::GroupLink(link) => self.group_link(link).await,
             Command::GroupList { site } => self.group_list(site.as_deref()).await,
-            Command::GroupUnlink { subscription, keep_jira_data } => {
-                self.group_unlink(&subscription, keep_jira_data).await
+            Command::GroupUnlink { subscription, keep_jira_data, gitlab_token } => {
+                let token = gitlab_token.map(|token| token.0);
+                self.group_unlink(&subscription, keep_jira_data, token).await
             }
             Command::Status => self.status().await,
             Command::Explain { key } => self.explain(&key).await,

@@ -168,5 +168,9 @@ fn site_add(site: &str, client_id: &str, client_secret: &str) -> Command {
 }
 
 fn unlink(subscription: &Value) -> Command {
-    Command::GroupUnlink { subscription: subscription.as_str().unwrap().to_owned(), keep_jira_data: false }
+    Command::GroupUnlink {
+        subscription: subscription.as_str().unwrap().to_owned(),
+        keep_jira_data: false,
+        gitlab_token: None,
+    }
 }

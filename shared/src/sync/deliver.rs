@@ -99,9 +99,12 @@ impl<'a> Courier<'a> {
             match self.submit(&call).await? {
                 Submitted::Answered(answer) => delivered.extend(read(call, &answer)),
                 Submitted::Fate(fate) => delivered.extend(all(call, &fate)),
-                Submitted::Refused(text) => match call.clone().halves() {
+                Submitted::Refused(fate) if shares_an_issue(&call, &fate) => {
+                    delivered.extend(all(call, &fate))
+                }
+                Submitted::Refused(fate) => match call.clone().halves() {
                     Some((first, second)) => calls.extend([second, first]),
-                    None => delivered.extend(all(call, &Fate::Rejected(text))),
+                    None => delivered.extend(all(call, &fate)),
                 },
             }
         }
@@ -208,8 +211,7 @@ impl<'a> Courier<'a> {
         let call = Call { api: entity.key.kind.api(), entities: vec![entity.clone()] };
         let delivered = match self.submit(&call).await? {
             Submitted::Answered(answer) => read(call, &answer).pop(),
-            Submitted::Fate(fate) => all(call, &fate).next(),
-            Submitted::Refused(text) => all(call, &Fate::Rejected(text)).next(),
+            Submitted::Fate(fate) | Submitted::Refused(fate) => all(call, &fate).next(),
         };
         let lost = Fate::Failed("Jira said nothing of it".to_owned());
         Ok(delivered.unwrap_or(Delivered { entity, fate: lost, unknown_keys: Vec::new() }))
@@ -235,7 +237,12 @@ impl<'a> Courier<'a> {
                 self.went_through(call.api).await?;
                 Ok(Submitted::Answered(answer))
             }
-            Err(JiraError::BadRequest(text) | JiraError::TooLarge(text)) => Ok(Submitted::Refused(text)),
+            Err(JiraError::BadRequest(text) | JiraError::TooLarge(text)) => {
+                Ok(Submitted::Refused(Fate::Rejected(text)))
+            }
+            Err(error @ JiraError::RateLimited { reason: RateLimitReason::PerIssue, .. }) => {
+                Ok(Submitted::Refused(self.fate_of(call.api, &error).await?))
+            }
             Err(error) => Ok(Submitted::Fate(self.fate_of(call.api, &error).await?)),
         }
     }
@@ -361,9 +368,19 @@ fn held_because(error: &JiraError) -> String {
 }
 
 enum Submitted {
+    /// Jira took the call.
     Answered(Answer),
-    Refused(String),
+    /// Something in the call is in the way. If it is alone, this is what becomes of it.
+    Refused(Fate),
+    /// This becomes of all of it.
     Fate(Fate),
+}
+
+/// Whether the issue that is written to too often is in all of a call's entities: then halving would only write more.
+fn shares_an_issue(call: &Call, fate: &Fate) -> bool {
+    let Some((first, others)) = call.entities.split_first() else { return false };
+    let in_all = |key: &&String| others.iter().all(|other| other.issue_keys.as_slice().contains(key));
+    matches!(fate, Fate::Waiting(..)) && first.issue_keys.as_slice().iter().any(|key| in_all(&key))
 }
 
 fn all(call: Call, fate: &Fate) -> impl Iterator<Item = Delivered> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::StatusCode;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::domain::{CredentialMode, HookKind, Site, Subscription, SubscriptionId, SubscriptionState};
 use shared::gitlab::client::{GitlabClient, GitlabError, HookOwner};
@@ -35,6 +35,7 @@ impl Operator {
         &self,
         id: &str,
         keep_jira_data: bool,
+        token: Option<SecretString>,
     ) -> Result<Value, Refusal> {
         let unknown =
             || Refusal::new("There is no link with this id: run `bridge group list` to see the ids.");
@@ -45,7 +46,11 @@ impl Operator {
         if let Some(jira) = &jira {
             jira.check().await.map_err(|error| trouble::of_jira(&error, &site))?;
         }
-        let (gitlab, mut notes) = (self.gitlab_of(&link).await, Vec::new());
+        let gitlab = match token {
+            Some(token) => self.gitlab_with(&link, token).map(Some),
+            None => self.gitlab_of(&link).await,
+        };
+        let mut notes = Vec::new();
         if keep_jira_data {
             notes.push(format!("What was sent to {} stays there, as asked.", site.host()));
         }
@@ -161,7 +166,7 @@ impl Unlinking<'_> {
             (HookKind::Group, Some(id)) => {
                 if !self.remove_hook(HookOwner::Group(self.link.group_id), id).await {
                     self.notes.push(format!(
-                        "The group's hook {id} is still there: an Owner removes it under {instance}/groups/{group}/-/hooks."
+                        "The group's hook {id} is still there: an Owner removes it under {instance}/groups/{group}/-/hooks, or gives `group unlink` a token."
                     ));
                 }
             }

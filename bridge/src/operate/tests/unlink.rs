@@ -97,6 +97,21 @@ async fn hooks_that_the_token_may_remove_are_removed_and_the_token_revoked() {
     assert!(gitlab.group("acme").await.is_err());
 }
 
+/// GitLab lets a Maintainer's group access token do much, but not remove the group's hook.
+#[tokio::test]
+async fn an_owners_token_removes_what_the_stored_one_may_not() {
+    let bench = Bench::new().await;
+    bench.add_site().await;
+    let linked = bench.done(Command::GroupLink(bench.adas())).await;
+    let Command::GroupUnlink { subscription, keep_jira_data, .. } = unlink(&linked["subscription"]) else {
+        panic!("not an unlink")
+    };
+    let gitlab_token = Some(bench.adas().gitlab_token);
+    let unlinked = bench.done(Command::GroupUnlink { subscription, keep_jira_data, gitlab_token }).await;
+    assert_eq!(unlinked["hooks_removed"], 1, "{unlinked}");
+    assert_eq!(unlinked["notes"], serde_json::json!([]), "{unlinked}");
+}
+
 #[tokio::test]
 async fn project_hooks_go_one_by_one() {
     let bench = Bench::new().await;

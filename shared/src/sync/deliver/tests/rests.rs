@@ -102,20 +102,33 @@ async fn an_empty_quota_rests_the_site() {
 }
 
 #[tokio::test]
-async fn too_many_writes_to_one_issue_hold_up_that_call_only() {
+async fn too_many_writes_to_one_issue_hold_up_its_entities_only() {
     let world = World::new(|request| {
-        if says(request, "project-7") { limited("jira-per-issue-on-write", "90") } else { accepted() }
+        if says(request, "HOT-1") { limited("jira-per-issue-on-write", "90") } else { accepted() }
     })
     .await;
+    let keyed = |number: usize, keys: &str| source(42).commit(&raw_commit(number, keys), KNOWN_AT);
+    let hot = [2, 7];
+    let entities = (1..=8).map(|number| keyed(number, if hot.contains(&number) { "HOT-1" } else { "PAY-1" }));
     let waiting = Fate::Waiting(world.in_seconds(90), "Rate limit exceeded for one issue.".to_owned());
-    for one in world.deliver(vec![build(7, 1), build(42, 2), build(43, 3)]).await {
-        let expected = if one.entity.key.project == "7" { &waiting } else { &Fate::Accepted };
-        assert_eq!(one.fate, *expected, "{}", one.entity.label);
+    for one in world.deliver(entities.collect()).await {
+        let is_hot = one.entity.issue_keys.as_slice() == ["HOT-1"];
+        assert_eq!(one.fate, if is_hot { waiting.clone() } else { Fate::Accepted }, "{}", one.entity.label);
     }
-    for resting in [world.of_api(Api::Builds), world.of_site()] {
+    for resting in [world.of_api(Api::DevInfo), world.of_site()] {
         assert_eq!(world.rest(&resting).await, None);
     }
-    assert_eq!(world.server.lines().len(), 3);
+}
+
+/// Halving would only write to the issue once more for each half.
+#[tokio::test]
+async fn a_call_about_nothing_but_the_limited_issue_is_not_divided() {
+    let world = World::new(|_| limited("jira-per-issue-on-write", "90")).await;
+    let waiting = Fate::Waiting(world.in_seconds(90), "Rate limit exceeded for one issue.".to_owned());
+    for one in world.deliver((1..=8).map(commit).collect()).await {
+        assert_eq!(one.fate, waiting);
+    }
+    assert_eq!(world.server.lines().len(), 1);
 }
 
 #[tokio::test]
