@@ -1,6 +1,5 @@
 //! What the local process is told by variables. The functions on AWS read the same names.
 
-use anyhow::Context as _;
 use shared::config::{ConfigError, Identity, Reader, atlassian_api_url, install_keys_urls};
 use shared::jwt::keystore::KeySource;
 use shared::outbound::HostGuard;
@@ -37,7 +36,7 @@ impl Settings {
             ("BASE_URL", None) => Some(base_url.to_owned()),
             (_, value) => value,
         };
-        Self::read(&source).context("the variables do not make a configuration")
+        Ok(Self::read(&source)?)
     }
 
     /// Reads variables from `source`.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
@@ -162,7 +163,8 @@ impl JiraClient {
     /// Stores entities: `POST /bulk`.
     pub async fn submit<B: Serialize + Sync>(&self, api: Api, body: &B) -> Result<Answer, JiraError> {
         let body = serde_json::to_vec(body).map_err(|_| JiraError::Unexpected(StatusCode::BAD_REQUEST))?;
-        let answer = self.call(api, Method::POST, "/bulk", None, Some(body)).await?;
+        let call = Call { body: Some(body.into()), ..Call::new(api, Method::POST, "/bulk") };
+        let answer = self.call(call).await?;
         Answer::parse(&answer).map_err(|_| JiraError::Unexpected(StatusCode::ACCEPTED))
     }
 
@@ -175,7 +177,7 @@ impl JiraClient {
             path
         });
         let query = number.map(|number| format!("_updateSequenceId={number}"));
-        match self.call(api, Method::DELETE, &path, query.as_deref(), None).await {
+        match self.call(Call { query: query.as_deref(), ..Call::new(api, Method::DELETE, &path) }).await {
             Ok(_) | Err(JiraError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -188,12 +190,14 @@ impl JiraClient {
             .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, SEGMENT)))
             .collect::<Vec<_>>()
             .join("&");
-        self.call(api, Method::DELETE, "/bulkByProperties", Some(&query), None).await.map(drop)
+        let call = Call::new(api, Method::DELETE, "/bulkByProperties");
+        self.call(Call { query: Some(&query), ..call }).await.map(drop)
     }
 
     /// Whether the credential works: a question whose answer does not matter.
     pub async fn check(&self) -> Result<(), JiraError> {
-        self.call(Api::DevInfo, Method::GET, "/existsByProperties", Some("check=1"), None).await.map(drop)
+        let call = Call::new(Api::DevInfo, Method::GET, "/existsByProperties");
+        self.call(Call { query: Some("check=1"), ..call }).await.map(drop)
     }
 
     /// Whether Jira has a project with this key; `None` through a door that can't ask.
@@ -202,7 +206,7 @@ impl JiraClient {
             return Ok(None);
         };
         let path = format!("/rest/api/3/project/{}", utf8_percent_encode(key, SEGMENT));
-        match self.signed_call(Api::DevInfo, Method::GET, &path, None, None).await {
+        match self.signed_call(Call::new(Api::DevInfo, Method::GET, &path)).await {
             Ok(_) => Ok(Some(true)),
             Err(JiraError::NotFound) => Ok(Some(false)),
             Err(error) => Err(error),
@@ -214,94 +218,77 @@ impl JiraClient {
         cloud_id(&self.http, &self.base_url).await
     }
 
-    async fn call(
-        &self,
-        api: Api,
-        method: Method,
-        path: &str,
-        query: Option<&str>,
-        body: Option<Vec<u8>>,
-    ) -> Result<Vec<u8>, JiraError> {
+    async fn call(&self, call: Call<'_>) -> Result<Vec<u8>, JiraError> {
         match &self.access {
             Access::Connect { .. } => {
-                let path = api.site_path() + path;
-                self.signed_call(api, method, &path, query, body).await
+                let path = call.api.site_path() + call.path;
+                self.signed_call(Call { path: &path, ..call }).await
             }
             Access::OauthCredentials { cloud_id, .. } => {
-                let path = api.gateway_path(cloud_id) + path;
-                match self.bearer_call(api, method.clone(), &path, query, body.clone(), false).await {
+                let path = call.api.gateway_path(cloud_id) + call.path;
+                let call = Call { path: &path, ..call };
+                match self.bearer_call(call.clone(), false).await {
                     // The token may have been revoked before its time; a new one tells.
-                    Err(JiraError::Unauthorized) => {
-                        self.bearer_call(api, method, &path, query, body, true).await
-                    }
+                    Err(JiraError::Unauthorized) => self.bearer_call(call, true).await,
                     answer => answer,
                 }
             }
         }
     }
 
-    async fn signed_call(
-        &self,
-        api: Api,
-        method: Method,
-        path: &str,
-        query: Option<&str>,
-        body: Option<Vec<u8>>,
-    ) -> Result<Vec<u8>, JiraError> {
+    async fn signed_call(&self, call: Call<'_>) -> Result<Vec<u8>, JiraError> {
         let Access::Connect { app_key, shared_secret } = &self.access else {
             return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
         };
-        let request = Request { method: method.as_str(), path, query };
+        let request = Request { method: call.method.as_str(), path: call.path, query: call.query };
         let claims = symmetric::AppClaims::new(app_key, &request, self.clock.now());
         let token = symmetric::sign(&claims, shared_secret).map_err(|_| JiraError::Unauthorized)?;
-        let authorization = format!("JWT {}", token.expose_secret());
-        self.send(api, method, &self.base_url, path, query, body, authorization).await
+        self.send(&self.base_url, call, format!("JWT {}", token.expose_secret())).await
     }
 
-    async fn bearer_call(
-        &self,
-        api: Api,
-        method: Method,
-        path: &str,
-        query: Option<&str>,
-        body: Option<Vec<u8>>,
-        fresh: bool,
-    ) -> Result<Vec<u8>, JiraError> {
+    async fn bearer_call(&self, call: Call<'_>, fresh: bool) -> Result<Vec<u8>, JiraError> {
         let Access::OauthCredentials { api_url, client_id, client_secret, tokens, .. } = &self.access else {
             return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
         };
         let now = self.clock.now();
         let token = tokens.get(&self.http, api_url, client_id, client_secret, now, fresh).await?;
-        let authorization = format!("Bearer {}", token.expose_secret());
-        self.send(api, method, api_url, path, query, body, authorization).await
+        self.send(api_url, call, format!("Bearer {}", token.expose_secret())).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one request, spelled out once")]
-    async fn send(
-        &self,
-        api: Api,
-        method: Method,
-        base: &Url,
-        path: &str,
-        query: Option<&str>,
-        body: Option<Vec<u8>>,
-        authorization: String,
-    ) -> Result<Vec<u8>, JiraError> {
-        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        let url = format!("{}{path}{query}", base.as_str().trim_end_matches('/'));
+    async fn send(&self, base: &Url, call: Call<'_>, authorization: String) -> Result<Vec<u8>, JiraError> {
+        let query = call.query.map(|query| format!("?{query}")).unwrap_or_default();
+        let url = format!("{}{}{query}", base.as_str().trim_end_matches('/'), call.path);
         let mut authorization =
             header::HeaderValue::from_str(&authorization).map_err(|_| JiraError::Unauthorized)?;
         authorization.set_sensitive(true);
         let mut request = self
             .http
-            .request(method, url)
+            .request(call.method, url)
             .header(header::AUTHORIZATION, authorization)
             .header(header::ACCEPT, "application/json");
-        if let Some(body) = body {
+        if let Some(body) = call.body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
         let response = request.send().await.map_err(|error| JiraError::NoAnswer(error.without_url()))?;
-        read(api, response).await
+        read(call.api, response).await
+    }
+}
+
+/// A request as far as it is the same through every door.
+#[derive(Clone, Debug)]
+struct Call<'a> {
+    api: Api,
+    method: Method,
+    /// Encoded.
+    path: &'a str,
+    /// Encoded, without its `?`.
+    query: Option<&'a str>,
+    body: Option<Bytes>,
+}
+
+impl<'a> Call<'a> {
+    fn new(api: Api, method: Method, path: &'a str) -> Self {
+        Self { api, method, path, query: None, body: None }
     }
 }
 

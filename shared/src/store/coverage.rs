@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
-use super::{Key, PK, SK, Store, StoreError, When, read_item, unavailable};
+use super::{Key, Store, StoreError, When};
 use crate::domain::SubscriptionId;
 
 /// Projects move in seldom, but when they do, people wait for it.
@@ -53,30 +52,9 @@ impl Store {
 
     /// The projects known to lie inside a subscription: those that had events within the last day.
     pub async fn inside_projects(&self, subscription: SubscriptionId) -> Result<Vec<u64>, StoreError> {
-        let mut items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("#pk = :pk AND begins_with(#sk, :sk)")
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_names("#sk", SK)
-            .expression_attribute_values(":pk", AttributeValue::S(partition(subscription)))
-            .expression_attribute_values(":sk", AttributeValue::S(PROJECT.to_owned()))
-            .into_paginator()
-            .items()
-            .send();
-        let mut inside = Vec::new();
-        while let Some(item) = items.next().await {
-            let item = item.map_err(unavailable)?;
-            let project = Key::of(&item).and_then(|key| key.sk.strip_prefix(PROJECT)?.parse().ok());
-            if let Some(project) = project.filter(|_| self.is_alive(&item))
-                && read_item::<Coverage>(item)?.value == Coverage::Inside
-            {
-                inside.push(project);
-            }
-        }
-        Ok(inside)
+        let known: Vec<(Key, Coverage)> = self.query_keyed(&partition(subscription), PROJECT).await?;
+        let inside = known.into_iter().filter(|(_, coverage)| *coverage == Coverage::Inside);
+        Ok(inside.filter_map(|(key, _)| key.sk.strip_prefix(PROJECT)?.parse().ok()).collect())
     }
 }
 

@@ -235,6 +235,14 @@ impl Store {
     }
 
     async fn query<T: DeserializeOwned>(&self, pk: &str, sk_prefix: &str) -> Result<Vec<T>, StoreError> {
+        Ok(self.query_keyed(pk, sk_prefix).await?.into_iter().map(|(_, value)| value).collect())
+    }
+
+    async fn query_keyed<T: DeserializeOwned>(
+        &self,
+        pk: &str,
+        sk_prefix: &str,
+    ) -> Result<Vec<(Key, T)>, StoreError> {
         let mut pages = self
             .client
             .query()
@@ -251,8 +259,8 @@ impl Store {
         let mut found = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(unavailable)?;
-            if self.is_alive(&item) {
-                found.push(read_item(item)?.value);
+            if let Some(key) = Key::of(&item).filter(|_| self.is_alive(&item)) {
+                found.push((key, read_item(item)?.value));
             }
         }
         Ok(found)
