@@ -1,6 +1,7 @@
 //! GitLab as one link may read it: its token, its rests, and answers that hold for a moment. Decides what GitLab's
 //! refusals mean for the work; what is read belongs to `enrich`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ const MEMORY: Duration = Duration::from_secs(60);
 
 /// Tiers of environments change about never, and a deployment's commits do not.
 const LONG_MEMORY: Duration = Duration::from_secs(600);
+
+/// What a person is told when GitLab refuses a token.
+const TOKEN_REFUSED: &str = "GitLab refuses the stored token: link the group again with a new one.";
 
 /// How many of each are kept.
 const MAX_LOOKUPS: u64 = 2_000;
@@ -84,6 +88,8 @@ pub(crate) struct Reader<'a> {
     rest: Mutex<Option<Rest>>,
     /// Why GitLab could not be reached in this batch: what is left of it does not wait for more time-outs.
     down: Mutex<Option<String>>,
+    /// Whether it was noted in this batch that the token is accepted.
+    accepted: AtomicBool,
 }
 
 impl EventSync {
@@ -118,6 +124,7 @@ impl EventSync {
             subscription,
             rest: Mutex::new(rest),
             down: Mutex::new(None),
+            accepted: AtomicBool::new(false),
         }))
     }
 }
@@ -145,9 +152,7 @@ impl Reader<'_> {
     /// What a refusal of GitLab means.
     pub(crate) async fn trouble(&self, error: GitlabError) -> Trouble {
         match error {
-            GitlabError::Unauthorized => {
-                self.attend("GitLab refuses the stored token: link the group again with a new one.").await
-            }
+            GitlabError::Unauthorized => self.attend(TOKEN_REFUSED).await,
             GitlabError::Forbidden => {
                 self.attend(
                     "The stored token may not read everything: give it read_api and the Developer role.",
@@ -171,9 +176,10 @@ impl Reader<'_> {
         }
     }
 
-    /// GitLab answered: whatever a person was told about the token is over.
+    /// GitLab answered: the token is accepted again. That it may read this says nothing of what it may not read.
     pub(crate) async fn went_through(&self) {
-        if self.subscription.attention.is_some() {
+        let noted = self.subscription.attention.as_deref() == Some(TOKEN_REFUSED);
+        if noted && !self.accepted.swap(true, Ordering::Relaxed) {
             let note = |subscription: &mut Subscription| subscription.attention = None;
             if let Err(error) = self.sync.store.update_subscription(self.subscription.id, note).await {
                 tracing::warn!(%error, "could not note that a link needs no attention");

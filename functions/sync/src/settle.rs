@@ -53,7 +53,7 @@ impl Settlement {
             if *fate == Fate::Accepted {
                 let deleted_head = is_deletion.then(|| deleted_head.unwrap_or_default());
                 let entry = LedgerEntry { deleted_head, ..entity.ledger_entry() };
-                // A tombstone outlives no comparison of ranks: whatever is made anew may come.
+                // Whatever is made anew may come, however far the old one had got.
                 let entry = if is_deletion { LedgerEntry { rank: 0, ..entry } } else { entry };
                 self.ledger.push((entity.key.clone(), entry));
             }

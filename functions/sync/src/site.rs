@@ -223,8 +223,7 @@ impl Parcel {
         if matches!(self.entity.content, Content::Deleted) {
             ours.deleted_head = Some(self.deleted_head.clone().unwrap_or_default());
         }
-        let supersedes = matches!(other.entity.version.freshness(Some(&ours)), Freshness::Fresh(_));
-        if supersedes && !other.is_late(Some(&ours)) {
+        if other.entity.version.supersedes(&self.entity.version) && !other.is_late(Some(&ours)) {
             // A branch that was made and pushed to in one batch was made all the same.
             if let (Some(ours), Some(theirs)) = (&self.push, &mut other.push) {
                 theirs.creates |= ours.creates;

@@ -11,7 +11,7 @@ use ulid::Ulid;
 use super::{MAX_DELAY, Outgoing, Queue, RETENTION, Received};
 use crate::clock::{Clock, Timestamp};
 
-/// Tries before a message is given up. With [`backoff`] they span about an hour and a half, longer than a restart or a
+/// Tries before a message is given up. With [`backoff`] they span 70 minutes, longer than a restart or a
 /// bad release of either side takes.
 const MAX_ATTEMPTS: u32 = 10;
 

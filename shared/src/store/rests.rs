@@ -1,6 +1,8 @@
 //! Rests: what a rate limit or an outage told us to leave alone, and until when. Kept in the table so that every worker
 //! knows, and kept in no message.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Key, Store, StoreError, When, digest};
@@ -47,6 +49,16 @@ impl Store {
     /// The rest that is on, or the last one that was.
     pub async fn rest(&self, resting: &Resting) -> Result<Option<Rest>, StoreError> {
         Ok(self.get(&resting.key()).await?.map(|stored| stored.value))
+    }
+
+    /// [`Store::rest`] of several at once.
+    pub async fn rests(&self, resting: &[Resting]) -> Result<HashMap<Resting, Rest>, StoreError> {
+        let keys: Vec<Key> = resting.iter().map(Resting::key).collect();
+        let mut found = self.get_many::<Rest>(&keys).await?;
+        Ok(resting
+            .iter()
+            .filter_map(|resting| Some((resting.clone(), found.remove(&resting.key())?)))
+            .collect())
     }
 
     /// Begins or prolongs a rest. It is forgotten a day after its end, and with it how many there were in a row.

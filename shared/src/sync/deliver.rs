@@ -74,13 +74,9 @@ impl<'a> Courier<'a> {
         clock: &'a dyn Clock,
         site: Site,
     ) -> Result<Self, StoreError> {
-        let mut rests = HashMap::new();
-        let scopes = Api::ALL.map(|api| Resting::Api(site.id, api));
-        for resting in scopes.into_iter().chain([Resting::Site(site.id)]) {
-            if let Some(rest) = store.rest(&resting).await? {
-                rests.insert(resting, rest);
-            }
-        }
+        let of_apis = Api::ALL.map(|api| Resting::Api(site.id, api));
+        let scopes: Vec<Resting> = of_apis.into_iter().chain([Resting::Site(site.id)]).collect();
+        let rests = store.rests(&scopes).await?;
         Ok(Self { client, store, clock, site, rests, calls: 0 })
     }
 
