@@ -1,7 +1,7 @@
 # The commands of everyday work. `make` lists them; .ci/run runs every check there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench
+.PHONY: help demo test emulated template check bench
 
 CARGO ?= cargo
 # More arguments for the demo, such as ARGS=--once.
@@ -10,7 +10,7 @@ ARGS ?=
 TESTS ?= all()
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## show the whole bundle at work against stand-ins for Jira and GitLab
 	$(CARGO) run -p bridge -- demo $(ARGS)
@@ -22,6 +22,18 @@ test: ## run every test (with cargo-nextest where it is installed)
 	else \
 		set -x; $(CARGO) test --workspace --lib --bins --tests; \
 	fi
+
+emulated: .venv/emulators/done ## run the tests that need an emulator of AWS (installs two, in Python, on first use)
+	PATH="$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --lib --tests -- --ignored
+
+template: .venv/sam/done .venv/checkov/done ## check the SAM template (installs the SAM CLI and linters on first use)
+	.ci/template
+
+# Both bring their own versions of the same libraries, so neither shares a folder with anything.
+.venv/%/done: .ci/requirements-%.txt
+	python3 -m venv .venv/$*
+	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 check: ## formatting, clippy and documentation, as strictly as .ci/run
 	$(CARGO) fmt --all --check

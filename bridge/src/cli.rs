@@ -55,6 +55,12 @@ pub enum Action {
         #[command(flatten)]
         on: On,
     },
+    /// Tries what everything else rests on: address, clock, key, queues, hooks and, on AWS, alarms.
+    Doctor {
+        /// Where and how.
+        #[command(flatten)]
+        on: On,
+    },
     /// Why something is, or is not, on an issue.
     Explain {
         /// The issue's key.
@@ -74,6 +80,9 @@ pub struct On {
     /// The data directory of the bundle.
     #[arg(long, env = "BRIDGE_DATA_DIR", default_value = ".data")]
     pub data_dir: PathBuf,
+    /// The CloudFormation stack of the bundle instead, through the caller's own AWS credentials.
+    #[arg(long, conflicts_with = "data_dir")]
+    pub stack: Option<String>,
     /// Answers JSON.
     #[arg(long)]
     pub json: bool,
@@ -198,6 +207,7 @@ impl Action {
             Self::Demo { .. } | Self::Serve { .. } => return Ok(None),
             Self::Site(action) => action.command()?,
             Self::Group(action) => action.command()?,
+            Self::Doctor { on } => (Command::Doctor, on),
             Self::Status { on } => (Command::Status, on),
             Self::Explain { key, on } => (Command::Explain { key }, on),
             Self::Dlq(DlqAction::List { limit, on }) => (Command::DlqList { limit }, on),

@@ -8,3 +8,4 @@ pub mod local;
 pub mod operate;
 pub mod serve;
 pub mod settings;
+pub mod stack;

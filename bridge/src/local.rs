@@ -18,11 +18,9 @@ use shared::bundle::EVENTS_QUEUE;
 use shared::clock::SharedClock;
 use shared::envelope::{Envelope, KeyFile};
 use shared::gitlab::client::GitlabHttp;
-use shared::http::{LifecycleGate, TenantGate};
+use shared::http::TenantGate;
 use shared::jira::doors::{AccessTokens, Doors};
-use shared::jwt::asymmetric::LifecycleVerifier;
-use shared::jwt::keystore::KeyStore;
-use shared::outbound::{RedirectRule, outbound_client};
+use shared::outbound::RedirectRule;
 use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
 use shared::queue::{Received, SharedQueue};
 use shared::store::Store;
@@ -87,18 +85,17 @@ impl Local {
         let events = queues.queue(EVENTS_QUEUE);
         let key = KeyFile::open_or_create(&directory.join("key")).context("the key file can't be opened")?;
         let envelope = Arc::new(Envelope::new(Arc::new(key)));
-        let extra_ca = settings.extra_ca_pem.as_deref();
-        let strict = outbound_client(&settings.guard, RedirectRule::None, extra_ca)?;
+        let strict = settings.lifecycle.outbound.client(RedirectRule::None)?;
         let gitlab = GitlabHttp {
-            reads: outbound_client(&settings.guard, RedirectRule::SameOriginGet, extra_ca)?,
+            reads: settings.lifecycle.outbound.client(RedirectRule::SameOriginGet)?,
             writes: strict.clone(),
         };
         let doors = Doors {
             http: strict,
-            guard: settings.guard.clone(),
+            guard: settings.lifecycle.outbound.guard.clone(),
             envelope: envelope.clone(),
             clock: clock.clone(),
-            app_key: settings.identity.app_key.clone(),
+            app_key: settings.lifecycle.identity.app_key.clone(),
             api_url: settings.atlassian_api_url.clone(),
             tokens: AccessTokens::default(),
         };
@@ -110,7 +107,7 @@ impl Local {
             clock: clock.clone(),
             doors: doors.clone(),
             gitlab: gitlab.clone(),
-            guard: settings.guard.clone(),
+            guard: settings.lifecycle.outbound.guard.clone(),
             verifier: verifier.clone(),
             lookups: sync::Lookups::default(),
         };
@@ -119,10 +116,11 @@ impl Local {
             envelope,
             doors,
             gitlab,
-            guard: settings.guard.clone(),
+            guard: settings.lifecycle.outbound.guard.clone(),
             queues: BTreeMap::from([(EVENTS_QUEUE, events.clone() as SharedQueue)]),
             clock,
-            identity: settings.identity.clone(),
+            base_url: settings.lifecycle.identity.base_url.clone(),
+            webhook_base_url: settings.lifecycle.identity.base_url.clone(),
             gitlab_url: settings.gitlab_url.clone(),
             allowed_jira_sites: settings.allowed_jira_sites.clone().into(),
         });
@@ -130,20 +128,21 @@ impl Local {
     }
 
     /// All HTTP functions, and `GET /healthz`.
-    pub fn router(&self) -> Router {
+    ///
+    /// # Errors
+    /// When no HTTP client can be built.
+    pub fn router(&self) -> anyhow::Result<Router> {
         let (operator, settings) = (&self.operator, &self.settings);
         let (store, envelope, clock) = (&operator.store, &operator.envelope, &operator.clock);
-        let keys = KeyStore::new(operator.doors.http.clone(), settings.keys.clone(), clock.clone());
-        let verifier = LifecycleVerifier::new(keys, settings.identity.audiences(), clock.clone());
-        let lifecycle = LifecycleGate { verifier, store: store.clone(), clock: clock.clone() };
+        let lifecycle = settings.lifecycle.gate(store.clone(), clock.clone())?;
         let tenant = TenantGate { store: store.clone(), envelope: envelope.clone(), clock: clock.clone() };
         let functions = Router::new()
-            .merge(descriptor::router(&settings.identity))
+            .merge(descriptor::router(&settings.lifecycle.identity))
             .merge(installed::router(Installed {
                 gate: lifecycle.clone(),
                 store: store.clone(),
                 envelope: envelope.clone(),
-                guard: settings.guard.clone(),
+                guard: settings.lifecycle.outbound.guard.clone(),
                 allowed_sites: settings.allowed_jira_sites.clone().into(),
                 clock: clock.clone(),
             }))
@@ -155,6 +154,7 @@ impl Local {
             .merge(oauth_application_id::router(OauthApplicationId {
                 application_id: settings.oauth_application_id.clone(),
                 allowed_origin: settings
+                    .lifecycle
                     .identity
                     .proxy_url
                     .as_ref()
@@ -170,9 +170,9 @@ impl Local {
                 self.events.clone(),
                 clock.clone(),
             )));
-        let prefix = settings.identity.path_prefix();
+        let prefix = settings.lifecycle.identity.path_prefix();
         let functions = if prefix.is_empty() { functions } else { Router::new().nest(&prefix, functions) };
-        functions.route("/healthz", get(|| async { "ok" }))
+        Ok(functions.route("/healthz", get(|| async { "ok" })))
     }
 
     /// Starts what runs by itself: the pump of the events queue, and the removal of expired items.

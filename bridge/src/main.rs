@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bridge::cli::{Action, Cli};
-use bridge::{control, demo, operate, serve};
+use bridge::{control, demo, operate, serve, stack};
 use clap::Parser as _;
 use shared::clock::SystemClock;
 use shared::telemetry::{self, Format};
@@ -37,7 +37,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let Some((command, on)) = action.command()? else {
                 return Ok(ExitCode::SUCCESS);
             };
-            match control::command(&on.data_dir, command.clone()).await? {
+            let answer = match &on.stack {
+                Some(stack) => stack::command(stack, command.clone()).await?,
+                None => control::command(&on.data_dir, command.clone()).await?,
+            };
+            match answer {
                 Ok(answer) if on.json => println!("{answer}"),
                 Ok(answer) => println!("{}", operate::render(&command, &answer)),
                 Err(refusal) => {

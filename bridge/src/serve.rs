@@ -33,7 +33,7 @@ pub async fn serve(
         TcpListener::bind(listen).await.with_context(|| format!("{listen} can't be listened on"))?;
     let address = listener.local_addr()?;
     let settings = Settings::from_env(&format!("http://{address}"))?;
-    let base_url = settings.identity.base_url.clone();
+    let base_url = settings.lifecycle.identity.base_url.clone();
     if settings.allowed_jira_sites.is_empty() {
         tracing::warn!("ALLOWED_JIRA_SITES is empty: any Jira site may install the app");
     }
@@ -50,7 +50,7 @@ pub async fn serve(
     let admin = tokio::spawn(async move { axum::serve(admin, admin_router).await });
     tracing::info!(address = %address, admin.address = %admin_address, base_url, "serving");
     println!("Serving {base_url} on http://{address}, status on http://{admin_address}/status");
-    axum::serve(listener, local.router()).with_graceful_shutdown(stop()).await?;
+    axum::serve(listener, local.router()?).with_graceful_shutdown(stop()).await?;
     for task in tasks {
         task.abort();
     }

@@ -1,5 +1,8 @@
-//! The table of functions: a row per function with what triggers it. Routers, descriptor URLs and the local process are
-//! built from it, and tests hold them to it. What a function does belongs to its package.
+//! The table of functions: a row per function with what triggers it and what it may touch. Routers, descriptor URLs and
+//! the local process are built from it, and tests hold them and the template to it. What a function does belongs to its
+//! package.
+
+use crate::envelope::Purpose;
 
 /// Where everything that Jira calls lives below `BASE_URL`. GitLab's own paths, so that a reverse proxy in front of a
 /// GitLab can route them here and an install keeps its URLs.
@@ -12,6 +15,26 @@ pub struct Function {
     pub name: &'static str,
     /// What starts it.
     pub trigger: Trigger,
+    /// What its role allows, and nothing else.
+    pub access: &'static [Access],
+}
+
+/// Something that a function may touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// These of DynamoDB's actions on the table. What a transaction writes counts as written by itself.
+    Table(&'static [&'static str]),
+    /// New data keys for secrets of these purposes.
+    Seal(&'static [Purpose]),
+    /// The data keys of secrets of these purposes.
+    Open(&'static [Purpose]),
+    /// Putting messages on a queue.
+    Send(&'static str),
+    /// Putting messages among a queue's dead letters.
+    Bury(&'static str),
+    /// Hosts that are named from outside: a GitLab, a Jira site, a key server. Such a function can be put into a private
+    /// network.
+    Outbound,
 }
 
 /// What starts a function.
@@ -60,19 +83,62 @@ pub const EVENTS_QUEUE: &str = "events";
 
 /// The functions.
 pub const FUNCTIONS: &[Function] = &[
-    Function { name: "descriptor", trigger: Trigger::Http(&[DESCRIPTOR, LOGO]) },
-    Function { name: "installed", trigger: Trigger::Http(&[INSTALLED]) },
-    Function { name: "uninstalled", trigger: Trigger::Http(&[UNINSTALLED]) },
+    Function { name: "descriptor", trigger: Trigger::Http(&[DESCRIPTOR, LOGO]), access: &[] },
+    Function {
+        name: "installed",
+        trigger: Trigger::Http(&[INSTALLED]),
+        access: &[
+            Access::Table(&["BatchWriteItem", "GetItem", "PutItem"]),
+            Access::Seal(&[Purpose::SharedSecret]),
+            Access::Outbound,
+        ],
+    },
+    Function {
+        name: "uninstalled",
+        trigger: Trigger::Http(&[UNINSTALLED]),
+        access: &[Access::Table(&["BatchWriteItem", "GetItem", "PutItem"]), Access::Outbound],
+    },
     Function {
         name: "oauth-application-id",
         trigger: Trigger::Http(&[
             OAUTH_APPLICATION_ID,
             Route { method: "OPTIONS", path: OAUTH_APPLICATION_ID.path },
         ]),
+        access: &[],
     },
-    Function { name: "create-branch", trigger: Trigger::Http(&[BRANCHES_ROUTE]) },
-    Function { name: "webhook", trigger: Trigger::Http(&[WEBHOOK]) },
-    Function { name: "sync", trigger: Trigger::Queue(EVENTS_QUEUE) },
+    Function {
+        name: "create-branch",
+        trigger: Trigger::Http(&[BRANCHES_ROUTE]),
+        access: &[
+            Access::Table(&["BatchGetItem", "GetItem", "Query"]),
+            Access::Open(&[Purpose::SharedSecret]),
+        ],
+    },
+    Function {
+        name: "webhook",
+        trigger: Trigger::Http(&[WEBHOOK]),
+        access: &[
+            Access::Table(&["GetItem", "PutItem", "UpdateItem"]),
+            Access::Open(&[Purpose::HookSecret]),
+            Access::Send(EVENTS_QUEUE),
+        ],
+    },
+    Function {
+        name: "sync",
+        trigger: Trigger::Queue(EVENTS_QUEUE),
+        access: &[
+            Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem"]),
+            Access::Open(&[
+                Purpose::SharedSecret,
+                Purpose::ClientSecret,
+                Purpose::HookSecret,
+                Purpose::GitlabToken,
+            ]),
+            Access::Send(EVENTS_QUEUE),
+            Access::Bury(EVENTS_QUEUE),
+            Access::Outbound,
+        ],
+    },
 ];
 
 /// `path` of a Connect route as the descriptor names it: below the app's base URL.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 
 /// Milliseconds since the Unix epoch, UTC. Also what Jira's sequence numbers are made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +32,13 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Reads the form of HTTP's `Date` header (<https://www.rfc-editor.org/rfc/rfc9110#name-date-time-formats>).
+    #[must_use]
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        let parsed = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+        Some(Self(parsed.unix_timestamp() * 1000))
     }
 
     /// Whole seconds since the epoch, as JWT claims and DynamoDB's TTL want them.
@@ -130,6 +138,13 @@ mod tests {
         let first = OffsetDateTime::from_unix_timestamp(1).expect("in range");
         let fifth = OffsetDateTime::from_unix_timestamp(5).expect("in range");
         assert_eq!((Timestamp::from(first), Timestamp::from(fifth)), (Timestamp(1000), Timestamp(5000)));
+    }
+
+    #[test]
+    fn http_dates_are_read() {
+        let read = Timestamp::parse_http_date;
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp(784_111_777_000)));
+        assert_eq!((read("yesterday"), read("")), (None, None));
     }
 
     #[test]

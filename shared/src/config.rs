@@ -7,7 +7,15 @@ use std::str::FromStr;
 use url::Url;
 
 use crate::bundle::CONNECT_BASE;
-use crate::jwt::keystore::ATLASSIAN_KEY_SERVERS;
+use crate::clock::SharedClock;
+use crate::http::LifecycleGate;
+use crate::jwt::asymmetric::LifecycleVerifier;
+use crate::jwt::keystore::{ATLASSIAN_KEY_SERVERS, KeySource, KeyStore};
+use crate::outbound::{HostGuard, OutboundClientError, RedirectRule, outbound_client};
+use crate::store::Store;
+
+/// Where new links go when nobody says otherwise.
+const GITLAB_URL: &str = "https://gitlab.com";
 
 /// Atlassian's API gateway.
 const ATLASSIAN_API_URL: &str = "https://api.atlassian.com";
@@ -197,19 +205,94 @@ fn is_loopback(url: &str) -> bool {
     }
 }
 
-/// Where Atlassian's install keys are.
-pub fn install_keys_urls(reader: &mut Reader<'_>) -> Vec<Url> {
-    let mut urls = Vec::new();
+/// How hosts that are named from outside may be called.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// Which private hosts may be called.
+    pub guard: HostGuard,
+    /// Certificates to trust beside the system's.
+    pub extra_ca_pem: Option<String>,
+}
+
+impl Outbound {
+    /// Reads `ALLOWED_PRIVATE_HOSTS` and `EXTRA_CA_PEM`.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let extra_ca_pem = reader.optional("EXTRA_CA_PEM");
+        match HostGuard::parse(&reader.optional("ALLOWED_PRIVATE_HOSTS").unwrap_or_default()) {
+            Ok(guard) => Some(Self { guard, extra_ca_pem }),
+            Err(error) => {
+                reader.problem(format!("ALLOWED_PRIVATE_HOSTS: {error}."));
+                None
+            }
+        }
+    }
+
+    /// A client for such hosts.
+    ///
+    /// # Errors
+    /// [`OutboundClientError`]: most often `EXTRA_CA_PEM` is not PEM.
+    pub fn client(&self, redirects: RedirectRule) -> Result<reqwest::Client, OutboundClientError> {
+        outbound_client(&self.guard, redirects, self.extra_ca_pem.as_deref())
+    }
+}
+
+/// Where the keys of lifecycle tokens are: `INSTALL_KEYS_URL`, or the proxy that this app is installed through.
+pub fn lifecycle_keys(reader: &mut Reader<'_>, identity: Option<&Identity>) -> KeySource {
+    let mut servers = Vec::new();
     for entry in reader.list("INSTALL_KEYS_URL", &ATLASSIAN_KEY_SERVERS.join(",")) {
         match Url::parse(&entry) {
-            Ok(url) => urls.push(url),
+            Ok(url) => servers.push(url),
             Err(_) => reader.problem("INSTALL_KEYS_URL is not a list of URLs.".to_owned()),
         }
     }
-    urls
+    let proxy = identity.and_then(|identity| identity.proxy_url.as_ref());
+    proxy.map_or_else(|| KeySource::atlassian(&servers), KeySource::proxy)
 }
 
-/// Atlassian's API gateway.
+/// What verifies lifecycle events.
+#[derive(Clone, Debug)]
+pub struct Lifecycle {
+    /// Who the app is.
+    pub identity: Identity,
+    /// Where the keys are.
+    pub keys: KeySource,
+    /// How key servers may be called.
+    pub outbound: Outbound,
+}
+
+impl Lifecycle {
+    /// Reads what [`Identity`], [`lifecycle_keys`] and [`Outbound`] read.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let identity = Identity::read(reader);
+        let keys = lifecycle_keys(reader, identity.as_ref());
+        let outbound = Outbound::read(reader);
+        Some(Self { identity: identity?, keys, outbound: outbound? })
+    }
+
+    /// The gate that such events come through.
+    ///
+    /// # Errors
+    /// [`OutboundClientError`].
+    pub fn gate(&self, store: Store, clock: SharedClock) -> Result<LifecycleGate, OutboundClientError> {
+        let client = self.outbound.client(RedirectRule::None)?;
+        let keys = KeyStore::new(client, self.keys.clone(), clock.clone());
+        let verifier = LifecycleVerifier::new(keys, self.identity.audiences(), clock.clone());
+        Ok(LifecycleGate { verifier, store, clock })
+    }
+}
+
+/// The sites that may install, by host: `ALLOWED_JIRA_SITES`. Empty means any.
+#[must_use]
+pub fn allowed_jira_sites(reader: &Reader<'_>) -> Vec<String> {
+    reader.list("ALLOWED_JIRA_SITES", "")
+}
+
+/// The GitLab that new links are made with: `GITLAB_URL`.
+pub fn gitlab_url(reader: &mut Reader<'_>) -> Option<Url> {
+    reader.url("GITLAB_URL", GITLAB_URL)
+}
+
+/// Atlassian's API gateway: `ATLASSIAN_API_URL`.
 pub fn atlassian_api_url(reader: &mut Reader<'_>) -> Option<Url> {
     reader.url("ATLASSIAN_API_URL", ATLASSIAN_API_URL)
 }

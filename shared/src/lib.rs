@@ -1,5 +1,6 @@
 //! What the functions share: doors to Jira, GitLab's hooks and API, state, secrets, queues and sync.
 
+pub mod aws;
 pub mod bundle;
 pub mod clock;
 pub mod config;
@@ -9,6 +10,7 @@ pub mod gitlab;
 pub mod http;
 pub mod jira;
 pub mod jwt;
+pub mod lambda;
 pub mod outbound;
 pub mod queue;
 pub mod store;

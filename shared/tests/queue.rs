@@ -84,6 +84,11 @@ async fn dead_letters_say_why_and_when() {
 }
 
 #[tokio::test]
+async fn any_text_can_be_given_up() {
+    queue_contract::any_text_can_be_given_up(&*memory(Arc::new(SystemClock))).await;
+}
+
+#[tokio::test]
 async fn dead_letters_can_be_looked_at_again() {
     queue_contract::dead_letters_can_be_looked_at_again(&*memory(Arc::new(SystemClock))).await;
 }

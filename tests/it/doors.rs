@@ -13,6 +13,12 @@ async fn world() -> World {
     World::start(Version::V19_1, Arc::new(SystemClock)).await.unwrap()
 }
 
+async fn installed_world() -> World {
+    let world = world().await;
+    world.install().await.unwrap();
+    world
+}
+
 /// Jira's tokens tell whole seconds, and none counts twice.
 async fn next_second() {
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
@@ -105,4 +111,24 @@ async fn create_branch_sends_the_person_to_gitlab_without_the_token() {
     assert!(!location.contains("jwt"), "{location}");
     let stranger = url.replace("jwt=ey", "jwt=xx");
     assert_eq!(client.get(&stranger).send().await.unwrap().status(), 403);
+}
+
+#[tokio::test]
+async fn the_doctor_tries_what_everything_rests_on() {
+    let stage = Stage::linked(installed_world().await).await;
+    let diagnosis = stage.command(Command::Doctor).await;
+    let found = |check: &str| {
+        let checks = diagnosis["checks"].as_array().unwrap();
+        checks.iter().find(|found| found["check"] == check).unwrap()["ok"].as_bool()
+    };
+    let healthy = ["address", "clock", "key", "queue", "links"].map(found);
+    assert_eq!(healthy, [Some(true); 5], "{diagnosis}");
+    assert_eq!(found("installers"), Some(false), "anybody may install: {diagnosis}");
+
+    // Somebody else answers where Jira is told that we are.
+    let mut operator = (*stage.world.local.operator).clone();
+    operator.base_url = stage.world.gitlab.url().to_owned();
+    let diagnosis = operator.run(Command::Doctor).await.unwrap();
+    let address = &diagnosis["checks"][0];
+    assert_eq!((&address["check"], &address["ok"]), (&"address".into(), &false.into()), "{address}");
 }

@@ -200,7 +200,7 @@ impl Surface {
             world.stop_pump();
             (world, manual)
         });
-        let router = world.local.router();
+        let router = world.local.router().unwrap();
         Self { runtime, world, manual, router }
     }
 

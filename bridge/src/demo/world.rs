@@ -57,7 +57,7 @@ impl World {
         let settings = settings(&base_url, &jira, &gitlab, variables)?;
         let local = Local::open(settings, directory.path(), clock).await?;
         let mut tasks = local.start();
-        let router = local.router();
+        let router = local.router()?;
         tasks.push(tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the bundle is not served any more");

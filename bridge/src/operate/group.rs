@@ -44,7 +44,7 @@ impl Operator {
     /// Where the hooks of a link deliver to.
     fn webhook_url(&self, link: SubscriptionId) -> String {
         let path = WEBHOOK.path.replace("{subscription}", &link.to_string());
-        format!("{}{path}", self.identity.base_url)
+        format!("{}{path}", self.webhook_base_url)
     }
 
     /// Whether every hook of a link must sign.

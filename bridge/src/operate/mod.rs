@@ -2,6 +2,7 @@
 //! through its socket, or alone on the data directory; which of the two belongs to `control`.
 
 mod dlq;
+mod doctor;
 mod explain;
 mod group;
 mod render;
@@ -18,7 +19,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::clock::SharedClock;
-use shared::config::Identity;
 use shared::envelope::Envelope;
 use shared::gitlab::client::GitlabHttp;
 use shared::jira::doors::Doors;
@@ -46,8 +46,10 @@ pub struct Operator {
     pub queues: BTreeMap<&'static str, SharedQueue>,
     /// Time.
     pub clock: SharedClock,
-    /// Who the app is, and where hooks deliver to.
-    pub identity: Identity,
+    /// Where the app is served, as Jira knows it.
+    pub base_url: String,
+    /// Where hooks deliver to: the same locally, the function URL of `webhook` on AWS.
+    pub webhook_base_url: String,
     /// The GitLab that links are made with unless another is named.
     pub gitlab_url: Url,
     /// Which sites may be added, by host; empty means any.
@@ -94,6 +96,8 @@ pub enum Command {
     },
     /// `bridge status`.
     Status,
+    /// `bridge doctor`: tries what everything else rests on.
+    Doctor,
     /// `bridge explain KEY`.
     Explain {
         /// The issue key.
@@ -183,14 +187,25 @@ impl Refusal {
 
 impl From<shared::store::StoreError> for Refusal {
     fn from(error: shared::store::StoreError) -> Self {
-        Self::new(format!("The state can't be read or written: {error}."))
+        Self::new(format!("The state can't be read or written: {}.", with_causes(&error)))
     }
 }
 
 impl From<shared::queue::QueueError> for Refusal {
     fn from(error: shared::queue::QueueError) -> Self {
-        Self::new(format!("The queue can't be read or written: {error}."))
+        Self::new(format!("The queue can't be read or written: {}.", with_causes(&error)))
     }
+}
+
+/// An error with all its causes: on a stack the last one says that a permission or a sign-in is missing.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 impl Operator {
@@ -209,6 +224,7 @@ impl Operator {
                 self.group_unlink(&subscription, keep_jira_data, token).await
             }
             Command::Status => self.status().await,
+            Command::Doctor => self.doctor().await,
             Command::Explain { key } => self.explain(&key).await,
             Command::DlqList { limit } => self.dlq_list(limit).await,
             Command::DlqRedrive { ids } => self.dlq_redrive(&ids).await,

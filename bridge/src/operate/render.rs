@@ -16,6 +16,7 @@ pub fn render(command: &Command, answer: &Value) -> String {
         Command::GroupList { .. } => groups(answer),
         Command::GroupUnlink { .. } => unlinked(answer),
         Command::Status => status(answer),
+        Command::Doctor => diagnosis(answer),
         Command::Explain { .. } => explained(answer),
         Command::DlqList { .. } => letters(answer),
         Command::DlqRedrive { .. } => redriven(answer),
@@ -59,6 +60,15 @@ fn sites(answer: &Value) -> Vec<String> {
     );
     lines.extend(remedies(sites));
     lines
+}
+
+fn diagnosis(answer: &Value) -> Vec<String> {
+    let mark = |check: &Value| if check["ok"] == true { "ok" } else { "LOOK" };
+    let rows = list(&answer["checks"]).iter();
+    table(
+        &["", "CHECK", "FOUND"],
+        rows.map(|check| vec![mark(check).to_owned(), text(&check["check"]), text(&check["found"])]),
+    )
 }
 
 fn removed(answer: &Value) -> Vec<String> {

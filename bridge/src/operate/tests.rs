@@ -14,7 +14,6 @@ use secrecy::SecretString;
 use serde_json::Value;
 use shared::bundle::EVENTS_QUEUE;
 use shared::clock::{SharedClock, SystemClock};
-use shared::config::{Identity, Reader};
 use shared::domain::{Site, Subscription};
 use shared::envelope::{Envelope, KeyFile};
 use shared::gitlab::client::GitlabHttp;
@@ -82,7 +81,8 @@ impl Bench {
             guard,
             queues: BTreeMap::from([(EVENTS_QUEUE, queue.clone())]),
             clock,
-            identity: identity(),
+            base_url: BASE_URL.to_owned(),
+            webhook_base_url: BASE_URL.to_owned(),
             gitlab_url: gitlab.url().parse().unwrap(),
             allowed_jira_sites: Arc::new([]),
         };
@@ -152,11 +152,6 @@ fn doors(jira: &JiraStandin, guard: &HostGuard, envelope: &Arc<Envelope>, clock:
         api_url: jira.api_url().parse().unwrap(),
         tokens: AccessTokens::default(),
     }
-}
-
-fn identity() -> Identity {
-    let source = |name: &str| (name == "BASE_URL").then(|| BASE_URL.to_owned());
-    Identity::read(&mut Reader::new(&source)).unwrap()
 }
 
 fn site_add(site: &str, client_id: &str, client_secret: &str) -> Command {

@@ -10,11 +10,31 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
 use shared::bundle::BRANCHES_ROUTE;
+use shared::config::{Reader, gitlab_url};
 use shared::http::{Error, JiraUser, TenantGate};
 use url::Url;
 
 /// What may go on to GitLab.
 const PASSED_ON: [&str; 3] = ["issue_key", "issue_summary", "addonkey"];
+
+/// What the function is told by variables.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The table.
+    pub table_name: String,
+    /// The key of secrets.
+    pub kms_key_id: String,
+    /// Where a site without links is sent.
+    pub gitlab_url: Url,
+}
+
+impl Config {
+    /// Reads them.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (table_name, kms_key_id) = (reader.required("TABLE_NAME"), reader.required("KMS_KEY_ID"));
+        Some(Self { table_name, kms_key_id, gitlab_url: gitlab_url(reader)? })
+    }
+}
 
 /// What the function needs.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use axum::routing::post;
 use http::StatusCode;
 use shared::bundle::INSTALLED;
 use shared::clock::SharedClock;
+use shared::config::{Lifecycle, Reader, allowed_jira_sites};
 use shared::domain::{Door, Installation, InstallationId, Site, SiteCondition, SiteState};
 use shared::envelope::{Envelope, Purpose};
 use shared::http::{Error, JiraLifecycle, LifecycleGate, Tenant};
@@ -17,6 +18,29 @@ use shared::outbound::{HostGuard, is_atlassian_site};
 use shared::store::sites::ClientKeyPointer;
 use shared::store::{Store, StoreError};
 use url::Url;
+
+/// What the function is told by variables.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What verifies callers.
+    pub lifecycle: Lifecycle,
+    /// The table.
+    pub table_name: String,
+    /// The key of secrets.
+    pub kms_key_id: String,
+    /// Which sites may install, by host; empty means any.
+    pub allowed_sites: Vec<String>,
+}
+
+impl Config {
+    /// Reads them.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let lifecycle = Lifecycle::read(reader);
+        let (table_name, kms_key_id) = (reader.required("TABLE_NAME"), reader.required("KMS_KEY_ID"));
+        let allowed_sites = allowed_jira_sites(reader);
+        Some(Self { lifecycle: lifecycle?, table_name, kms_key_id, allowed_sites })
+    }
+}
 
 /// What the function needs.
 #[derive(Clone, Debug)]

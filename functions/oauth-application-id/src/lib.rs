@@ -9,6 +9,7 @@ use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde_json::json;
 use shared::bundle::OAUTH_APPLICATION_ID;
+use shared::config::Reader;
 
 /// What the function needs.
 #[derive(Clone, Debug)]
@@ -17,6 +18,18 @@ pub struct OauthApplicationId {
     pub application_id: Option<String>,
     /// The origin that may read it, byte for byte.
     pub allowed_origin: Option<String>,
+}
+
+impl OauthApplicationId {
+    /// Reads `OAUTH_APPLICATION_ID` and `PROXY_URL`.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let application_id = reader.optional("OAUTH_APPLICATION_ID");
+        let proxy = match reader.optional("PROXY_URL") {
+            Some(_) => Some(reader.url("PROXY_URL", "")?),
+            None => None,
+        };
+        Some(Self { application_id, allowed_origin: proxy.map(|url| url.origin().ascii_serialization()) })
+    }
 }
 
 /// Answers [`OAUTH_APPLICATION_ID`].

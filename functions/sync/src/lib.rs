@@ -3,6 +3,7 @@
 //! among the dead letters with the reason; none is lost.
 
 mod batch;
+mod config;
 mod enrich;
 mod reader;
 mod settle;
@@ -26,6 +27,7 @@ use shared::sync::message::EventMessage;
 use shared::sync::verify::HookVerifier;
 
 use crate::batch::{Admitted, Event};
+pub use crate::config::Config;
 pub use crate::reader::Lookups;
 
 /// Sites worked on at the same time: a slow one must not hold up the others.

@@ -7,9 +7,28 @@ use axum::routing::post;
 use http::StatusCode;
 use shared::bundle::UNINSTALLED;
 use shared::clock::SharedClock;
+use shared::config::{Lifecycle, Reader};
 use shared::domain::{Installation, Site, SiteCondition, SiteState};
 use shared::http::{Error, JiraLifecycle, LifecycleGate};
 use shared::store::Store;
+
+/// What the function is told by variables.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What verifies callers.
+    pub lifecycle: Lifecycle,
+    /// The table.
+    pub table_name: String,
+}
+
+impl Config {
+    /// Reads them.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let lifecycle = Lifecycle::read(reader);
+        let table_name = reader.required("TABLE_NAME");
+        Some(Self { lifecycle: lifecycle?, table_name })
+    }
+}
 
 /// What the function needs.
 #[derive(Clone, Debug)]

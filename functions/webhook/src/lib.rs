@@ -14,6 +14,7 @@ use http::StatusCode;
 use moka::future::Cache;
 use shared::bundle::WEBHOOK;
 use shared::clock::{SharedClock, Timestamp};
+use shared::config::Reader;
 use shared::domain::SubscriptionId;
 use shared::gitlab::hooks::{Event, HookError, parse};
 use shared::gitlab::model::Project;
@@ -45,6 +46,28 @@ const RECENT_MEMORY: Duration = Duration::from_secs(600);
 
 /// How many deliveries that is known of, at some hundred bytes each.
 const MAX_RECENT: u64 = 50_000;
+
+/// What the function is told by variables.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The table.
+    pub table_name: String,
+    /// The key of secrets.
+    pub kms_key_id: String,
+    /// Where events go.
+    pub events_queue_url: String,
+}
+
+impl Config {
+    /// Reads them.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            table_name: reader.required("TABLE_NAME"),
+            kms_key_id: reader.required("KMS_KEY_ID"),
+            events_queue_url: reader.required("EVENTS_QUEUE_URL"),
+        })
+    }
+}
 
 /// What the function needs.
 #[derive(Clone, Debug)]

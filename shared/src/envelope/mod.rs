@@ -12,11 +12,13 @@ mod context;
 pub(crate) mod contract;
 mod key_file;
 mod key_service;
+mod kms;
 mod sealed;
 mod vault;
 
 pub use context::{Context, Purpose};
 pub use key_file::{KeyFile, KeyFileError};
 pub use key_service::{DataKey, KeyBytes, KeyService, KeyServiceError};
+pub use kms::Kms;
 pub use sealed::Sealed;
 pub use vault::{Envelope, EnvelopeError};

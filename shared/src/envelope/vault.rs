@@ -18,7 +18,8 @@ use super::sealed::{MAX_SECRET_BYTES, Sealed, VERSION};
 /// serves more asks the key service more often.
 const MAX_KEYS: u64 = 1000;
 
-/// A disabled master key or a withdrawn permission takes effect within this time.
+/// A disabled master key or a withdrawn permission takes effect within this time: what a remembered data key opens or
+/// seals goes on until then.
 const MAX_KEY_AGE: Duration = Duration::from_secs(300);
 
 /// Secrets sealed under one data key: few, so that one leaked key opens few, and far below the 2^32 texts up to which
@@ -80,8 +81,12 @@ impl Envelope {
     /// An envelope whose data keys `service` wraps.
     #[must_use]
     pub fn new(service: Arc<dyn KeyService>) -> Self {
-        let sealing = Cache::builder().max_capacity(MAX_KEYS).time_to_live(MAX_KEY_AGE).build();
-        let opening = Cache::builder().max_capacity(MAX_KEYS).time_to_live(MAX_KEY_AGE).build();
+        Self::remembering(service, MAX_KEY_AGE)
+    }
+
+    fn remembering(service: Arc<dyn KeyService>, max_key_age: Duration) -> Self {
+        let sealing = Cache::builder().max_capacity(MAX_KEYS).time_to_live(max_key_age).build();
+        let opening = Cache::builder().max_capacity(MAX_KEYS).time_to_live(max_key_age).build();
         Self { service, sealing, opening }
     }
 

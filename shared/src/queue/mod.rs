@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 
 pub mod disposition;
+pub mod sqs;
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -22,10 +23,15 @@ pub const MAX_DELAY: Duration = Duration::from_secs(900);
 /// How long a queue keeps a message that nobody takes: SQS's maximum.
 pub const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// Deliveries after which a message is given up: the embedded queue's limit, and the `maxReceiveCount` of every queue in
+/// the template. Handlers count their own attempts and acknowledge what they retry, so a message only comes back by
+/// itself when the process died with it; five deaths are no coincidence.
+pub const MAX_RECEIVES: u32 = 5;
+
 /// A message on its way to a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The text, at most 1 MiB.
+    /// The text, at most 1 MiB. JSON, of which a queue keeps the meaning, though not always the spelling.
     pub body: String,
     /// The message group: a site. Keeps a busy site from starving the others.
     pub group: String,
@@ -76,6 +82,9 @@ pub enum QueueError {
     /// The queue can't be reached, or failed; nothing of the call may be taken as done.
     #[error("the queue is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Whoever made this queue named only the queue itself.
+    #[error("no dead-letter queue is configured")]
+    NoDeadLetters,
 }
 
 /// What handlers and operators need of a queue. Delivery is the runtime's: an event source mapping on Lambda, a pump in
@@ -85,13 +94,13 @@ pub trait Queue: fmt::Debug + Send + Sync {
     /// Stores all of `messages`, or fails; after a failure some may have been stored.
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError>;
 
-    /// Puts `body` among the dead letters.
+    /// Puts `body`, of any size that a message may have, among the dead letters. Of a long reason the end may be cut.
     async fn bury(&self, body: String, reason: String) -> Result<(), QueueError>;
 
     /// Counts messages by state. Approximate on SQS.
     async fn depth(&self) -> Result<Depth, QueueError>;
 
-    /// The newest dead letters, at most `limit`.
+    /// The newest dead letters, at most `limit`, newest first. Looking at them takes none away.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError>;
 
     /// Puts dead letters back at the end of the queue: those with the given ids, or all. Answers how many.
@@ -100,3 +109,10 @@ pub trait Queue: fmt::Debug + Send + Sync {
 
 /// A queue that several owners share.
 pub type SharedQueue = Arc<dyn Queue>;
+
+/// The reason of a message that no handler gave up: it was delivered [`MAX_RECEIVES`] times.
+fn never_finished() -> String {
+    format!(
+        "delivered {MAX_RECEIVES} times and never finished: the process died with it, or it took too long"
+    )
+}

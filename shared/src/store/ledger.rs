@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
-use super::{Key, Store, StoreError};
+use super::{Key, Store, StoreError, When};
 use crate::clock::Timestamp;
 use crate::domain::SiteId;
 use crate::sync::entity::{EntityKey, EntityKind};
@@ -16,10 +18,15 @@ const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a branch stays deleted for messages that were on their way: the queue's retention.
 const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// Entries that are written side by side. A condition stands with a write of its own, and a batch of messages leads to
+/// some hundred of them, at a few milliseconds each: this many take a fraction of a second, and leave connections to the
+/// other sites of the batch.
+const WRITES: usize = 16;
+
 /// The last version of an entity that Jira accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// The number it was sent with.
+    /// The number it was sent with; by this name, writes are compared with what is stored.
     pub number: i64,
     /// When GitLab says it had last changed.
     #[serde(default)]
@@ -57,22 +64,41 @@ impl Store {
             .collect())
     }
 
-    /// Remembers what Jira has now.
+    /// Remembers what Jira has now. Of versions that several workers send at the same time, Jira keeps the one with the
+    /// highest number, and so does the ledger, in whatever order they get here.
+    ///
+    /// # Errors
+    /// Not all is remembered. What is not is sent again with its message, and Jira ignores what it has.
     pub async fn record_sent(
         &self,
         site: SiteId,
         entries: Vec<(EntityKey, LedgerEntry)>,
     ) -> Result<(), StoreError> {
-        let items = entries.into_iter().map(|(entity, entry)| {
+        let writes = entries.into_iter().map(|(entity, entry)| self.record_version(site, entity, entry));
+        stream::iter(writes).buffer_unordered(WRITES).try_collect().await
+    }
+
+    fn record_version(
+        &self,
+        site: SiteId,
+        entity: EntityKey,
+        entry: LedgerEntry,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
             let lifetime = match (entry.is_tombstone(), entity.kind) {
                 (true, _) => Some(TOMBSTONE_LIFETIME),
                 // Which branches Jira shows must be known as long as it shows them.
                 (false, EntityKind::Branch) => None,
                 _ => Some(LIFETIME),
             };
-            (key(site, &entity), entry, lifetime)
-        });
-        self.put_many(items.collect()).await
+            let when = When::Below("number", entry.number);
+            match self.put(&key(site, &entity), &entry, when, lifetime).await {
+                // Jira has something newer.
+                Err(StoreError::Conflict) => Ok(()),
+                written => written,
+            }
+        }
+        .boxed()
     }
 }
 

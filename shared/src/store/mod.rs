@@ -12,6 +12,7 @@
 //! | subscription by id | `SUBSCRIPTION#<id>` | `SUBSCRIPTION` | for ever |
 //! | subscriptions of a site | `SITE#<site>` | `SUBSCRIPTION#<id>` | for ever |
 //! | hook of one project | `SUBSCRIPTION#<id>` | `HOOK#<project id>` | for ever |
+//! | deliveries that were not taken in | `SUBSCRIPTION#<id>` | `MISSED` | until somebody made up for them |
 //! | whether a project is covered | `SUBSCRIPTION#<id>` | `PROJECT#<project id>` | an hour when outside, a day when inside |
 //! | last version sent, branch tombstone | `LEDGER#<site>#<project>` | `<kind>#<entity id>` | 90 days, 14 days; branches for ever |
 //! | last successful deployment | `DEPLOYED#<site>#<project>` | `<environment>#<ref>` | a year |
@@ -19,7 +20,7 @@
 //! | delivery that was worked off | `SEEN#<subscription>` | `<SHA-256 of idempotency key and part>` | 8 days |
 //! | outcomes of an issue key | `OUTCOME#<site>#<issue key>` | `<kind>#<project>#<entity id>` | 30 days |
 //!
-//! This file holds how items are read and written; the files beside it hold which. DynamoDB removes expired items late,
+//! This file, `write` and `batch` hold how items are read and written; the files beside them hold which. DynamoDB removes expired items late,
 //! so every read filters them.
 
 use std::collections::HashMap;
@@ -28,38 +29,39 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, DeleteRequest, KeySchemaElement, KeyType,
-    KeysAndAttributes, Put, PutRequest, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem,
-    WriteRequest,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    TimeToLiveSpecification,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::SharedClock;
 
+mod batch;
 pub mod coverage;
 pub mod deployed;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod ledger;
+pub mod missed;
 pub mod outcomes;
 pub mod rests;
 pub mod seen;
 pub mod sites;
 pub mod subscriptions;
+mod write;
+
+use write::When;
 
 /// Written to every item, so that a later release can tell what it reads.
 const SCHEMA_VERSION: &str = "1";
 
-/// DynamoDB's limits on batches.
-const MAX_BATCH_READ: usize = 100;
-const MAX_BATCH_WRITE: usize = 25;
+/// How often one operation starts over: for what DynamoDB left undone, or because somebody else is at work on the item.
+const MAX_ROUNDS: u32 = 8;
 
-/// How often a batch is repeated for what DynamoDB left undone.
-const MAX_BATCH_ROUNDS: u32 = 6;
-
-/// How often an optimistic update starts over.
-const MAX_UPDATE_ROUNDS: u32 = 8;
+/// What an operation pauses for before its second round, and twice as long before each further one: two and a half
+/// seconds in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 const PK: &str = "pk";
 const SK: &str = "sk";
@@ -116,14 +118,6 @@ pub struct Stored<T> {
     /// What it says.
     pub value: T,
     revision: u64,
-}
-
-/// When a write may happen.
-#[derive(Clone, Copy, Debug)]
-enum When {
-    Always,
-    Absent,
-    Unchanged(u64),
 }
 
 /// The table.
@@ -188,6 +182,10 @@ impl Store {
     }
 
     async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<Stored<T>>, StoreError> {
+        self.get_item(key).await?.map(read_item).transpose()
+    }
+
+    async fn get_item(&self, key: &Key) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client
             .get_item()
@@ -197,41 +195,7 @@ impl Store {
             .send()
             .await
             .map_err(unavailable)?;
-        answer.item.filter(|item| self.is_alive(item)).map(read_item).transpose()
-    }
-
-    /// Items in the order DynamoDB gives them, which is none.
-    async fn get_many<T: DeserializeOwned>(&self, keys: &[Key]) -> Result<HashMap<Key, T>, StoreError> {
-        let mut found = HashMap::with_capacity(keys.len());
-        for chunk in keys.chunks(MAX_BATCH_READ) {
-            let mut wanted: Vec<Item> = chunk.iter().map(Key::attributes).collect();
-            let mut round = 0;
-            while !wanted.is_empty() {
-                self.pause(round).await?;
-                round += 1;
-                let keys = KeysAndAttributes::builder()
-                    .set_keys(Some(wanted))
-                    .consistent_read(true)
-                    .build()
-                    .map_err(unavailable)?;
-                let answer = self
-                    .client
-                    .batch_get_item()
-                    .request_items(&self.table, keys)
-                    .send()
-                    .await
-                    .map_err(unavailable)?;
-                let items = answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
-                for item in items.into_iter().filter(|item| self.is_alive(item)) {
-                    if let Some(key) = Key::of(&item) {
-                        found.insert(key, read_item(item)?.value);
-                    }
-                }
-                let rest = answer.unprocessed_keys.unwrap_or_default().remove(&self.table);
-                wanted = rest.map(|rest| rest.keys).unwrap_or_default();
-            }
-        }
-        Ok(found)
+        Ok(answer.item.filter(|item| self.is_alive(item)))
     }
 
     async fn query<T: DeserializeOwned>(&self, pk: &str, sk_prefix: &str) -> Result<Vec<T>, StoreError> {
@@ -266,144 +230,10 @@ impl Store {
         Ok(found)
     }
 
-    async fn put<T: Serialize + Sync>(
-        &self,
-        key: &Key,
-        value: &T,
-        when: When,
-        lifetime: Option<Duration>,
-    ) -> Result<(), StoreError> {
-        let put = self.put_of(key, value, when, lifetime)?;
-        let written = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(put.item))
-            .set_condition_expression(put.condition_expression)
-            .set_expression_attribute_names(put.expression_attribute_names)
-            .set_expression_attribute_values(put.expression_attribute_values)
-            .send()
-            .await;
-        match written {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
-                Err(StoreError::Conflict)
-            }
-            Err(error) => Err(unavailable(error)),
-        }
-    }
-
-    /// Writes all of `puts` or none.
-    async fn transact(&self, puts: Vec<Put>) -> Result<(), StoreError> {
-        let items = puts.into_iter().map(|put| TransactWriteItem::builder().put(put).build()).collect();
-        let written = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
-        match written {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("TransactionCanceledException") => Err(StoreError::Conflict),
-            Err(error) => Err(unavailable(error)),
-        }
-    }
-
-    fn put_of<T: Serialize>(
-        &self,
-        key: &Key,
-        value: &T,
-        when: When,
-        lifetime: Option<Duration>,
-    ) -> Result<Put, StoreError> {
-        let revision = if let When::Unchanged(revision) = when { revision + 1 } else { 1 };
-        let put =
-            Put::builder().table_name(&self.table).set_item(Some(self.item(key, value, revision, lifetime)?));
-        let put = match when {
-            When::Always => put,
-            // An item that has expired is not there, whether or not DynamoDB has got round to it.
-            When::Absent => put
-                .condition_expression("attribute_not_exists(#pk) OR #expires_at < :now")
-                .expression_attribute_names("#pk", PK)
-                .expression_attribute_names("#expires_at", EXPIRES_AT)
-                .expression_attribute_values(
-                    ":now",
-                    AttributeValue::N(self.clock.now().seconds().to_string()),
-                ),
-            When::Unchanged(revision) => put
-                .condition_expression("#revision = :revision")
-                .expression_attribute_names("#revision", REVISION)
-                .expression_attribute_values(":revision", AttributeValue::N(revision.to_string())),
-        };
-        put.build().map_err(unavailable)
-    }
-
-    async fn put_many<T: Serialize>(&self, items: Vec<(Key, T, Option<Duration>)>) -> Result<(), StoreError> {
-        let mut requests = Vec::with_capacity(items.len());
-        for (key, value, lifetime) in items {
-            let put = PutRequest::builder()
-                .set_item(Some(self.item(&key, &value, 1, lifetime)?))
-                .build()
-                .map_err(unavailable)?;
-            requests.push(WriteRequest::builder().put_request(put).build());
-        }
-        self.write_many(requests).await
-    }
-
-    async fn delete_many(&self, keys: &[Key]) -> Result<(), StoreError> {
-        let mut requests = Vec::with_capacity(keys.len());
-        for key in keys {
-            let delete =
-                DeleteRequest::builder().set_key(Some(key.attributes())).build().map_err(unavailable)?;
-            requests.push(WriteRequest::builder().delete_request(delete).build());
-        }
-        self.write_many(requests).await
-    }
-
-    async fn write_many(&self, requests: Vec<WriteRequest>) -> Result<(), StoreError> {
-        for chunk in requests.chunks(MAX_BATCH_WRITE) {
-            let mut wanted = chunk.to_vec();
-            let mut round = 0;
-            while !wanted.is_empty() {
-                self.pause(round).await?;
-                round += 1;
-                let answer = self
-                    .client
-                    .batch_write_item()
-                    .request_items(&self.table, wanted)
-                    .send()
-                    .await
-                    .map_err(unavailable)?;
-                wanted = answer.unprocessed_items.unwrap_or_default().remove(&self.table).unwrap_or_default();
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads, changes and writes an item, over again when somebody else was faster. `None`: there is none.
-    async fn update<T, F>(&self, key: &Key, change: F) -> Result<Option<T>, StoreError>
-    where
-        T: Serialize + DeserializeOwned + Sync,
-        F: Fn(&mut T) + Send + Sync,
-    {
-        for round in 0..MAX_UPDATE_ROUNDS {
-            self.pause(round).await?;
-            let Some(mut stored) = self.get::<T>(key).await? else {
-                return Ok(None);
-            };
-            change(&mut stored.value);
-            match self.put(key, &stored.value, When::Unchanged(stored.revision), None).await {
-                Err(StoreError::Conflict) => {}
-                written => return written.map(|()| Some(stored.value)),
-            }
-        }
-        Err(StoreError::Conflict)
-    }
-
-    /// Backs off between the rounds of one operation, and ends it when there were too many.
-    async fn pause(&self, round: u32) -> Result<(), StoreError> {
-        match round {
-            0 => Ok(()),
-            round if round < MAX_BATCH_ROUNDS.max(MAX_UPDATE_ROUNDS) => {
-                tokio::time::sleep(Duration::from_millis(10 << round)).await;
-                Ok(())
-            }
-            _ => Err(StoreError::Unavailable("DynamoDB keeps leaving work undone".into())),
+    /// Backs off before a round of one operation, other than its first.
+    async fn pause(&self, round: u32) {
+        if round > 0 {
+            tokio::time::sleep(FIRST_PAUSE * (1 << (round - 1))).await;
         }
     }
 

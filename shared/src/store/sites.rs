@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
 use super::{Key, Store, StoreError, When, digest};
 use crate::clock::Timestamp;
@@ -142,24 +143,27 @@ impl Store {
         self.delete_many(&[installation_key(installation)]).await
     }
 
-    /// Removes a site without subscriptions, and all its installations.
+    /// Removes a site without subscriptions, and all its installations. The site goes last, so that a removal that was cut
+    /// off can be done again: what still led to a site that is gone could never lead to another.
     pub async fn delete_site(&self, site: &Site) -> Result<(), StoreError> {
-        let mut keys = vec![site_key(site.id), Key::new("SITES", site.id.to_string())];
-        keys.extend(site.cloud_id.as_deref().map(cloud_key));
+        let mut keys = Vec::from_iter(site.cloud_id.as_deref().map(cloud_key));
         for installation in self.installations(site.id).await? {
             if let Door::Connect { client_key, .. } = &installation.door {
                 keys.push(client_key_key(client_key));
             }
             keys.push(installation_key(&installation));
         }
-        self.delete_many(&keys).await
+        self.delete_many(&keys).await?;
+        self.delete_many(&[site_key(site.id), Key::new("SITES", site.id.to_string())]).await
     }
 
     /// Uses up a lifecycle token until it expires. `false`: it was used before.
     pub async fn use_token(&self, token: &str, expires_at: Timestamp) -> Result<bool, StoreError> {
         let lifetime = expires_at.since(self.clock.now()) + Duration::from_secs(60);
         let key = Key::new(format!("TOKEN#{}", digest(token)), "USED");
-        match self.put(&key, &true, When::Absent, Some(lifetime)).await {
+        // Tells this use from any other: a write whose answer was lost is repeated and must not take itself for a replay.
+        let this_use = Ulid::new();
+        match self.put(&key, &this_use, When::AbsentOrMine, Some(lifetime)).await {
             Ok(()) => Ok(true),
             Err(StoreError::Conflict) => Ok(false),
             Err(error) => Err(error),

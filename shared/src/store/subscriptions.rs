@@ -43,13 +43,15 @@ impl Store {
         self.update(&key(id), change).await
     }
 
-    /// Removes a subscription with its project hooks.
+    /// Removes a subscription with what belongs to it. The subscription goes last, so that a removal that was cut off can
+    /// be done again.
     pub async fn delete_subscription(&self, subscription: &Subscription) -> Result<(), StoreError> {
-        let mut keys = vec![key(subscription.id), pointer_key(subscription)];
-        for hook in self.project_hooks(subscription.id).await? {
-            keys.extend(hook.project_id.map(|project| hook_key(subscription.id, project)));
-        }
-        self.delete_many(&keys).await
+        let hooks = self.project_hooks(subscription.id).await?;
+        let hooks = hooks.iter().filter_map(|hook| hook.project_id);
+        let keys: Vec<Key> = hooks.map(|project| hook_key(subscription.id, project)).collect();
+        self.delete_many(&keys).await?;
+        self.clear_missed(subscription.id).await?;
+        self.delete_many(&[key(subscription.id), pointer_key(subscription)]).await
     }
 
     /// The hook of one project.

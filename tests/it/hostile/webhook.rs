@@ -320,7 +320,7 @@ async fn answer_of_a_new_process(world: &World, manual: &Manual, body: &Value) -
     let path = manual.url.strip_prefix(world.base_url()).unwrap();
     let request =
         Request::post(path).header("x-gitlab-token", &manual.token).body(Body::from(body.to_string()));
-    let answer = world.local.router().oneshot(request.unwrap()).await.unwrap();
+    let answer = world.local.router().unwrap().oneshot(request.unwrap()).await.unwrap();
     let status = answer.status().as_u16();
     let text = axum::body::to_bytes(answer.into_body(), 1024).await.unwrap();
     (status, String::from_utf8(text.to_vec()).unwrap())

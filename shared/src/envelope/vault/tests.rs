@@ -13,6 +13,7 @@ struct Counted {
     made: AtomicU32,
     unwrapped: AtomicU32,
     down: AtomicBool,
+    disabled: AtomicBool,
 }
 
 impl Counted {
@@ -24,6 +25,7 @@ impl Counted {
             made: AtomicU32::new(0),
             unwrapped: AtomicU32::new(0),
             down: AtomicBool::new(false),
+            disabled: AtomicBool::new(false),
         })
     }
 
@@ -34,6 +36,8 @@ impl Counted {
     fn check_up(&self) -> Result<(), KeyServiceError> {
         if self.down.load(Ordering::Relaxed) {
             Err(KeyServiceError::Unavailable("down".to_owned()))
+        } else if self.disabled.load(Ordering::Relaxed) {
+            Err(KeyServiceError::Refused)
         } else {
             Ok(())
         }
@@ -147,6 +151,39 @@ async fn remembered_keys_are_bounded_in_number() {
     assert!(envelope.sealing.entry_count() <= MAX_KEYS && envelope.opening.entry_count() <= MAX_KEYS);
     assert_eq!(envelope.opening.policy().time_to_live(), Some(MAX_KEY_AGE));
     assert_eq!(envelope.sealing.policy().time_to_live(), Some(MAX_KEY_AGE));
+}
+
+/// `remembered_keys_are_bounded_in_number` has the age that is shipped.
+#[tokio::test]
+async fn a_disabled_key_outlives_itself_by_the_age_of_remembered_keys_at_most() {
+    let service = Counted::new();
+    let age = Duration::from_millis(200);
+    let envelope = Envelope::remembering(service.clone(), age);
+    let sealed = envelope.seal(&secret(), &context()).await.expect("sealed");
+    envelope.open(&sealed, &context()).await.expect("opened");
+    service.disabled.store(true, Ordering::Relaxed);
+    // Use does not prolong it.
+    let until = std::time::Instant::now() + age;
+    while std::time::Instant::now() < until {
+        let _ = envelope.open(&sealed, &context()).await;
+        let _ = envelope.seal(&secret(), &context()).await;
+    }
+    assert_eq!(envelope.open(&sealed, &context()).await.map(|_| ()), Err(EnvelopeError::Refused));
+    assert_eq!(envelope.seal(&secret(), &context()).await.map(|_| ()), Err(EnvelopeError::Refused));
+}
+
+#[tokio::test]
+async fn a_disabled_key_opens_nothing_new() {
+    let service = Counted::new();
+    let envelope = Envelope::new(service.clone());
+    let known = envelope.seal(&secret(), &context()).await.expect("sealed");
+    let other = envelope.seal(&secret(), &other_contexts()[0]).await.expect("sealed");
+    envelope.open(&known, &context()).await.expect("opened");
+    service.disabled.store(true, Ordering::Relaxed);
+    envelope.open(&known, &context()).await.expect("remembered");
+    for (sealed, context) in [(&other, &other_contexts()[0]), (&known, &other_contexts()[0])] {
+        assert_eq!(envelope.open(sealed, context).await.map(|_| ()), Err(EnvelopeError::Refused));
+    }
 }
 
 #[tokio::test]

@@ -6,11 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use crate::clock::Timestamp;
-use crate::queue::{DeadLetter, Depth, Outgoing, RETENTION, Received};
-
-/// Deliveries after which a message is given up. Handlers count their own attempts and acknowledge what they retry, so
-/// a message only comes back by itself when the process died with it; five deaths are no coincidence.
-pub(super) const RECEIVE_LIMIT: u32 = 5;
+use crate::queue::{DeadLetter, Depth, MAX_RECEIVES, Outgoing, RETENTION, Received, never_finished};
 
 /// The layout of the file. A file with a higher number was written by a newer release.
 const VERSION: u32 = 1;
@@ -135,7 +131,7 @@ pub(super) fn receive(
                 with_more.push(group);
             }
             for (id, message) in taken {
-                if message.receives > RECEIVE_LIMIT {
+                if message.receives > MAX_RECEIVES {
                     give_up(connection, id, now)?;
                 } else {
                     received.push(message);
@@ -185,12 +181,9 @@ fn take(
 
 /// Moves a message that was delivered too often to the dead letters.
 fn give_up(connection: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
-    let reason = format!(
-        "delivered {RECEIVE_LIMIT} times and never finished: the process died with it, or it took too long"
-    );
     let bury = "INSERT INTO dead_letters (queue, site, died_at, reason, body)
                 SELECT queue, site, ?2, ?3, body FROM messages WHERE id = ?1";
-    connection.prepare_cached(bury)?.execute(params![id, now.0, reason])?;
+    connection.prepare_cached(bury)?.execute(params![id, now.0, never_finished()])?;
     connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
     Ok(())
 }

@@ -1,0 +1,104 @@
+//! Clients of AWS's services for a function on Lambda. What is done with them belongs to `store`, `envelope` and `queue`;
+//! whoever runs outside Lambda, with the credentials of a person, brings an [`SdkConfig`] of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
+use aws_smithy_http_client::{Builder, tls};
+
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::Reader;
+use crate::envelope::{Envelope, Kms};
+use crate::queue::sqs::SqsQueue;
+use crate::store::Store;
+
+/// A connection inside a region takes milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// One try of a call: a hundred times what such calls take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// A call with all its tries. GitLab waits ten seconds for a webhook's answer: that is time for a call that fails and for
+/// one that puts the delivery on the queue.
+const CALL_TIMEOUT: Duration = Duration::from_millis(3500);
+
+/// Tries of a call.
+const ATTEMPTS: u32 = 3;
+
+/// Where a function runs, from the variables that Lambda sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    region: String,
+    endpoint_url: Option<String>,
+}
+
+impl Environment {
+    /// Reads `AWS_REGION` and `AWS_ENDPOINT_URL`, as every SDK of AWS does.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self { region: reader.required("AWS_REGION"), endpoint_url: reader.optional("AWS_ENDPOINT_URL") }
+    }
+}
+
+/// What a function's clients are made from. They share one pool of connections.
+///
+/// The SDK's own search for credentials and regions, in files and on the network, is left out: on Lambda both are in
+/// variables, and the search costs a cold start several milliseconds.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    sdk: SdkConfig,
+    clock: SharedClock,
+}
+
+impl Aws {
+    /// Clients for the function called `function`, which AWS's logs of calls then name.
+    #[must_use]
+    pub fn new(function: &'static str, environment: Environment) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(CALL_TIMEOUT)
+            .build();
+        let http =
+            Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc));
+        let credentials = EnvironmentVariableCredentialsProvider::new();
+        let mut sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(environment.region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(http.build_https())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(timeouts);
+        sdk.set_endpoint_url(environment.endpoint_url);
+        sdk.set_app_name(AppName::new(function).ok());
+        Self { sdk: sdk.build(), clock: Arc::new(SystemClock) }
+    }
+
+    /// Time.
+    #[must_use]
+    pub fn clock(&self) -> SharedClock {
+        self.clock.clone()
+    }
+
+    /// State, in the table of this name.
+    #[must_use]
+    pub fn store(&self, table_name: &str) -> Store {
+        Store::new(aws_sdk_dynamodb::Client::new(&self.sdk), table_name, self.clock())
+    }
+
+    /// Secrets, under the key of this id or ARN.
+    #[must_use]
+    pub fn envelope(&self, kms_key_id: &str) -> Arc<Envelope> {
+        Arc::new(Envelope::new(Arc::new(Kms::new(aws_sdk_kms::Client::new(&self.sdk), kms_key_id))))
+    }
+
+    /// The queue at `url`; whoever gives messages up names its dead-letter queue, too.
+    #[must_use]
+    pub fn queue(&self, url: &str, dead_letters_url: Option<&str>) -> Arc<SqsQueue> {
+        Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&self.sdk), url, dead_letters_url))
+    }
+}

@@ -1,0 +1,219 @@
+//! The queue of a deployed bundle: an SQS standard queue with its dead-letter queue. How calls on many messages are made
+//! belongs to [`batch`], what a dead letter looks like on SQS to [`letter`], and going through the dead letters to
+//! [`pile`]. Receiving from the queue itself is Lambda's; how the client is made, with which timeouts and retries of
+//! single calls, is for whoever has it.
+//!
+//! Message groups make it a fair queue
+//! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html>): a group with
+//! many messages waits for the others, but nothing is ordered and nothing is delivered only once.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+
+use futures::future;
+
+use self::batch::{Answer, MAX_ENTRIES};
+use self::letter::Letter;
+use self::pile::Pile;
+use super::{DeadLetter, Depth, MAX_DELAY, Outgoing, Queue, QueueError};
+use crate::clock::{Clock, SystemClock};
+
+mod batch;
+mod letter;
+mod pile;
+
+/// SQS's bound on a message, attributes included, and on all messages of a call together
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>).
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// The message group of all that is put back: a pile of it is one busy group, whichever sites it is of.
+const REDRIVEN: &str = "redriven";
+
+/// A standard queue with its dead-letter queue.
+#[derive(Clone, Debug)]
+pub struct SqsQueue {
+    client: Client,
+    url: String,
+    dead_letters_url: Option<String>,
+}
+
+impl SqsQueue {
+    /// The queue at `url`. Whoever gives messages up names the dead-letter queue, too; without one there are neither
+    /// dead letters nor a depth.
+    #[must_use]
+    pub fn new(client: Client, url: &str, dead_letters_url: Option<&str>) -> Self {
+        Self { client, url: url.to_owned(), dead_letters_url: dead_letters_url.map(str::to_owned) }
+    }
+
+    fn dead_letters_url(&self) -> Result<&str, QueueError> {
+        self.dead_letters_url.as_deref().ok_or(QueueError::NoDeadLetters)
+    }
+
+    /// How many messages the queue at `url` holds: ready, delayed and in flight.
+    async fn counts(&self, url: &str) -> Result<[u64; 3], QueueError> {
+        const CALL: &str = "GetQueueAttributes";
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let call = self.client.get_queue_attributes().queue_url(url);
+        let answer = call.set_attribute_names(Some(names.to_vec())).send().await;
+        let attributes = answer.map_err(|error| failure(CALL, &error))?.attributes.unwrap_or_default();
+        let mut counts = [0; 3];
+        for (count, name) in counts.iter_mut().zip(names) {
+            let number = attributes.get(&name).and_then(|number| number.parse().ok());
+            *count = number.ok_or_else(|| unavailable(CALL, &format!("no {name}")))?;
+        }
+        Ok(counts)
+    }
+
+    /// Puts back those of the pile that are named, or all that were there when the call began.
+    async fn put_back(&self, pile: &mut Pile<'_>, ids: Option<&[String]>) -> Result<u64, QueueError> {
+        let began = SystemClock.now();
+        let mut named: Option<HashSet<&String>> = ids.map(|ids| ids.iter().collect());
+        let mut redriven = 0;
+        while named.as_ref().is_none_or(|named| !named.is_empty())
+            && let Some(letters) = pile.next().await?
+        {
+            let mut chosen = letters;
+            chosen.retain(|letter| match &mut named {
+                Some(named) => named.remove(&letter.id),
+                // What fails at once after it was put back would go round for as long as this runs.
+                None => letter.sent_at <= began,
+            });
+            let ids: Vec<String> = chosen.iter().map(|letter| letter.id.clone()).collect();
+            self.send(chosen.into_iter().map(outgoing).collect()).await?;
+            pile.delete(&ids).await?;
+            redriven += ids.len() as u64;
+        }
+        Ok(redriven)
+    }
+}
+
+#[async_trait]
+impl Queue for SqsQueue {
+    /// A delay is rounded up to whole seconds, and cut to [`MAX_DELAY`].
+    async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError> {
+        const CALL: &str = "SendMessageBatch";
+        let send = |entries| async {
+            let call = self.client.send_message_batch().queue_url(&self.url);
+            let answer =
+                call.set_entries(Some(entries)).send().await.map_err(|error| failure(CALL, &error))?;
+            let done = answer.successful.into_iter().map(|entry| entry.id).collect();
+            Ok(Answer { done, failed: answer.failed })
+        };
+        batch::all(CALL, batches(messages), SendMessageBatchRequestEntry::id, send).await
+    }
+
+    async fn bury(&self, body: String, reason: String) -> Result<(), QueueError> {
+        let url = self.dead_letters_url()?;
+        let body = letter::escaped(body);
+        let attributes = letter::attributes(&reason, SystemClock.now(), &body);
+        let call = self.client.send_message().queue_url(url).message_body(body);
+        let answer = call.set_message_attributes(Some(attributes)).send().await;
+        answer.map(drop).map_err(|error| failure("SendMessage", &error))
+    }
+
+    /// Approximate, and up to a minute late
+    /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html>).
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        let dead_letters_url = self.dead_letters_url()?;
+        let counts = future::try_join(self.counts(&self.url), self.counts(dead_letters_url));
+        let ([ready, delayed, in_flight], dead) = counts.await?;
+        // Those that somebody looks at just now are not visible, but no less dead.
+        Ok(Depth { ready, delayed, in_flight, dead: dead.iter().sum() })
+    }
+
+    /// The newest of those that a minute is enough to look through, which is some ten thousand.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let mut pile = Pile::new(&self.client, self.dead_letters_url()?);
+        let letters = newest(&mut pile, limit).await;
+        pile.release().await;
+        letters
+    }
+
+    /// As many as a minute is enough for, which is several thousand; another call goes on. At no time is a letter in
+    /// neither queue, so one may be in both when the call fails.
+    async fn redrive(&self, ids: Option<&[String]>) -> Result<u64, QueueError> {
+        let mut pile = Pile::new(&self.client, self.dead_letters_url()?);
+        let redriven = self.put_back(&mut pile, ids).await;
+        pile.release().await;
+        redriven
+    }
+}
+
+/// Looks through the pile, and keeps no more than is asked for.
+async fn newest(pile: &mut Pile<'_>, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+    let mut newest: Vec<DeadLetter> = Vec::new();
+    while limit > 0
+        && let Some(letters) = pile.next().await?
+    {
+        newest.extend(letters.into_iter().map(DeadLetter::from));
+        newest.sort_by_key(|letter| Reverse(letter.died_at));
+        newest.truncate(limit);
+    }
+    Ok(newest)
+}
+
+fn outgoing(letter: Letter) -> Outgoing {
+    Outgoing { body: letter.body, group: REDRIVEN.to_owned(), delay: Duration::ZERO }
+}
+
+/// Messages as the calls that send them. The group counts as if it were part of the message, to be on the safe side of a
+/// bound whose documentation does not name it.
+fn batches(messages: Vec<Outgoing>) -> Vec<Vec<SendMessageBatchRequestEntry>> {
+    let mut batches: Vec<Vec<_>> = Vec::new();
+    let mut bytes = 0;
+    for message in messages {
+        let body = letter::escaped(message.body);
+        let size = body.len() + message.group.len();
+        let full = |batch: &Vec<_>| batch.len() == MAX_ENTRIES || bytes + size > MAX_BYTES;
+        if batches.last().is_none_or(full) {
+            batches.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        let batch = batches.last_mut().expect("there is one that is not full");
+        let delay = message.delay.min(MAX_DELAY).as_millis().div_ceil(1000);
+        let entry = SendMessageBatchRequestEntry::builder()
+            .id(batch.len().to_string())
+            .message_body(body)
+            .message_group_id(message.group)
+            .delay_seconds(i32::try_from(delay).expect("at most MAX_DELAY"))
+            .build();
+        batch.push(entry.expect("it has an id and a body"));
+    }
+    batches
+}
+
+/// What a call that SQS did not carry out means to the caller. SQS's own sentence is left out, because it may quote the
+/// request.
+fn failure<E: ProvideErrorMetadata>(call: &str, error: &SdkError<E>) -> QueueError {
+    match error {
+        SdkError::ServiceError(answer) => match answer.err().code() {
+            Some(code) => unavailable(call, code),
+            None => unavailable(call, &format!("HTTP status {}", answer.raw().status())),
+        },
+        SdkError::TimeoutError(_) => unavailable(call, "no answer in time"),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+            unavailable(call, "no connection in time")
+        }
+        SdkError::DispatchFailure(failure) if failure.is_io() => unavailable(call, "no connection"),
+        SdkError::ResponseError(_) => unavailable(call, "an answer that can't be read"),
+        // No credentials, or an address that makes no sense.
+        _ => unavailable(call, "the call can't be made"),
+    }
+}
+
+fn unavailable(call: &str, cause: &str) -> QueueError {
+    QueueError::Unavailable(format!("{call}: {cause}").into())
+}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Calls on several messages at once. SQS answers for each message by itself: some may have failed although the call
+//! succeeded (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api-actions.html>).
+//! What is called with what is not known here.
+
+use std::future::Future;
+use std::time::Duration;
+
+use aws_sdk_sqs::types::BatchResultErrorEntry;
+use futures::{TryStreamExt, stream};
+
+use super::unavailable;
+use crate::queue::QueueError;
+
+/// SQS's bound on messages of a call.
+pub(super) const MAX_ENTRIES: usize = 10;
+
+/// Calls under way at a time. A batch of 200 messages takes five times as long as one call, and a function's small
+/// memory holds the largest messages four times over.
+pub(super) const SIDE_BY_SIDE: usize = 4;
+
+/// How often a message is tried that SQS fails at, on top of the SDK's tries of whole calls.
+const ROUNDS: u32 = 3;
+
+/// Before the second round; twice as long before the third. A webhook is answered while this goes on.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What SQS says of the messages of a call.
+pub(super) struct Answer {
+    /// The ids of those that it is done with.
+    pub(super) done: Vec<String>,
+    /// Those that it failed at, and why.
+    pub(super) failed: Vec<BatchResultErrorEntry>,
+}
+
+/// Makes the `call` with every batch, until each of the entries has succeeded, which `id` tells apart.
+///
+/// # Errors
+/// A call fails, or an entry does: for good, or in each of several rounds. Nothing more is begun then.
+pub(super) async fn all<T, F, A>(
+    name: &str,
+    batches: Vec<Vec<T>>,
+    id: fn(&T) -> &str,
+    call: F,
+) -> Result<(), QueueError>
+where
+    T: Clone,
+    F: Fn(Vec<T>) -> A,
+    A: Future<Output = Result<Answer, QueueError>>,
+{
+    let batches = stream::iter(batches.into_iter().map(Ok));
+    batches.try_for_each_concurrent(SIDE_BY_SIDE, |batch| until_done(name, batch, id, &call)).await
+}
+
+async fn until_done<T, F, A>(
+    name: &str,
+    mut entries: Vec<T>,
+    id: fn(&T) -> &str,
+    call: &F,
+) -> Result<(), QueueError>
+where
+    T: Clone,
+    F: Fn(Vec<T>) -> A,
+    A: Future<Output = Result<Answer, QueueError>>,
+{
+    let mut pause = PAUSE;
+    for round in 1.. {
+        let answer = call(entries.clone()).await?;
+        // Only what SQS confirms is done: of what it does not mention, nobody knows.
+        entries.retain(|entry| !answer.done.iter().any(|done| done == id(entry)));
+        if entries.is_empty() {
+            break;
+        }
+        let refused = answer.failed.iter().find(|failed| failed.sender_fault);
+        if refused.is_some() || round == ROUNDS {
+            let code =
+                refused.or(answer.failed.first()).map_or("no result for a message", |failed| failed.code());
+            return Err(unavailable(name, code));
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Going through a dead-letter queue. SQS has no way to look at messages without taking them, so they are received,
+//! which hides them for a while, and released in the end. What is done with them meanwhile is not known here.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
+    MessageSystemAttributeName,
+};
+use futures::future;
+use tokio::time::Instant;
+
+use super::batch::{self, Answer, MAX_ENTRIES, SIDE_BY_SIDE};
+use super::failure;
+use super::letter::{DIED_AT, Letter, REASON};
+use crate::queue::QueueError;
+
+/// How long a letter stays hidden when whoever took it can't release it.
+const VISIBILITY: Duration = Duration::from_secs(120);
+
+/// For how long letters are taken: what is still hidden when this ends can be deleted or released in time. It is also
+/// as long as a person waits for a command.
+const TIME: Duration = Duration::from_secs(60);
+
+const _: () = assert!(TIME.as_secs() * 2 <= VISIBILITY.as_secs());
+
+/// The shortest wait with which SQS asks all its servers: an answer without messages then means that there are none
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>).
+const LONG_POLL: Duration = Duration::from_secs(1);
+
+/// The letters of a dead-letter queue, of which each is taken once. Who drops it without [`Pile::release`] hides them
+/// for two minutes.
+pub(super) struct Pile<'a> {
+    client: &'a Client,
+    url: &'a str,
+    until: Instant,
+    /// The receipts of what is hidden, by the letters' ids.
+    taken: HashMap<String, String>,
+}
+
+impl<'a> Pile<'a> {
+    /// The pile of the dead-letter queue at `url`.
+    pub(super) fn new(client: &'a Client, url: &'a str) -> Self {
+        Self { client, url, until: Instant::now() + TIME, taken: HashMap::new() }
+    }
+
+    /// Takes some more letters; none when there are no more, or time is up.
+    ///
+    /// # Errors
+    /// SQS fails.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Letter>>, QueueError> {
+        if Instant::now() >= self.until {
+            tracing::warn!(taken = self.taken.len(), "there are more dead letters than could be looked at");
+            return Ok(None);
+        }
+        // One of the calls waits, so that it is certain when there is nothing; more of them would only wait together.
+        let waits = (0..SIDE_BY_SIDE).map(|call| if call == 0 { LONG_POLL } else { Duration::ZERO });
+        let answers = future::try_join_all(waits.map(|wait| self.receive(wait))).await?;
+        let mut messages = answers.into_iter().flatten().peekable();
+        if messages.peek().is_none() {
+            return Ok(None);
+        }
+        let mut letters: Vec<Letter> = messages.map(Letter::from).collect();
+        // Now and then SQS delivers one twice; the later receipt is the one that counts.
+        letters.retain(|letter| self.taken.insert(letter.id.clone(), letter.receipt.clone()).is_none());
+        Ok(Some(letters))
+    }
+
+    async fn receive(&self, wait: Duration) -> Result<Vec<Message>, QueueError> {
+        let call = self
+            .client
+            .receive_message()
+            .queue_url(self.url)
+            .max_number_of_messages(MAX_ENTRIES as i32)
+            .visibility_timeout(seconds(VISIBILITY))
+            .wait_time_seconds(seconds(wait))
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .message_attribute_names(REASON)
+            .message_attribute_names(DIED_AT);
+        let answer = call.send().await.map_err(|error| failure("ReceiveMessage", &error))?;
+        Ok(answer.messages.unwrap_or_default())
+    }
+
+    /// Deletes letters that were taken.
+    ///
+    /// # Errors
+    /// SQS fails; some may have been deleted.
+    pub(super) async fn delete(&mut self, ids: &[String]) -> Result<(), QueueError> {
+        const CALL: &str = "DeleteMessageBatch";
+        let entry = |id, receipt| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(id).receipt_handle(receipt);
+            entry.build().expect("it has an id and a receipt")
+        };
+        let entries = entries(ids.iter().filter_map(|id| self.taken.remove(id)), entry);
+        let delete = |entries| async {
+            let call = self.client.delete_message_batch().queue_url(self.url);
+            let answer =
+                call.set_entries(Some(entries)).send().await.map_err(|error| failure(CALL, &error))?;
+            let done = answer.successful.into_iter().map(|entry| entry.id).collect();
+            Ok(Answer { done, failed: answer.failed })
+        };
+        batch::all(CALL, entries, DeleteMessageBatchRequestEntry::id, delete).await
+    }
+
+    /// Makes visible again whatever was taken and is still there. When that fails, it comes back by itself.
+    pub(super) async fn release(mut self) {
+        const CALL: &str = "ChangeMessageVisibilityBatch";
+        let entry = |id, receipt| {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(id).receipt_handle(receipt);
+            entry.visibility_timeout(0).build().expect("it has an id and a receipt")
+        };
+        let entries = entries(self.taken.drain().map(|(_, receipt)| receipt), entry);
+        let release = |entries| async {
+            let call = self.client.change_message_visibility_batch().queue_url(self.url);
+            let answer =
+                call.set_entries(Some(entries)).send().await.map_err(|error| failure(CALL, &error))?;
+            // A receipt that SQS refuses is of a letter that is visible or gone.
+            let (refused, failed): (Vec<_>, _) =
+                answer.failed.into_iter().partition(|failed| failed.sender_fault);
+            let changed = answer.successful.into_iter().map(|entry| entry.id);
+            Ok(Answer { done: changed.chain(refused.into_iter().map(|entry| entry.id)).collect(), failed })
+        };
+        let released = batch::all(CALL, entries, ChangeMessageVisibilityBatchRequestEntry::id, release).await;
+        if let Err(error) = released {
+            tracing::warn!(?error, "could not release dead letters; they can be seen again in two minutes");
+        }
+    }
+}
+
+/// Receipts as the entries of calls.
+fn entries<T>(receipts: impl Iterator<Item = String>, entry: impl Fn(String, String) -> T) -> Vec<Vec<T>> {
+    let receipts: Vec<String> = receipts.collect();
+    let of_a_call = |receipts: &[String]| {
+        receipts.iter().enumerate().map(|(id, receipt)| entry(id.to_string(), receipt.clone())).collect()
+    };
+    receipts.chunks(MAX_ENTRIES).map(of_a_call).collect()
+}
+
+/// As SQS takes durations.
+fn seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}

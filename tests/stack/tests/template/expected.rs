@@ -1,0 +1,149 @@
+//! What belongs into `template.yaml`, in YAML to paste: from the table of functions, and from what each function asks of
+//! its environment when it starts.
+
+use std::cell::RefCell;
+
+use shared::bundle::{Access, CONNECT_BASE, Function, Route, Trigger};
+use shared::config::{Identity, Reader};
+use shared::envelope::{Context, Purpose};
+
+/// The name in a stack of what the code calls `name`.
+pub fn in_stack(name: &str) -> String {
+    format!("!Sub ${{AWS::StackName}}-{name}")
+}
+
+/// The logical ID of a queue.
+pub fn queue(name: &str) -> String {
+    format!("{}Queue", capitalised(name))
+}
+
+fn dead_letter_queue(name: &str) -> String {
+    format!("{}DeadLetterQueue", capitalised(name))
+}
+
+fn capitalised(name: &str) -> String {
+    let (first, rest) = name.split_at(1);
+    first.to_uppercase() + rest
+}
+
+/// The routes of a function.
+pub fn routes(function: &Function) -> Vec<Route> {
+    match function.trigger {
+        Trigger::Http(routes) => routes.to_vec(),
+        Trigger::Queue(_) => Vec::new(),
+    }
+}
+
+/// Jira wants all that it calls at one origin, which is the API. Anything else is called at its function's own URL.
+pub fn behind_api(route: &Route) -> bool {
+    route.path.starts_with(CONNECT_BASE)
+}
+
+/// The names that a function asks for when nothing is set.
+pub fn variables(function: &str) -> Vec<String> {
+    let asked = RefCell::new(Vec::new());
+    let source = |name: &str| {
+        asked.borrow_mut().push(name.to_owned());
+        None
+    };
+    let mut reader = Reader::new(&source);
+    // What is read of an empty environment is no configuration; which names it took is all that matters.
+    match function {
+        "create-branch" => drop(create_branch::Config::read(&mut reader)),
+        "descriptor" => drop(Identity::read(&mut reader)),
+        "installed" => drop(installed::Config::read(&mut reader)),
+        "oauth-application-id" => drop(oauth_application_id::OauthApplicationId::read(&mut reader)),
+        "sync" => drop(sync::Config::read(&mut reader)),
+        "uninstalled" => drop(uninstalled::Config::read(&mut reader)),
+        "webhook" => drop(webhook::Config::read(&mut reader)),
+        other => panic!("how {other} reads its configuration is not known here"),
+    }
+    let mut names = asked.into_inner();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The statements of a function's role, whose log group is `logs`.
+pub fn statements(function: &Function, logs: &str) -> Vec<String> {
+    let mut statements = vec![
+        statement("Logs", &["logs:CreateLogStream", "logs:PutLogEvents"], &format!("!GetAtt {logs}.Arn")),
+        statement("Tracing", &["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "\"*\""),
+    ];
+    if let Trigger::Queue(name) = function.trigger {
+        let actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"];
+        statements.push(statement("Consume", &actions, &format!("!GetAtt {}.Arn", queue(name))));
+    }
+    statements.extend(function.access.iter().map(|access| match access {
+        Access::Table(actions) => {
+            let actions: Vec<String> = actions.iter().map(|action| format!("dynamodb:{action}")).collect();
+            let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
+            statement("Table", &actions, "!GetAtt Table.Arn")
+        }
+        Access::Seal(purposes) => of_key("Seal", "kms:GenerateDataKey", purposes),
+        Access::Open(purposes) => of_key("Open", "kms:Decrypt", purposes),
+        Access::Send(name) => {
+            statement("Send", &["sqs:SendMessage"], &format!("!GetAtt {}.Arn", queue(name)))
+        }
+        Access::Bury(name) => {
+            statement("Bury", &["sqs:SendMessage"], &format!("!GetAtt {}.Arn", dead_letter_queue(name)))
+        }
+        Access::Outbound => network(),
+    }));
+    statements
+}
+
+fn statement(sid: &str, actions: &[&str], resource: &str) -> String {
+    let actions: Vec<String> = actions.iter().map(|action| format!("\"{action}\"")).collect();
+    format!("Sid: {sid}\nEffect: Allow\nAction: [{}]\nResource: {resource}", actions.join(", "))
+}
+
+fn of_key(sid: &str, action: &str, purposes: &[Purpose]) -> String {
+    let purposes: Vec<&str> = purposes.iter().map(|purpose| purpose.as_str()).collect();
+    let context = Context::new("", Purpose::SharedSecret, "");
+    let keys = context.pairs().map(|(key, _)| key);
+    format!(
+        "{}\nCondition:\n  StringEquals: {{\"kms:EncryptionContext:purpose\": [{}]}}\n  \
+         ForAllValues:StringEquals: {{\"kms:EncryptionContextKeys\": [{}]}}",
+        statement(sid, &[action], "!GetAtt Key.Arn"),
+        purposes.join(", "),
+        keys.join(", ")
+    )
+}
+
+/// What Lambda needs to put a function into a private network, as the AWS managed policy for it says.
+/// <https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSLambdaVPCAccessExecutionRole.html>
+fn network() -> String {
+    let actions = [
+        "ec2:CreateNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:DeleteNetworkInterface",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:UnassignPrivateIpAddresses",
+    ];
+    let statement = statement("Network", &actions, "\"*\"").replace('\n', "\n  ");
+    format!("!If\n- InNetwork\n- {statement}\n- !Ref AWS::NoValue")
+}
+
+/// What starts the function that reads a queue.
+pub fn event_source(name: &str) -> String {
+    format!(
+        "Type: SQS\nProperties:\n  Queue: !GetAtt {}.Arn\n  BatchSize: 200\n  MaximumBatchingWindowInSeconds: 2\n  \
+         FunctionResponseTypes: [ReportBatchItemFailures]\n  ScalingConfig: {{MaximumConcurrency: !Ref SyncConcurrency}}",
+        queue(name)
+    )
+}
+
+/// How a function gets into a private network, if there is one.
+pub fn vpc_config() -> String {
+    "!If\n- InNetwork\n- SubnetIds: !Split [\",\", !Ref SubnetIds]\n  \
+     SecurityGroupIds: !Split [\",\", !Ref SecurityGroupIds]\n- !Ref AWS::NoValue"
+        .to_owned()
+}
+
+/// The limit of a function that strangers can call.
+pub fn concurrency(function: &Function) -> Option<String> {
+    let which = if behind_api(routes(function).first()?) { "Public" } else { "Webhook" };
+    Some(format!("!If [Reserve{which}, !Ref {which}Concurrency, !Ref AWS::NoValue]"))
+}
