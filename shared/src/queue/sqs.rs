@@ -1,7 +1,7 @@
-//! The queue of a deployed bundle: an SQS standard queue with its dead-letter queue. How calls on many messages are made
-//! belongs to [`batch`], what a dead letter looks like on SQS to [`letter`], and going through the dead letters to
-//! [`pile`]. Receiving from the queue itself is Lambda's; how the client is made, with which timeouts and retries of
-//! single calls, is for whoever has it.
+//! The queue of a deployed bundle: an SQS standard queue with its dead-letter queue. How calls on several messages are
+//! made belongs to `batch`, what a dead letter is on SQS to `letter`, and going through them to `pile`. Receiving from
+//! the queue itself is Lambda's; how the client is made, with which timeouts and retries of single calls, is for whoever
+//! has it.
 //!
 //! Message groups make it a fair queue
 //! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html>): a group with
@@ -181,7 +181,7 @@ fn batches(messages: Vec<Outgoing>) -> Vec<Vec<SendMessageBatchRequestEntry>> {
         }
         bytes += size;
         let batch = batches.last_mut().expect("there is one that is not full");
-        let delay = message.delay.min(MAX_DELAY).as_millis().div_ceil(1000);
+        let delay = message.delay.min(MAX_DELAY).as_millis()/ 1000;
         let entry = SendMessageBatchRequestEntry::builder()
             .id(batch.len().to_string())
             .message_body(body)

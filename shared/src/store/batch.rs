@@ -105,3 +105,6 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests;

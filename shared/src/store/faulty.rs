@@ -80,11 +80,17 @@ impl Fault {
         Self::Refusal(400, json!({ "__type": kind, "CancellationReasons": reasons }))
     }
 
-    /// What the SDK outlasts by itself, whatever the call is.
-    pub(super) fn transient() -> [Self; 6] {
-        let refusals = [Self::throughput_exceeded(), Self::throttled(), Self::internal()];
-        let [first, second, third] = refusals;
-        [first, second, third, Self::Reset, Self::AnswerLost, Self::Silence]
+    /// What the SDK outlasts by itself, whatever the call is, and how often in a row: of two silent attempts the time-outs
+    /// alone leave hardly any time for a third.
+    pub(super) fn transient() -> [(Self, usize); 6] {
+        [
+            (Self::throughput_exceeded(), 2),
+            (Self::throttled(), 2),
+            (Self::internal(), 2),
+            (Self::Reset, 2),
+            (Self::AnswerLost, 2),
+            (Self::Silence, 1),
+        ]
     }
 }
 
@@ -149,7 +155,8 @@ impl Faults {
         then: impl Into<Option<Fault>>,
     ) {
         let next = faults.into_iter().collect();
-        self.lock().insert(operation.to_owned(), Operation { next, then: then.into(), ..Operation::default() });
+        self.lock()
+            .insert(operation.to_owned(), Operation { next, then: then.into(), ..Operation::default() });
     }
 
     /// Everything goes well from here on.
@@ -166,17 +173,26 @@ impl Faults {
         self.operations.lock().expect("no panic while it is held")
     }
 
-    fn begin(&self, operation: &str) -> Fault {
+    fn begin(&self, operation: &str) -> (Fault, Begun) {
         let mut operations = self.lock();
         let seen = operations.entry(operation.to_owned()).or_default();
         seen.calls += 1;
         seen.at_once += 1;
         seen.most_at_once = seen.most_at_once.max(seen.at_once);
-        seen.next.pop_front().or_else(|| seen.then.clone()).unwrap_or(Fault::Pass)
+        let fault = seen.next.pop_front().or_else(|| seen.then.clone()).unwrap_or(Fault::Pass);
+        (fault, Begun { faults: self.clone(), operation: operation.to_owned() })
     }
+}
 
-    fn finish(&self, operation: &str) {
-        if let Some(seen) = self.lock().get_mut(operation) {
+/// A call that is under way, until it is answered or given up.
+struct Begun {
+    faults: Faults,
+    operation: String,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(seen) = self.faults.lock().get_mut(&self.operation) {
             seen.at_once = seen.at_once.saturating_sub(1);
         }
     }
@@ -205,10 +221,8 @@ impl HttpConnector for Way {
         let way = self.clone();
         HttpConnectorFuture::new(async move {
             let operation = target.rsplit('.').next().expect("its last part");
-            let fault = way.faults.begin(operation);
-            let answer = way.answer(fault, request).await;
-            way.faults.finish(operation);
-            answer
+            let (fault, _begun) = way.faults.begin(operation);
+            way.answer(fault, request).await
         })
     }
 }
@@ -242,34 +256,31 @@ impl Way {
         mut request: HttpRequest,
         done: usize,
     ) -> Result<HttpResponse, ConnectorError> {
-        let mut wanted: Value = body(request.body());
-        let (table, of_table) = wanted["RequestItems"].as_object_mut().expect("items").iter_mut().next().expect("a table");
-        let table = table.clone();
-        let mut rest = of_table.clone();
-        let is_read = of_table.get("Keys").is_some();
-        let items = |value: &mut Value| {
-            let list = if is_read { &mut value["Keys"] } else { value };
-            std::mem::take(list.as_array_mut().expect("a list"))
-        };
-        let mut all = items(of_table);
-        let left = all.split_off(done.min(all.len()));
-        let put = |value: &mut Value, list: Vec<Value>| {
-            if is_read { value["Keys"] = list.into() } else { *value = list.into() }
-        };
-        let is_empty = all.is_empty();
-        put(of_table, all);
-        let undone = if left.is_empty() { json!({}) } else {
-            put(&mut rest, left);
-            json!({ table: rest })
-        };
-        let name = if is_read { "UnprocessedKeys" } else { "UnprocessedItems" };
-        let mut answer = if is_empty { json!({}) } else {
+        let mut wanted = body(request.body());
+        let mut undone = wanted.clone();
+        let items = items_of(&mut wanted);
+        let left = items.split_off(done.min(items.len()));
+        let (is_nothing_done, is_all_done) = (items.is_empty(), left.is_empty());
+        *items_of(&mut undone) = left;
+        let mut answer = json!({});
+        if !is_nothing_done {
             *request.body_mut() = SdkBody::from(wanted.to_string());
-            body(self.pass(request).await?.body())
-        };
-        answer[name] = undone;
+            answer = body(self.pass(request).await?.body());
+        }
+        let undone = if is_all_done { json!({}) } else { undone["RequestItems"].take() };
+        // An answer is to a read or to a write, and each looks for its own.
+        answer["UnprocessedKeys"] = undone.clone();
+        answer["UnprocessedItems"] = undone;
         Ok(response(200, &answer))
     }
+}
+
+/// What a batch asks for; all batches are of one table.
+fn items_of(batch: &mut Value) -> &mut Vec<Value> {
+    let tables = batch["RequestItems"].as_object_mut().expect("a batch");
+    let items = tables.values_mut().next().expect("a table");
+    let items = if items.is_array() { items } else { &mut items["Keys"] };
+    items.as_array_mut().expect("a list")
 }
 
 fn body(body: &SdkBody) -> Value {

@@ -105,3 +105,6 @@ impl Store {
 fn key(site: SiteId, entity: &EntityKey) -> Key {
     Key::new(format!("LEDGER#{site}#{}", entity.project), format!("{}#{}", entity.kind, entity.id))
 }
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests;

@@ -58,3 +58,6 @@ impl Store {
 fn key(subscription: SubscriptionId) -> Key {
     Key::new(format!("SUBSCRIPTION#{subscription}"), "MISSED")
 }
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests;

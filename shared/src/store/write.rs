@@ -179,3 +179,6 @@ impl Store {
         Err(StoreError::Conflict)
     }
 }
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests;
