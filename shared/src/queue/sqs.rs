@@ -181,7 +181,7 @@ fn batches(messages: Vec<Outgoing>) -> Vec<Vec<SendMessageBatchRequestEntry>> {
         }
         bytes += size;
         let batch = batches.last_mut().expect("there is one that is not full");
-        let delay = message.delay.min(MAX_DELAY).as_millis()/ 1000;
+        let delay = message.delay.min(MAX_DELAY).as_millis().div_ceil(1000);
         let entry = SendMessageBatchRequestEntry::builder()
             .id(batch.len().to_string())
             .message_body(body)
