@@ -103,6 +103,32 @@ async fn another_context_is_refused_also_when_the_key_is_remembered() {
     }
 }
 
+/// A key service that does not look at the context.
+#[derive(Debug)]
+struct Careless(Arc<Counted>);
+
+#[async_trait]
+impl KeyService for Careless {
+    async fn generate_data_key(&self, _: &Context) -> Result<DataKey, KeyServiceError> {
+        self.0.generate_data_key(&context()).await
+    }
+
+    async fn unwrap_data_key(&self, wrapped: &[u8], _: &Context) -> Result<KeyBytes, KeyServiceError> {
+        self.0.unwrap_data_key(wrapped, &context()).await
+    }
+}
+
+#[tokio::test]
+async fn another_context_is_refused_even_if_the_key_service_does_not_mind() {
+    let envelope = Envelope::new(Arc::new(Careless(Counted::new())));
+    let sealed = envelope.seal(&secret(), &context()).await.expect("sealed");
+    for other in other_contexts() {
+        let opened = envelope.open(&sealed, &other).await;
+        assert_eq!(opened.map(|_| ()), Err(EnvelopeError::Refused), "{other:?}");
+    }
+    envelope.open(&sealed, &context()).await.expect("the right context");
+}
+
 #[tokio::test]
 async fn a_key_moved_to_another_secret_is_refused() {
     let envelope = Envelope::new(Counted::new());
