@@ -1,11 +1,18 @@
 //! Our own parts out of reach while hooks come in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::routing::post;
 use bridge::demo::world::World;
-use shared::clock::SystemClock;
+use bridge::operate::{Command, render};
+use serde_json::Value;
+use shared::clock::{Clock as _, SystemClock};
+use shared::envelope::{Context, DataKey, Envelope, KeyBytes, KeyService, KeyServiceError};
 use shared::queue::{DeadLetter, Depth, Outgoing, Queue, QueueError, SharedQueue};
 use shared::store::Store;
 use shared::sync::verify::HookVerifier;
@@ -14,16 +21,31 @@ use webhook::Webhook;
 
 use crate::stage::Stage;
 
-/// A table that nobody answers for.
-fn unreachable_store() -> Store {
+fn store_at(url: &str) -> Store {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("local"))
-        .endpoint_url("http://127.0.0.1:9")
+        .endpoint_url(url)
         .allow_no_auth()
         .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
         .build();
     Store::new(aws_sdk_dynamodb::Client::from_conf(config), "table", Arc::new(SystemClock))
+}
+
+/// A table that nobody answers for.
+fn unreachable_store() -> Store {
+    store_at("http://127.0.0.1:9")
+}
+
+/// A table that has nothing in it and takes for ever to write.
+async fn endless_store() -> Store {
+    let answer = async |headers: HeaderMap| {
+        if !headers["x-amz-target"].to_str().unwrap().ends_with("GetItem") {
+            std::future::pending::<()>().await;
+        }
+        "{}"
+    };
+    store_at(&serve(Router::new().route("/", post(answer))).await)
 }
 
 /// A queue that takes nothing.
@@ -53,10 +75,28 @@ impl Queue for Down {
     }
 }
 
+/// A key service that can't be reached.
+#[derive(Debug)]
+struct NoKeys;
+
+#[async_trait]
+impl KeyService for NoKeys {
+    async fn generate_data_key(&self, _: &Context) -> Result<DataKey, KeyServiceError> {
+        Err(KeyServiceError::Unavailable("down".to_owned()))
+    }
+
+    async fn unwrap_data_key(&self, _: &[u8], _: &Context) -> Result<KeyBytes, KeyServiceError> {
+        Err(KeyServiceError::Unavailable("down".to_owned()))
+    }
+}
+
 /// Another webhook function of the same bundle, with a `store` and a `queue` of its own. Answers its origin.
 async fn webhook_with(world: &World, store: Store, queue: SharedQueue) -> String {
     let verifier = HookVerifier::new(store.clone(), world.local.operator.envelope.clone());
-    let router = webhook::router(Webhook::new(store, verifier, queue, Arc::new(SystemClock)));
+    serve(webhook::router(Webhook::new(store, verifier, queue, Arc::new(SystemClock)))).await
+}
+
+async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -65,6 +105,13 @@ async fn webhook_with(world: &World, store: Store, queue: SharedQueue) -> String
 
 fn to(delivery: &Delivery, world: &World, origin: &str) -> Delivery {
     delivery.clone().to(&delivery.url().replace(world.base_url(), origin))
+}
+
+/// The operator's overview, as JSON and as a person reads it.
+async fn status_of(stage: &Stage) -> (Value, String) {
+    let status = stage.command(Command::Status).await;
+    let text = render(&Command::Status, &status);
+    (status, text)
 }
 
 #[tokio::test]
@@ -95,9 +142,60 @@ async fn without_the_queue_nothing_is_promised() {
     let held = stage.world.gitlab.hold_deliveries();
     stage.api.push("PAY-4-x", [commit("PAY-4 x").adds("a", 1)]).await;
     let delivery = held.take().remove(0);
-    assert_eq!(to(&delivery, &stage.world, &origin).send().await.unwrap(), 503);
+    let before = SystemClock.now();
+    // What proves nothing does not count.
+    let forged = to(&delivery, &stage.world, &origin).with_body("{}");
+    assert_eq!(forged.send().await.unwrap(), 401);
+    let (status, _) = status_of(&stage).await;
+    assert_eq!(status["links"].as_array().unwrap().len(), 0, "{status}");
+    for _ in 0..2 {
+        assert_eq!(to(&delivery, &stage.world, &origin).send().await.unwrap(), 503);
+    }
+    // Somebody is told, and what to do.
+    let (status, text) = status_of(&stage).await;
+    let link = &status["links"][0];
+    assert_eq!(
+        (&link["id"], &link["missed"]["deliveries"]),
+        (&stage.link["subscription"], &2.into()),
+        "{status}"
+    );
+    assert!(link["missed"]["since"].as_str().unwrap() >= before.iso8601().as_str(), "{status}");
+    let line = text.lines().find(|line| line.contains("2 deliveries could not be taken in since")).unwrap();
+    assert!(line.starts_with("acme (") && line.contains("Recent events"), "{line}");
     // The queue is back, and somebody sends it again: it is no repeat.
     assert!(delivery.send().await.unwrap().is_success());
     stage.settled().await;
     assert_eq!(stage.world.site.issue("PAY-4").branches.len(), 1);
+}
+
+#[tokio::test]
+async fn a_delivery_that_nobody_could_verify_is_not_counted_as_lost() {
+    let stage = Stage::new().await;
+    let store = stage.world.local.operator.store.clone();
+    let verifier = HookVerifier::new(store.clone(), Arc::new(Envelope::new(Arc::new(NoKeys))));
+    let webhook = Webhook::new(store, verifier, Arc::new(Down), Arc::new(SystemClock));
+    let origin = serve(webhook::router(webhook)).await;
+    let held = stage.world.gitlab.hold_deliveries();
+    stage.api.push("PAY-5-x", [commit("PAY-5 x").adds("a", 1)]).await;
+    assert_eq!(to(&held.take().remove(0), &stage.world, &origin).send().await.unwrap(), 503);
+    let (status, _) = status_of(&stage).await;
+    assert_eq!(status["links"].as_array().unwrap().len(), 0, "{status}");
+}
+
+#[tokio::test]
+async fn gitlab_gets_its_answer_also_when_a_lost_delivery_can_not_be_counted() {
+    let stage = Stage::new().await;
+    let operator = &stage.world.local.operator;
+    for store in [unreachable_store(), endless_store().await] {
+        // The hook is known from better times.
+        let verifier = HookVerifier::new(operator.store.clone(), operator.envelope.clone());
+        let webhook = Webhook::new(store, verifier, Arc::new(Down), Arc::new(SystemClock));
+        let origin = serve(webhook::router(webhook)).await;
+        let held = stage.world.gitlab.hold_deliveries();
+        stage.api.push("PAY-6-x", [commit("PAY-6 x").adds("a", 1)]).await;
+        let delivery = to(&held.take().remove(0), &stage.world, &origin);
+        // GitLab's own patience.
+        let answer = tokio::time::timeout(Duration::from_secs(10), delivery.send()).await;
+        assert_eq!(answer.expect("in time").unwrap(), 503);
+    }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use shared::domain::{Site, Subscription, SubscriptionState};
 use shared::jira::client::Api;
+use shared::store::missed::Missed;
 use shared::store::rests::Resting;
 
 use super::{Operator, Refusal};
@@ -21,7 +22,10 @@ impl Operator {
                 "id": site.id, "host": site.host(), "condition": condition, "remedy": condition.remedy(),
                 "rests": self.rests(&site, &subscriptions).await?, "subscriptions": subscriptions.len(),
             }));
-            links.extend(subscriptions.iter().filter_map(|link| troubled(&site, link)));
+            for link in &subscriptions {
+                let missed = self.store.missed(link.id).await?;
+                links.extend(troubled(&site, link, missed));
+            }
         }
         Ok(json!({ "queues": queues, "sites": sites, "links": links }))
     }
@@ -46,15 +50,37 @@ impl Operator {
 }
 
 /// A link that somebody should look at.
-fn troubled(site: &Site, link: &Subscription) -> Option<Value> {
-    let attention = match link.state {
-        SubscriptionState::Active => link.attention.clone()?,
-        SubscriptionState::Pending => format!(
+fn troubled(site: &Site, link: &Subscription, missed: Option<Missed>) -> Option<Value> {
+    let of_state = match link.state {
+        SubscriptionState::Active => link.attention.clone(),
+        SubscriptionState::Pending => Some(format!(
             "Linking or unlinking did not end: run `bridge group unlink {}`, and link the group again if it is wanted.",
             link.id
-        ),
+        )),
     };
+    let attention: Vec<String> = of_state.into_iter().chain(missed.map(what_to_send_again)).collect();
+    if attention.is_empty() {
+        return None;
+    }
+    let missed = missed.map(|missed| {
+        let (since, last) = (missed.since.iso8601(), missed.last.iso8601());
+        json!({ "deliveries": missed.deliveries, "since": since, "last": last })
+    });
     Some(json!({
-        "id": link.id, "site": site.host(), "group": link.group_path, "state": link.state, "attention": attention,
+        "id": link.id, "site": site.host(), "group": link.group_path, "state": link.state,
+        "attention": attention.join(" "), "missed": missed,
     }))
+}
+
+/// GitLab never repeats a delivery by itself, but keeps each for some days and repeats it on demand
+/// (<https://docs.gitlab.com/user/project/integrations/webhooks/>).
+fn what_to_send_again(missed: Missed) -> String {
+    let deliveries = match missed.deliveries {
+        1 => "1 delivery".to_owned(),
+        count => format!("{count} deliveries"),
+    };
+    format!(
+        "{deliveries} could not be taken in since {}: send them again from Recent events on the hook's page in GitLab.",
+        missed.since.iso8601()
+    )
 }

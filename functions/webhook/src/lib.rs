@@ -19,8 +19,8 @@ use shared::domain::SubscriptionId;
 use shared::gitlab::hooks::{Event, HookError, parse};
 use shared::gitlab::model::Project;
 use shared::http::Error;
-use shared::queue::SharedQueue;
 use shared::queue::disposition::Message;
+use shared::queue::{Outgoing, SharedQueue};
 use shared::store::coverage::Coverage;
 use shared::store::{Store, StoreError};
 use shared::sync::message::{EventMessage, Intake};
@@ -46,6 +46,10 @@ const RECENT_MEMORY: Duration = Duration::from_secs(600);
 
 /// How many deliveries that is known of, at some hundred bytes each.
 const MAX_RECENT: u64 = 50_000;
+
+/// How long a lost delivery may take to be counted. GitLab waits ten seconds for an answer, and trying to reach the queue
+/// has taken its share.
+const MARK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the function is told by variables.
 #[derive(Clone, Debug)]
@@ -178,7 +182,10 @@ impl Webhook {
             &delivery.project,
             delivery.event,
         );
-        self.enqueue(messages).await?;
+        if let Err(error) = self.queue.send(self.outgoing(&messages)?).await {
+            self.mark_missed(hook.subscription, arrived_at).await;
+            return Err(Error::unavailable(error));
+        }
         if let Some(key) = &hook.idempotency_key {
             self.recent.insert((hook.subscription, key.clone()), ()).await;
         }
@@ -197,16 +204,27 @@ impl Webhook {
             intake: Intake::Unverified(unverified),
         };
         // The site is not known now; the link stands in for it.
-        self.enqueue(vec![Message::new(hook.subscription.to_string(), arrived_at, body)]).await?;
+        let message = Message::new(hook.subscription.to_string(), arrived_at, body);
+        self.queue.send(self.outgoing(&[message])?).await.map_err(Error::unavailable)?;
         Ok(ACCEPTED)
     }
 
-    async fn enqueue(&self, messages: Vec<Message<EventMessage>>) -> Result<(), Error> {
+    fn outgoing(&self, messages: &[Message<EventMessage>]) -> Result<Vec<Outgoing>, Error> {
         let now = self.clock.now();
-        let outgoing: Result<Vec<_>, _> = messages.iter().map(|message| message.outgoing(now)).collect();
-        let outgoing =
-            outgoing.map_err(|error| Error::status(StatusCode::INTERNAL_SERVER_ERROR).because(error))?;
-        self.queue.send(outgoing).await.map_err(Error::unavailable)
+        let outgoing: Result<_, _> = messages.iter().map(|message| message.outgoing(now)).collect();
+        outgoing.map_err(|error| Error::status(StatusCode::INTERNAL_SERVER_ERROR).because(error))
+    }
+
+    /// Counts a delivery that is lost, since GitLab does not send it again by itself. What keeps the queue away may keep
+    /// the table away, too; then only the log tells.
+    async fn mark_missed(&self, subscription: SubscriptionId, arrived_at: Timestamp) {
+        let marked = self.store.mark_missed(subscription, arrived_at);
+        let error: Box<dyn std::error::Error> = match tokio::time::timeout(MARK_TIMEOUT, marked).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.into(),
+            Err(error) => error.into(),
+        };
+        tracing::error!(subscription.id = %subscription, %error, "a lost delivery could not be counted");
     }
 
     /// What is known of a project; what can't be read now counts as not known.
