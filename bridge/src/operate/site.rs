@@ -7,7 +7,7 @@ use shared::domain::{Door, DoorKind, Installation, InstallationId, Site, SiteCon
 use shared::envelope::{EnvelopeError, Purpose};
 use shared::jira::client::{JiraClient, JiraError, cloud_id};
 use shared::jira::doors::{AccessTokens, Doors, secret_context};
-use shared::outbound::{GuardError, is_atlassian_site};
+use shared::outbound::{GuardError, is_atlassian_site, is_listed_site};
 use shared::store::StoreError;
 use url::Url;
 
@@ -167,8 +167,7 @@ impl Operator {
         }
         let origin = origin(&url);
         let host = origin.split_once("://").map_or(origin.as_str(), |(_, host)| host);
-        let allowed = &self.allowed_jira_sites;
-        if !allowed.is_empty() && !allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
+        if !is_listed_site(&self.allowed_jira_sites, &origin) {
             return Err(Refusal::new(format!("{host} may not be added: list it in ALLOWED_JIRA_SITES.")));
         }
         Ok(url)

@@ -14,10 +14,9 @@ use shared::domain::{Door, Installation, InstallationId, Site, SiteCondition, Si
 use shared::envelope::{Envelope, Purpose};
 use shared::http::{Error, JiraLifecycle, LifecycleGate, Tenant};
 use shared::jira::doors::secret_context;
-use shared::outbound::{HostGuard, is_atlassian_site};
+use shared::outbound::{HostGuard, is_listed_site, site_address};
 use shared::store::sites::ClientKeyPointer;
 use shared::store::{Store, StoreError};
-use url::Url;
 
 /// What the function is told by variables.
 #[derive(Clone, Debug)]
@@ -111,18 +110,9 @@ impl Installed {
     fn check(&self, tenant: &Tenant) -> Result<(String, secrecy::SecretString), Error> {
         let unusable = |sentence| Error::new(StatusCode::UNPROCESSABLE_ENTITY, sentence);
         let base_url = tenant.base_url.as_deref().ok_or_else(|| unusable("baseUrl is missing."))?;
-        let url = Url::parse(base_url).map_err(|_| unusable("baseUrl is not a URL."))?;
-        let is_bare = url.path() == "/" && url.query().is_none();
-        if !is_bare
-            || !(is_atlassian_site(&url) || self.guard.lists(&url))
-            || self.guard.check(base_url).is_err()
-        {
-            return Err(unusable("baseUrl is not an Atlassian site."));
-        }
-        let base_url = url.origin().ascii_serialization();
-        let host = base_url.split_once("://").map_or(base_url.as_str(), |(_, host)| host);
-        let allowed = &self.allowed_sites;
-        if !allowed.is_empty() && !allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
+        let base_url = site_address(base_url, &self.guard)
+            .ok_or_else(|| unusable("baseUrl is not an Atlassian site."))?;
+        if !is_listed_site(&self.allowed_sites, &base_url) {
             return Err(unusable("This site may not install the app: add it to ALLOWED_JIRA_SITES."));
         }
         let secret = tenant.shared_secret.clone().filter(|secret| {

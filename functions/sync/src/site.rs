@@ -89,6 +89,9 @@ impl EventSync {
         site: &Site,
     ) -> Result<Result<shared::jira::client::JiraClient, Disposition>, StoreError> {
         let wait = |reason: String| Disposition::Wait { until: self.clock.now().after(DOOR_REST), reason };
+        if site.state.condition == SiteCondition::Switching {
+            return Ok(Err(wait("Another door is to write.".to_owned())));
+        }
         let installation = match site.writer {
             Some(writer) => self.store.installation(site.id, writer).await?,
             None => None,
@@ -99,8 +102,11 @@ impl EventSync {
         };
         match self.doors.open(site, &installation).await {
             Ok(client) => Ok(Ok(client)),
-            Err(error @ (DoorError::Secret(_) | DoorError::Address(_) | DoorError::CloudId)) => {
-                Ok(Err(wait(error.to_string())))
+            Err(error) => {
+                if matches!(error, DoorError::AwaitingToken) {
+                    self.store.set_condition(site, SiteCondition::AwaitingToken).await?;
+                }
+                Ok(Err(wait(format!("{error}."))))
             }
         }
     }

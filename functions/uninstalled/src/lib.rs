@@ -8,7 +8,7 @@ use http::StatusCode;
 use shared::bundle::UNINSTALLED;
 use shared::clock::SharedClock;
 use shared::config::{Lifecycle, Reader};
-use shared::domain::{Installation, Site, SiteCondition, SiteState};
+use shared::domain::{Installation, Site};
 use shared::http::{Error, JiraLifecycle, LifecycleGate};
 use shared::store::Store;
 
@@ -76,16 +76,7 @@ fn is_later(issued_at: shared::clock::Timestamp, installation: &Installation) ->
 impl Uninstalled {
     async fn close(&self, site: &Site, installation: &Installation) -> Result<(), Error> {
         self.store.delete_installation(installation).await.map_err(Error::unavailable)?;
-        let (id, now) = (installation.id, self.clock.now());
-        self.store
-            .update_site(site.id, move |site| {
-                if site.writer == Some(id) {
-                    site.writer = None;
-                    site.state = SiteState { condition: SiteCondition::Uninstalled, since: now };
-                }
-            })
-            .await
-            .map_err(Error::unavailable)?;
+        self.store.lose_writer(installation).await.map_err(Error::unavailable)?;
         tracing::info!(site.id = %site.id, site.host = site.host(), "uninstalled");
         Ok(())
     }

@@ -40,6 +40,28 @@ pub enum Door {
         /// Secret half.
         client_secret: Sealed,
     },
+    /// A Forge app, which Forge brings a token for every hour.
+    Forge {
+        /// Forge's id of the installation.
+        installation_id: String,
+        /// The version of the app that is installed, if Forge says.
+        #[serde(default)]
+        app_version: Option<String>,
+        /// The newest token; `None` until the first has come.
+        #[serde(default)]
+        token: Option<SystemToken>,
+    },
+}
+
+/// A token of a Forge app, which can't be asked for: it comes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SystemToken {
+    /// The token.
+    pub token: Sealed,
+    /// When Forge sent it, by Forge's clock.
+    pub sent_at: Timestamp,
+    /// From when on it is not used any more, a while before it ends.
+    pub usable_until: Timestamp,
 }
 
 /// The kinds of doors.
@@ -50,6 +72,20 @@ pub enum DoorKind {
     Connect,
     /// [`Door::OauthCredentials`].
     OauthCredentials,
+    /// [`Door::Forge`].
+    Forge,
+}
+
+impl DoorKind {
+    /// What a person calls it, also on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::OauthCredentials => "oauth",
+            Self::Forge => "forge",
+        }
+    }
 }
 
 impl Door {
@@ -59,6 +95,7 @@ impl Door {
         match self {
             Self::Connect { .. } => DoorKind::Connect,
             Self::OauthCredentials { .. } => DoorKind::OauthCredentials,
+            Self::Forge { .. } => DoorKind::Forge,
         }
     }
 }

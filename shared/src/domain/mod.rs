@@ -8,7 +8,7 @@ mod site;
 mod subscription;
 
 pub use id::{InstallationId, SiteId, SubscriptionId};
-pub use installation::{Door, DoorKind, Installation};
+pub use installation::{Door, DoorKind, Installation, SystemToken};
 pub use issue_key::{IssueKeys, KeyFilter, MAX_ISSUE_KEYS};
 pub use site::{Capability, Site, SiteCondition, SiteState};
 pub use subscription::{Credential, CredentialMode, Hook, HookKind, Subscription, SubscriptionState};

@@ -10,7 +10,8 @@ use crate::clock::Timestamp;
 pub struct Site {
     /// Our id.
     pub id: SiteId,
-    /// Where its REST API is, as the door said; without a trailing slash.
+    /// Where people and Connect apps find it, as the door said; without a trailing slash. Atlassian's gateway as long as
+    /// only a Forge installation is known, which does not say.
     pub base_url: String,
     /// Atlassian's id of the site; known once an authenticated call has proved it.
     pub cloud_id: Option<String>,
@@ -33,6 +34,9 @@ pub struct Site {
     /// Project keys that Jira is known to have; bounded, see `sync`.
     #[serde(default)]
     pub known_projects: Vec<String>,
+    /// Since when what is in Jira is less than what is in GitLab: another door writes than the one that had sent it.
+    #[serde(default)]
+    pub needs_resync_since: Option<Timestamp>,
     /// When it was first seen.
     pub created_at: Timestamp,
 }
@@ -52,6 +56,7 @@ impl Site {
             needs_work: Capability::Unknown,
             suppressed_projects: Vec::new(),
             known_projects: Vec::new(),
+            needs_resync_since: None,
             created_at: now,
         }
     }
@@ -92,8 +97,12 @@ pub enum SiteCondition {
     Renamed,
     /// Jira has been unavailable for long: the site is probably deactivated.
     Suspended,
-    /// The only door was closed.
+    /// The door that wrote was closed.
     Uninstalled,
+    /// Forge has not brought a token for so long that the last one is over.
+    AwaitingToken,
+    /// Another door is to write, and what the one before had sent is being deleted.
+    Switching,
 }
 
 impl SiteCondition {
@@ -114,7 +123,13 @@ impl SiteCondition {
             Self::Suspended => {
                 Some("The Jira site does not answer: ask its administrator whether it is deactivated.")
             }
-            Self::Uninstalled => Some("The app was uninstalled: install it again or add OAuth credentials."),
+            Self::Uninstalled => Some(
+                "The app that wrote was uninstalled: install it again, add OAuth credentials, or let another door write with `bridge site switch`.",
+            ),
+            Self::AwaitingToken => Some(
+                "Forge brings a token every hour and has not: ask the site's administrator whether the app is still installed, and look at its logs with `forge logs`. Work goes on with the next token.",
+            ),
+            Self::Switching => Some("The change of doors did not end: run `bridge site switch` again."),
         }
     }
 }

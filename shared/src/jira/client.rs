@@ -80,6 +80,9 @@ pub enum JiraError {
     /// 403: the credential does not cover this API.
     #[error("the app does not support {0}")]
     Forbidden(Api),
+    /// 401 or 403 in the first minutes of a Forge installation, when that is normal.
+    #[error("Jira does not let the new app in yet")]
+    Settling,
     /// 3xx: the site has another name.
     #[error("the Jira site was renamed")]
     Renamed,
@@ -132,6 +135,17 @@ pub enum Access {
         client_secret: SecretString,
         /// Tokens got with credentials like this one.
         tokens: AccessTokens,
+    },
+    /// A Forge app: to the site's paths on the gateway, with a Bearer token that Forge brought.
+    Forge {
+        /// The gateway.
+        api_url: Url,
+        /// The site.
+        cloud_id: String,
+        /// The token.
+        token: SecretString,
+        /// From when on a refusal means something.
+        settled_at: Timestamp,
     },
 }
 
@@ -202,11 +216,14 @@ impl JiraClient {
 
     /// Whether Jira has a project with this key; `None` through a door that can't ask.
     pub async fn has_project(&self, key: &str) -> Result<Option<bool>, JiraError> {
-        let Access::Connect { .. } = self.access else {
-            return Ok(None);
-        };
         let path = format!("/rest/api/3/project/{}", utf8_percent_encode(key, SEGMENT));
-        match self.signed_call(Call::new(Api::DevInfo, Method::GET, &path)).await {
+        let call = Call::new(Api::DevInfo, Method::GET, &path);
+        let answer = match &self.access {
+            Access::Connect { .. } => self.signed_call(call).await,
+            Access::Forge { .. } => self.forge_call(call).await,
+            Access::OauthCredentials { .. } => return Ok(None),
+        };
+        match answer {
             Ok(_) => Ok(Some(true)),
             Err(JiraError::NotFound) => Ok(Some(false)),
             Err(error) => Err(error),
@@ -233,6 +250,10 @@ impl JiraClient {
                     answer => answer,
                 }
             }
+            Access::Forge { .. } => {
+                let path = call.api.site_path() + call.path;
+                self.forge_call(Call { path: &path, ..call }).await
+            }
         }
     }
 
@@ -253,6 +274,20 @@ impl JiraClient {
         let now = self.clock.now();
         let token = tokens.get(&self.http, api_url, client_id, client_secret, now, fresh).await?;
         self.send(api_url, call, format!("Bearer {}", token.expose_secret())).await
+    }
+
+    async fn forge_call(&self, call: Call<'_>) -> Result<Vec<u8>, JiraError> {
+        let Access::Forge { api_url, cloud_id, token, settled_at } = &self.access else {
+            return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
+        };
+        let path = format!("/ex/jira/{cloud_id}{}", call.path);
+        let call = Call { path: &path, ..call };
+        match self.send(api_url, call, format!("Bearer {}", token.expose_secret())).await {
+            Err(JiraError::Unauthorized | JiraError::Forbidden(_)) if self.clock.now() < *settled_at => {
+                Err(JiraError::Settling)
+            }
+            answer => answer,
+        }
     }
 
     async fn send(&self, base: &Url, call: Call<'_>, authorization: String) -> Result<Vec<u8>, JiraError> {

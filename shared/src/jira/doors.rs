@@ -18,6 +18,10 @@ use crate::outbound::{GuardError, HostGuard};
 /// Tokens of more credentials than this are not kept: one process serves few sites at a time.
 const MAX_TOKENS: usize = 100;
 
+/// How long after an install the permissions of a Forge app need to reach all of Jira
+/// (<https://developer.atlassian.com/platform/forge/remote/essentials/>).
+const SETTLING_TIME: Duration = Duration::from_secs(600);
+
 /// Access tokens got with client credentials, by client id. Shared by all clients of a process.
 #[derive(Clone, Debug, Default)]
 pub struct AccessTokens(Arc<Mutex<Vec<AccessToken>>>);
@@ -124,6 +128,9 @@ pub enum DoorError {
     /// The site's id is not known yet, and this door needs it.
     #[error("the site's cloud id is not known")]
     CloudId,
+    /// Forge has brought no token that can still be used.
+    #[error("Forge has not brought a new token")]
+    AwaitingToken,
 }
 
 impl Doors {
@@ -143,8 +150,24 @@ impl Doors {
                 let cloud_id = site.cloud_id.clone().ok_or(DoorError::CloudId)?;
                 self.client_credentials(cloud_id, client_id.clone(), client_secret)
             }
+            Door::Forge { token, .. } => {
+                let now = self.clock.now();
+                let usable = token.as_ref().filter(|token| token.usable_until > now);
+                let sealed = usable.ok_or(DoorError::AwaitingToken)?;
+                let context = secret_context(site.id, installation.id, Purpose::SystemToken);
+                Access::Forge {
+                    api_url: self.api_url.clone(),
+                    cloud_id: site.cloud_id.clone().ok_or(DoorError::CloudId)?,
+                    token: self.envelope.open(&sealed.token, &context).await?,
+                    settled_at: installation.installed_at.after(SETTLING_TIME),
+                }
+            }
         };
-        let base_url = self.guard.check(&site.base_url)?;
+        // Only a Connect app calls the site itself; the others' gateway is configuration.
+        let base_url = match &access {
+            Access::Connect { .. } => self.guard.check(&site.base_url)?,
+            Access::OauthCredentials { .. } | Access::Forge { .. } => self.api_url.clone(),
+        };
         Ok(JiraClient::new(self.http.clone(), self.clock.clone(), base_url, access))
     }
 

@@ -3,4 +3,5 @@
 pub mod answer;
 pub mod client;
 pub mod doors;
+pub mod forge;
 pub mod model;

@@ -172,9 +172,13 @@ impl KeyStore {
 
     async fn ask(&self, url: &str) -> Result<PublicKey, KeyError> {
         let request = self.client.get(url).timeout(self.source.timeout_of_each());
-        let response = request.send().await.map_err(unavailable)?;
+        let response = request.send().await.map_err(|error| KeyError::Unavailable(causes(error)))?;
         match response.status() {
-            StatusCode::OK => parse(&read_bounded(response).await?),
+            StatusCode::OK => parse(
+                &read_bounded(response, MAX_KEY_BYTES)
+                    .await
+                    .map_err(|error| KeyError::Unavailable(causes(error)))?,
+            ),
             // These speak of the server's state; any other 4xx says that it has no such key.
             status @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) => {
                 Err(KeyError::Unavailable(status.to_string()))
@@ -187,7 +191,7 @@ impl KeyStore {
 
 /// The whole chain of causes, because the outermost says only that something failed; without the URL, whose last part
 /// is a stranger's.
-fn unavailable(error: reqwest::Error) -> KeyError {
+pub(super) fn causes(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -195,16 +199,16 @@ fn unavailable(error: reqwest::Error) -> KeyError {
         text = format!("{text}: {current}");
         cause = current.source();
     }
-    KeyError::Unavailable(text)
+    text
 }
 
-/// At most one byte more than a key may have, which is then refused as no key.
-async fn read_bounded(mut response: Response) -> Result<Vec<u8>, KeyError> {
+/// At most one byte more than `limit`, which is then refused as no key.
+pub(super) async fn read_bounded(mut response: Response, limit: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
-        let room = (MAX_KEY_BYTES + 1).saturating_sub(body.len());
+    while let Some(chunk) = response.chunk().await? {
+        let room = (limit + 1).saturating_sub(body.len());
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() > MAX_KEY_BYTES {
+        if body.len() > limit {
             break;
         }
     }

@@ -1,13 +1,16 @@
 //! JSON Web Tokens as Atlassian's Connect uses them
-//! (<https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/>).
+//! (<https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/>), and as Forge does.
 //!
-//! A token is first [parsed without being believed](unverified), then verified as one of two kinds: [`symmetric`] for
-//! calls of an installed tenant and for our calls to Jira, [`asymmetric`] for `installed` and `uninstalled`. Only a
+//! A token is first [parsed without being believed](unverified), then verified as one of three kinds: [`symmetric`] for
+//! calls of an installed tenant and for our calls to Jira, [`asymmetric`] for `installed` and `uninstalled`,
+//! [`invocation`] for every call of a Forge app. Only a
 //! verification hands out claims. Where a token is found in a request, and which answer a refusal gets, is `http`'s
 //! business; whether a lifecycle token was used before is for whoever stores it to know.
 
 pub mod asymmetric;
+pub mod invocation;
 pub mod key_id;
+pub mod key_set;
 pub mod keystore;
 pub mod public_key;
 pub mod qsh;

@@ -1,7 +1,9 @@
-//! RSA public keys as key servers hand them out. Where they come from is `keystore`'s business.
+//! RSA public keys as key servers and key sets hand them out. Where they come from is `keystore`'s business.
 
 use std::fmt;
 
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -45,8 +47,24 @@ impl PublicKey {
         Ok(Self { key })
     }
 
+    /// Puts a key together from its modulus and exponent, big-endian, as key sets have them (RFC 7518, 6.3.1).
+    ///
+    /// # Errors
+    ///
+    /// [`PublicKeyError`].
+    pub fn from_components(n: &[u8], e: &[u8]) -> Result<Self, PublicKeyError> {
+        // Some writers put a zero in front, so that the number does not look negative.
+        let unpadded =
+            |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
+        let components = PublicKeyComponents { n: unpadded(n), e: unpadded(e) };
+        let der = components.as_der().map_err(|_| PublicKeyError)?;
+        let key =
+            ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der.as_ref()).map_err(|_| PublicKeyError)?;
+        Ok(Self { key })
+    }
+
     /// Checks a token's RS256 signature.
-    pub(super) fn verify_rs256(&self, token: &Unverified<'_>) -> Result<(), TokenError> {
+    pub(super) fn verify_rs256<C>(&self, token: &Unverified<'_, C>) -> Result<(), TokenError> {
         if token.claimed_algorithm() != "RS256" {
             return Err(TokenError::Algorithm);
         }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKey};
+use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKey, PublicKeyComponents};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -57,6 +57,14 @@ impl TestKey {
 
     pub(super) fn public_pem(&self) -> String {
         pem("PUBLIC KEY", self.public().as_der().expect("DER").as_ref())
+    }
+
+    /// As a key set has it.
+    pub(super) fn jwk(&self, kid: &str) -> Value {
+        let components = PublicKeyComponents::<Vec<u8>>::from(self.public());
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let (n, e) = (encode(&components.n), encode(&components.e));
+        serde_json::json!({ "kty": "RSA", "kid": kid, "use": "sig", "alg": "RS256", "n": n, "e": e })
     }
 
     pub(super) fn public_pkcs1(&self) -> &[u8] {

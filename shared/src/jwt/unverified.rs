@@ -16,11 +16,11 @@ pub const MAX_TOKEN_BYTES: usize = 8192;
 /// A parsed token that nobody has vouched for: anyone can make one that says anything. The accessors are named after
 /// that, and the remaining claims are handed out by a verification only.
 #[derive(Debug)]
-pub struct Unverified<'a> {
+pub struct Unverified<'a, C = Claims> {
     pub(super) signed_part: &'a str,
     pub(super) signature: &'a str,
     header: Header,
-    pub(super) claims: Claims,
+    pub(super) claims: C,
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,7 +33,7 @@ struct Header {
 
 /// The claims that Connect's tokens are checked by.
 #[derive(Debug, Deserialize)]
-pub(super) struct Claims {
+pub struct Claims {
     pub(super) iss: Option<String>,
     pub(super) sub: Option<String>,
     #[serde(default, deserialize_with = "one_or_many")]
@@ -46,35 +46,14 @@ pub(super) struct Claims {
 }
 
 impl<'a> Unverified<'a> {
-    /// Splits and decodes `token`.
+    /// Splits and decodes a token of Connect's.
     ///
     /// # Errors
     ///
     /// [`TokenError::Malformed`], for any text that is not a JWT in compact form (RFC 7519) of at most
     /// [`MAX_TOKEN_BYTES`].
     pub fn parse(token: &'a str) -> Result<Self, TokenError> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(TokenError::Malformed);
-        }
-        let (signed_part, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
-        let (header, claims) = signed_part.split_once('.').ok_or(TokenError::Malformed)?;
-        let header: Header = decode(header)?;
-        if header.crit.is_some() {
-            return Err(TokenError::Malformed);
-        }
-        Ok(Self { signed_part, signature, header, claims: decode(claims)? })
-    }
-
-    /// The algorithm that the token claims to be signed by.
-    #[must_use]
-    pub fn claimed_algorithm(&self) -> &str {
-        &self.header.alg
-    }
-
-    /// The id of the key that the token claims to be signed by.
-    #[must_use]
-    pub fn claimed_key_id(&self) -> Option<&str> {
-        self.header.kid.as_deref()
+        Self::parse_as(token)
     }
 
     /// Who the token claims to be from: the key to look a shared secret up by.
@@ -100,11 +79,56 @@ impl<'a> Unverified<'a> {
     pub fn claimed_expiry(&self) -> Option<i64> {
         self.claims.exp
     }
+}
+
+impl<'a, C: DeserializeOwned> Unverified<'a, C> {
+    /// Splits and decodes a token with other claims than Connect's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Unverified::parse`].
+    pub(super) fn parse_as(token: &'a str) -> Result<Self, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Malformed);
+        }
+        let (signed_part, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = signed_part.split_once('.').ok_or(TokenError::Malformed)?;
+        let header: Header = decode(header)?;
+        if header.crit.is_some() {
+            return Err(TokenError::Malformed);
+        }
+        Ok(Self { signed_part, signature, header, claims: decode(claims)? })
+    }
+}
+
+impl<C> Unverified<'_, C> {
+    /// The algorithm that the token claims to be signed by.
+    #[must_use]
+    pub fn claimed_algorithm(&self) -> &str {
+        &self.header.alg
+    }
+
+    /// The id of the key that the token claims to be signed by.
+    #[must_use]
+    pub fn claimed_key_id(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
 
     /// The signature's bytes.
     pub(super) fn signature_bytes(&self) -> Result<Vec<u8>, TokenError> {
         URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| TokenError::Malformed)
     }
+}
+
+/// When a token of somebody else's says that it ends, in seconds since the epoch. Good for not using one that is over.
+#[must_use]
+pub fn claimed_expiry(token: &str) -> Option<i64> {
+    #[derive(Deserialize)]
+    struct Expiry {
+        #[serde(default, deserialize_with = "numeric_date")]
+        exp: Option<i64>,
+    }
+    Unverified::<Expiry>::parse_as(token).ok()?.claims.exp
 }
 
 /// Two dots were found, and a part with a third is not base64. Nesting is bounded by the JSON parser.
@@ -114,7 +138,7 @@ fn decode<T: DeserializeOwned>(part: &str) -> Result<T, TokenError> {
 }
 
 /// RFC 7519 allows a single audience outside an array.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct OneOrMany;
 
     impl<'de> Visitor<'de> for OneOrMany {
@@ -149,7 +173,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
     clippy::cast_possible_truncation,
     reason = "the cast saturates, and dates beyond i64 are as good as its ends"
 )]
-fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+pub(super) fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let number = Option::<serde_json::Number>::deserialize(deserializer)?;
     Ok(number.and_then(|number| number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds as i64))))
 }

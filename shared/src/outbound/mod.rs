@@ -19,7 +19,7 @@ use thiserror::Error;
 pub use address::is_public;
 pub use guard::{GuardError, HostGuard, HostListError};
 pub use resolver::{GuardedResolver, RefusedAddress};
-pub use site::is_atlassian_site;
+pub use site::{is_atlassian_site, is_listed_site, site_address};
 
 /// A host that doesn't take a connection in this time is down; waiting longer only holds the batch up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,6 +1,8 @@
-//! What a Jira site's address looks like. Whether such a site may install at all is configuration, not decided here.
+//! What a Jira site's address looks like. Which sites may install is configuration, and read elsewhere.
 
 use url::{Host, Url};
+
+use super::HostGuard;
 
 /// Production, its older name, staging, and the government cloud: the suffixes for which Atlassian's own Connect
 /// framework accepts a `baseUrl` (<https://bitbucket.org/atlassian/atlassian-connect-express>).
@@ -17,6 +19,23 @@ pub fn is_atlassian_site(url: &Url) -> bool {
     url.scheme() == "https"
         && url.port().is_none()
         && SITE_SUFFIXES.iter().any(|suffix| host.strip_suffix(suffix).is_some_and(is_site_name))
+}
+
+/// The origin of a site's address, if it is one that may be called: bare, and an Atlassian site or one that the operator
+/// listed among private hosts.
+#[must_use]
+pub fn site_address(text: &str, guard: &HostGuard) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let is_bare = url.path() == "/" && url.query().is_none();
+    let is_site = is_atlassian_site(&url) || guard.lists(&url);
+    (is_bare && is_site && guard.check(text).is_ok()).then(|| url.origin().ascii_serialization())
+}
+
+/// Whether the site at `origin` is among `listed` hosts; an empty list has all of them.
+#[must_use]
+pub fn is_listed_site(listed: &[String], origin: &str) -> bool {
+    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    listed.is_empty() || listed.iter().any(|listed| listed.eq_ignore_ascii_case(host))
 }
 
 /// At least one label, and none of them empty.

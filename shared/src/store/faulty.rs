@@ -24,7 +24,7 @@ use ulid::Ulid;
 
 use super::Store;
 use super::embedded::EmbeddedEngine;
-use crate::jira::client::scripted_server::HandClock;
+use crate::clock::stopped::StoppedClock;
 
 /// As a function has them: a call of the store's is over within [`CALL_TIMEOUT`].
 const ATTEMPTS: u32 = 3;
@@ -119,7 +119,7 @@ impl fmt::Debug for Faults {
 
 impl Faults {
     /// A new store with its table, the way to it, and the clock it goes by.
-    pub(super) async fn store() -> (Store, Self, Arc<HandClock>) {
+    pub(super) async fn store() -> (Store, Self, Arc<StoppedClock>) {
         let engine = EmbeddedEngine::memory().expect("an engine").client();
         let http = engine.config().http_client().expect("a way to the engine");
         let faults = Self { engine: http, operations: Arc::default() };
@@ -136,7 +136,7 @@ impl Faults {
             .retry_partition(RetryPartition::new(Ulid::new().to_string()))
             .timeout_config(timeouts)
             .build();
-        let clock = HandClock::new();
+        let clock = StoppedClock::new();
         let store = Store::new(Client::from_conf(config), "table", clock.clone());
         store.create_table().await.expect("a table");
         (store, faults, clock)

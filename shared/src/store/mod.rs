@@ -8,6 +8,7 @@
 //! | site by cloud id | `CLOUD#<cloud id>` | `SITE` | for ever |
 //! | installations of a site | `SITE#<site>` | `INSTALLATION#<installation>` | for ever |
 //! | installation by clientKey | `CLIENT#<SHA-256 of clientKey>` | `INSTALLATION` | for ever |
+//! | installation by Forge's id of it | `FORGE#<SHA-256 of the id>` | `INSTALLATION` | for ever |
 //! | used lifecycle token | `TOKEN#<SHA-256 of token>` | `USED` | until it expires |
 //! | subscription by id | `SUBSCRIPTION#<id>` | `SUBSCRIPTION` | for ever |
 //! | subscriptions of a site | `SITE#<site>` | `SUBSCRIPTION#<id>` | for ever |
@@ -44,6 +45,7 @@ pub mod deployed;
 pub mod embedded;
 #[cfg(all(test, feature = "embedded"))]
 mod faulty;
+pub mod forge;
 pub mod ledger;
 pub mod missed;
 pub mod outcomes;
@@ -286,4 +288,4 @@ fn digest(text: &str) -> String {
 }
 
 #[cfg(all(test, feature = "embedded"))]
-mod tests;
+pub(crate) mod tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::forge::{ForgePointer, forge_key};
 use super::{Key, Store, StoreError, When, digest};
 use crate::clock::Timestamp;
 use crate::domain::{Door, Installation, InstallationId, Site, SiteCondition, SiteId, SiteState};
@@ -44,7 +45,7 @@ impl Store {
     /// Stores a new site with its first installation, all of it or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when its clientKey or cloud id belongs to another site already.
+    /// [`StoreError::Conflict`] when its clientKey, Forge id or cloud id belongs to another site already.
     pub async fn create_site(&self, site: &Site, installation: &Installation) -> Result<(), StoreError> {
         let mut puts = vec![
             self.put_of(&site_key(site.id), site, When::Absent, None)?,
@@ -58,6 +59,10 @@ impl Store {
             let pointer = ClientKeyPointer { site: site.id, installation: installation.id };
             puts.push(self.put_of(&client_key_key(client_key), &pointer, When::Absent, None)?);
         }
+        if let Door::Forge { installation_id, .. } = &installation.door {
+            let pointer = ForgePointer::to(installation);
+            puts.push(self.put_of(&forge_key(installation_id), &pointer, When::Absent, None)?);
+        }
         self.transact(puts).await
     }
 
@@ -70,11 +75,16 @@ impl Store {
         self.update(&site_key(id), change).await
     }
 
-    /// Notes the condition of a site, if it is another than before.
+    /// Notes the condition of a site, if it is another than before. A change of doors goes on whatever the old door says.
     pub async fn set_condition(&self, site: &Site, condition: SiteCondition) -> Result<(), StoreError> {
         if site.state.condition != condition {
             let since = self.clock.now();
-            self.update_site(site.id, |site| site.state = SiteState { condition, since }).await?;
+            self.update_site(site.id, |site| {
+                if site.state.condition != SiteCondition::Switching {
+                    site.state = SiteState { condition, since };
+                }
+            })
+            .await?;
         }
         Ok(())
     }
@@ -138,9 +148,35 @@ impl Store {
         self.put(&installation_key(installation), installation, When::Always, None).await
     }
 
+    /// Changes an installation; `None` when there is none.
+    pub async fn update_installation(
+        &self,
+        installation: &Installation,
+        change: impl Fn(&mut Installation) + Send + Sync,
+    ) -> Result<Option<Installation>, StoreError> {
+        self.update(&installation_key(installation), change).await
+    }
+
     /// Removes an installation; the clientKey goes on leading to its site.
     pub async fn delete_installation(&self, installation: &Installation) -> Result<(), StoreError> {
         self.delete_many(&[installation_key(installation)]).await
+    }
+
+    /// Notes that a door is closed: if it wrote, the site waits for another one, and Jira has deleted what came through it.
+    pub async fn lose_writer(&self, installation: &Installation) -> Result<(), StoreError> {
+        let has_links = !self.subscriptions(installation.site).await?.is_empty();
+        let now = self.clock.now();
+        self.update_site(installation.site, |site| {
+            if site.writer == Some(installation.id) {
+                site.writer = None;
+                site.state = SiteState { condition: SiteCondition::Uninstalled, since: now };
+                if has_links {
+                    site.needs_resync_since = Some(now);
+                }
+            }
+        })
+        .await
+        .map(drop)
     }
 
     /// Removes a site without subscriptions, and all its installations. The site goes last, so that a removal that was cut
@@ -150,6 +186,9 @@ impl Store {
         for installation in self.installations(site.id).await? {
             if let Door::Connect { client_key, .. } = &installation.door {
                 keys.push(client_key_key(client_key));
+            }
+            if let Door::Forge { installation_id, .. } = &installation.door {
+                keys.push(forge_key(installation_id));
             }
             keys.push(installation_key(&installation));
         }
@@ -183,6 +222,6 @@ fn client_key_key(client_key: &str) -> Key {
     Key::new(format!("CLIENT#{}", digest(client_key)), "INSTALLATION")
 }
 
-fn installation_key(installation: &Installation) -> Key {
+pub(super) fn installation_key(installation: &Installation) -> Key {
     Key::new(format!("SITE#{}", installation.site), format!("INSTALLATION#{}", installation.id))
 }

@@ -1,6 +1,6 @@
 //! Every kind of access, on a day when DynamoDB and the network are not well.
 
-mod removal;
+pub(crate) mod removal;
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) fn sealed() -> Sealed {
 }
 
 /// A site with its only door, to be stored.
-pub(super) fn site() -> (Site, Installation) {
+pub(crate) fn site() -> (Site, Installation) {
     let mut site = Site::new("https://acme.atlassian.net", Timestamp(0));
     site.cloud_id = Some("cloud".to_owned());
     let installation = Installation {

@@ -18,6 +18,9 @@ use crate::store::{Store, StoreError};
 const FIRST_REST: Duration = Duration::from_secs(30);
 const LONGEST_REST: Duration = Duration::from_secs(900);
 
+/// How long a new app waits for its permissions to reach all of Jira: they take minutes.
+const SETTLING_REST: Duration = Duration::from_secs(60);
+
 /// A rest that Jira asks for is believed up to here; its pools refill every hour.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -267,6 +270,7 @@ impl<'a> Courier<'a> {
             JiraError::RateLimited { reason: RateLimitReason::Burst, retry_after } => {
                 self.rest(of_api, *retry_after, format!("{text} for {api}.")).await
             }
+            JiraError::Settling => self.rest(site, Some(SETTLING_REST), held_because(error)).await,
             JiraError::Unauthorized => self.hold(site, SiteCondition::CredentialRejected, error).await,
             JiraError::Forbidden(_) => self.hold(of_api, SiteCondition::PermissionMissing, error).await,
             JiraError::Renamed => self.hold(site, SiteCondition::Renamed, error).await,

@@ -1,19 +1,15 @@
-//! A server on a loopback port whose answers are computed from the requests, and a clock that is moved by hand: what
-//! the tests of the clients and of delivery need of the world outside.
+//! A server on a loopback port whose answers are computed from the requests: what the tests of the clients and of
+//! delivery need of the world outside.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serde_json::Value;
 use url::Url;
-
-use crate::clock::{Clock, Timestamp};
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
@@ -144,31 +140,5 @@ impl ScriptedServer {
     /// Method and target of the requests so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.requests().iter().map(Request::line).collect()
-    }
-}
-
-/// A clock that stands still until it is moved; nobody sleeps by it.
-#[derive(Debug)]
-pub(crate) struct HandClock(AtomicI64);
-
-impl HandClock {
-    /// 2026-01-05T10:00:00Z.
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(1_767_607_200_000)))
-    }
-
-    pub(crate) fn advance(&self, duration: Duration) {
-        self.0.store(self.now().after(duration).0, Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
-
-    async fn sleep(&self, _: Duration) {
-        std::future::pending().await
     }
 }

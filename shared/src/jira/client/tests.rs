@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
-use super::scripted_server::{HandClock, Request as Received, Response, ScriptedServer};
+use super::scripted_server::{Request as Received, Response, ScriptedServer};
 use super::*;
 use crate::clock::Clock;
+use crate::clock::stopped::StoppedClock;
 use crate::jwt::symmetric::Qsh;
 use crate::jwt::unverified::Unverified;
 use crate::outbound::{HostGuard, RedirectRule, outbound_client};
@@ -23,10 +24,10 @@ fn http() -> reqwest::Client {
 
 fn connect(base_url: Url) -> JiraClient {
     let access = Access::Connect { app_key: "app.key".to_owned(), shared_secret: SecretString::from(SECRET) };
-    JiraClient::new(http(), HandClock::new(), base_url, access)
+    JiraClient::new(http(), StoppedClock::new(), base_url, access)
 }
 
-fn oauth(server: &ScriptedServer, clock: Arc<HandClock>) -> JiraClient {
+fn oauth(server: &ScriptedServer, clock: Arc<StoppedClock>) -> JiraClient {
     let access = Access::OauthCredentials {
         api_url: server.url(),
         cloud_id: "cloud-1".to_owned(),
@@ -63,9 +64,13 @@ fn assert_signed(request: &Received) {
         .map_or((request.target.as_str(), None), |(path, query)| (path, Some(query)));
     let signed = Request { method: &request.method, path, query };
     let token = Unverified::parse(token).expect("well formed");
-    let claims =
-        symmetric::verify(&token, &SecretString::from(SECRET), &Qsh::Request(signed), HandClock::new().now())
-            .expect("signed for this request");
+    let claims = symmetric::verify(
+        &token,
+        &SecretString::from(SECRET),
+        &Qsh::Request(signed),
+        StoppedClock::new().now(),
+    )
+    .expect("signed for this request");
     assert_eq!(claims.client_key, "app.key");
 }
 
@@ -147,7 +152,7 @@ async fn properties_are_encoded_and_all_of_them_sent() {
 #[tokio::test]
 async fn credentials_call_the_gateway_with_one_token_for_many_calls() {
     let server = gateway(accepts);
-    let client = oauth(&server, HandClock::new());
+    let client = oauth(&server, StoppedClock::new());
     for api in Api::ALL {
         client.submit(api, &json!({})).await.expect("accepted");
     }
@@ -176,7 +181,7 @@ async fn credentials_call_the_gateway_with_one_token_for_many_calls() {
 
 #[tokio::test]
 async fn a_token_is_renewed_before_it_ends() {
-    let (server, clock) = (gateway(accepts), HandClock::new());
+    let (server, clock) = (gateway(accepts), StoppedClock::new());
     let client = oauth(&server, Arc::clone(&clock));
     for (pause, token) in [(0, "token-1"), (3_500, "token-1"), (60, "token-2")] {
         clock.advance(Duration::from_secs(pause));
@@ -192,7 +197,7 @@ async fn a_token_revoked_before_its_time_is_renewed_once() {
         "Bearer token-1" => Response::new(401, ""),
         _ => Response::json(202, &json!({})),
     });
-    let client = oauth(&server, HandClock::new());
+    let client = oauth(&server, StoppedClock::new());
     client.submit(Api::Builds, &json!({"builds": []})).await.expect("accepted");
     client.submit(Api::Builds, &json!({"builds": []})).await.expect("accepted");
     let bulk = "POST /jira/builds/0.1/cloud/cloud-1/bulk";
@@ -203,7 +208,7 @@ async fn a_token_revoked_before_its_time_is_renewed_once() {
 #[tokio::test]
 async fn a_fresh_token_that_is_refused_ends_it() {
     let server = gateway(|_| Response::new(401, ""));
-    let error = oauth(&server, HandClock::new()).check().await.expect_err("refused");
+    let error = oauth(&server, StoppedClock::new()).check().await.expect_err("refused");
     assert!(matches!(error, JiraError::Unauthorized), "{error:?}");
     assert_eq!(server.lines().len(), 4);
 }
@@ -215,7 +220,7 @@ async fn a_credential_that_gives_no_token_is_refused() {
         let server =
             ScriptedServer::start(move |_| Response::json(status, &json!({"error": "invalid_client"})));
         let error =
-            oauth(&server, HandClock::new()).submit(Api::Builds, &json!({})).await.expect_err("refused");
+            oauth(&server, StoppedClock::new()).submit(Api::Builds, &json!({})).await.expect_err("refused");
         assert!(matches!(error, JiraError::Unauthorized), "{status}: {error:?}");
         assert!(server.lines().iter().all(|line| line == "POST /oauth/token"));
     }
@@ -324,7 +329,7 @@ async fn a_project_is_there_or_not_or_can_not_be_asked_for() {
     server.requests().iter().for_each(assert_signed);
 
     let server = gateway(accepts);
-    assert_eq!(oauth(&server, HandClock::new()).has_project("PAY").await.expect("an answer"), None);
+    assert_eq!(oauth(&server, StoppedClock::new()).has_project("PAY").await.expect("an answer"), None);
     assert_eq!(server.lines(), Vec::<String>::new());
 }
 
@@ -349,6 +354,6 @@ async fn a_cloud_id_is_believed_only_if_it_looks_like_one() {
 #[test]
 fn no_secret_is_printed() {
     let server = ScriptedServer::start(accepts);
-    let printed = format!("{:?} {:?}", connect(server.url()), oauth(&server, HandClock::new()));
+    let printed = format!("{:?} {:?}", connect(server.url()), oauth(&server, StoppedClock::new()));
     assert!(!printed.contains("planted"), "{printed}");
 }

@@ -1,40 +1,10 @@
-use std::sync::Mutex;
-
-use async_trait::async_trait;
-
 use super::*;
-use crate::clock::Clock;
+use crate::clock::stopped::StoppedClock;
 use crate::jwt::test_tokens::TestKey;
 use crate::outbound::test_server::{Answer, TestServer};
 use crate::outbound::{HostGuard, RedirectRule, outbound_client};
 
 const KID: &str = "123e4567-e89b-12d3-a456-426614174000";
-
-/// A clock that stands still until it is moved.
-#[derive(Debug)]
-struct StoppedClock(Mutex<Timestamp>);
-
-impl StoppedClock {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Timestamp(1_767_225_600_000))))
-    }
-
-    fn advance(&self, duration: Duration) {
-        let mut now = self.0.lock().expect("no panic holds it");
-        *now = now.after(duration);
-    }
-}
-
-#[async_trait]
-impl Clock for StoppedClock {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().expect("no panic holds it")
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        self.advance(duration);
-    }
-}
 
 fn kid() -> KeyId {
     KeyId::parse(KID).expect("a key id")

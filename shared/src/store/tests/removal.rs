@@ -17,7 +17,8 @@ fn hook(project_id: Option<u64>) -> Hook {
     }
 }
 
-fn link(site: SiteId) -> Subscription {
+/// A link of a site.
+pub(crate) fn link(site: SiteId) -> Subscription {
     Subscription {
         id: SubscriptionId::generate(),
         site,

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::*;
+use crate::clock::stopped::StoppedClock;
 use crate::domain::{Door, Installation, InstallationId, IssueKeys, SiteId, SubscriptionId};
 use crate::gitlab::model;
 use crate::jira::client::Access;
-use crate::jira::client::scripted_server::{HandClock, Request, Response, ScriptedServer};
+use crate::jira::client::scripted_server::{Request, Response, ScriptedServer};
 use crate::jira::doors::AccessTokens;
 use crate::outbound::{HostGuard, RedirectRule, outbound_client};
 use crate::store::embedded::EmbeddedEngine;
@@ -27,7 +28,7 @@ use crate::sync::transform::Source;
 struct World {
     server: ScriptedServer,
     store: Store,
-    clock: Arc<HandClock>,
+    clock: Arc<StoppedClock>,
     client: JiraClient,
     site: SiteId,
 }
@@ -87,8 +88,8 @@ impl World {
 }
 
 /// A store with one site in it.
-async fn a_site() -> (Store, Arc<HandClock>, SiteId) {
-    let (clock, engine) = (HandClock::new(), EmbeddedEngine::memory().expect("an engine"));
+async fn a_site() -> (Store, Arc<StoppedClock>, SiteId) {
+    let (clock, engine) = (StoppedClock::new(), EmbeddedEngine::memory().expect("an engine"));
     let store = Store::new(engine.client(), "state", Arc::clone(&clock) as _);
     store.create_table().await.expect("a table");
     let site = Site::new("https://jira.example", clock.now());
@@ -113,7 +114,7 @@ fn http() -> reqwest::Client {
     outbound_client(&guard, RedirectRule::None, None).expect("a client")
 }
 
-fn client(base_url: Url, clock: Arc<HandClock>) -> JiraClient {
+fn client(base_url: Url, clock: Arc<StoppedClock>) -> JiraClient {
     JiraClient::new(http(), clock, base_url, connect_access())
 }
 

@@ -1,0 +1,74 @@
+//! Which installation Forge's id of it leads to. The installations themselves are kept with their site.
+
+use serde::{Deserialize, Serialize};
+
+use super::sites::installation_key;
+use super::{Key, Store, StoreError, When, digest};
+use crate::clock::Timestamp;
+use crate::domain::{Door, Installation, InstallationId, SiteId};
+
+/// From Forge's id of an installation to ours. Stays when the app is uninstalled, so that a late call of the same
+/// installation does not open the door again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgePointer {
+    /// The site.
+    pub site: SiteId,
+    /// The installation.
+    pub installation: InstallationId,
+    /// When the app was uninstalled, by Forge's clock.
+    pub closed_at: Option<Timestamp>,
+}
+
+impl ForgePointer {
+    /// To an installation that is open.
+    #[must_use]
+    pub fn to(installation: &Installation) -> Self {
+        Self { site: installation.site, installation: installation.id, closed_at: None }
+    }
+}
+
+impl Store {
+    /// What Forge's id of an installation leads to, even when it was uninstalled.
+    pub async fn forge_pointer(&self, installation_id: &str) -> Result<Option<ForgePointer>, StoreError> {
+        Ok(self.get(&forge_key(installation_id)).await?.map(|stored| stored.value))
+    }
+
+    /// Forgets an id, because the site it led to is no more.
+    pub async fn forget_forge_pointer(&self, installation_id: &str) -> Result<(), StoreError> {
+        self.delete_many(&[forge_key(installation_id)]).await
+    }
+
+    /// Makes a Forge installation a door of a site that is there, both its parts or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when Forge's id leads somewhere already, unless it is opened `again`.
+    pub async fn open_forge_door(&self, installation: &Installation, again: bool) -> Result<(), StoreError> {
+        let Door::Forge { installation_id, .. } = &installation.door else {
+            return Err(StoreError::Conflict);
+        };
+        let when = if again { When::Always } else { When::Absent };
+        let pointer = ForgePointer::to(installation);
+        let puts = vec![
+            self.put_of(&installation_key(installation), installation, When::Always, None)?,
+            self.put_of(&forge_key(installation_id), &pointer, when, None)?,
+        ];
+        self.transact(puts).await
+    }
+
+    /// Closes a Forge installation: its id is remembered, its token is not.
+    pub async fn close_forge_door(
+        &self,
+        installation: &Installation,
+        closed_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        if let Door::Forge { installation_id, .. } = &installation.door {
+            let pointer = ForgePointer { closed_at: Some(closed_at), ..ForgePointer::to(installation) };
+            self.put(&forge_key(installation_id), &pointer, When::Always, None).await?;
+        }
+        self.delete_installation(installation).await
+    }
+}
+
+pub(super) fn forge_key(installation_id: &str) -> Key {
+    Key::new(format!("FORGE#{}", digest(installation_id)), "INSTALLATION")
+}
