@@ -135,6 +135,7 @@ impl Local {
         let (operator, settings) = (&self.operator, &self.settings);
         let (store, envelope, clock) = (&operator.store, &operator.envelope, &operator.clock);
         let lifecycle = settings.lifecycle.gate(store.clone(), clock.clone())?;
+        let forge = settings.forge.gate(store.clone(), envelope.clone(), clock.clone())?;
         let tenant = TenantGate { store: store.clone(), envelope: envelope.clone(), clock: clock.clone() };
         let functions = Router::new()
             .merge(descriptor::router(&settings.lifecycle.identity))
@@ -164,6 +165,9 @@ impl Local {
                 gate: tenant,
                 gitlab_url: Arc::new(settings.gitlab_url.clone()),
             }))
+            .merge(forge_lifecycle::router(forge.clone()))
+            .merge(forge_token::router(forge.clone()))
+            .merge(forge_page::router(forge))
             .merge(webhook::router(Webhook::new(
                 store.clone(),
                 self.verifier.clone(),

@@ -1,6 +1,8 @@
 //! What the local process is told by variables. The functions on AWS read the same names.
 
-use shared::config::{ConfigError, Lifecycle, Reader, allowed_jira_sites, atlassian_api_url, gitlab_url};
+use shared::config::{
+    ConfigError, Forge, Lifecycle, Reader, allowed_jira_sites, atlassian_api_url, gitlab_url,
+};
 use url::Url;
 
 /// Everything that can be set.
@@ -8,6 +10,8 @@ use url::Url;
 pub struct Settings {
     /// Who the app is, and what verifies lifecycle events.
     pub lifecycle: Lifecycle,
+    /// The Forge app.
+    pub forge: Forge,
     /// The GitLab that new links are made with.
     pub gitlab_url: Url,
     /// The OAuth application of that GitLab.
@@ -32,13 +36,15 @@ impl Settings {
     pub fn read(source: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(source);
         let lifecycle = Lifecycle::read(&mut reader);
+        let forge = Forge::read(&mut reader);
         let gitlab_url = gitlab_url(&mut reader);
         let atlassian_api_url = atlassian_api_url(&mut reader);
         let oauth_application_id = reader.optional("OAUTH_APPLICATION_ID");
         let allowed_jira_sites = allowed_jira_sites(&reader);
-        let settings = lifecycle.zip(gitlab_url).zip(atlassian_api_url).map(
-            |((lifecycle, gitlab_url), atlassian_api_url)| Self {
+        let settings = lifecycle.zip(forge).zip(gitlab_url).zip(atlassian_api_url).map(
+            |(((lifecycle, forge), gitlab_url), atlassian_api_url)| Self {
                 lifecycle,
+                forge,
                 gitlab_url,
                 oauth_application_id,
                 atlassian_api_url,

@@ -78,8 +78,24 @@ pub const BRANCHES_ROUTE: Route = get("/-/jira_connect/branches/route");
 /// GitLab delivers an event.
 pub const WEBHOOK: Route = post("/webhooks/gitlab/{subscription}");
 
+/// Forge tells of an install or a new major version.
+pub const FORGE_LIFECYCLE: Route = post("/forge/lifecycle");
+/// Forge tells that the app is about to be uninstalled.
+pub const FORGE_UNINSTALL: Route = post("/forge/uninstall");
+/// Forge brings the hour's token.
+pub const FORGE_TOKEN: Route = post("/forge/token");
+/// The app's page in Jira asks what to show.
+pub const FORGE_PAGE: Route = post("/forge/page");
+
 /// The queue between `webhook` and `sync`.
 pub const EVENTS_QUEUE: &str = "events";
+
+/// Any of Forge's calls may be the first that comes in, so each can make the installation.
+const FORGE_ACCESS: &[Access] = &[
+    Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"]),
+    Access::Seal(&[Purpose::SystemToken]),
+    Access::Outbound,
+];
 
 /// The functions.
 pub const FUNCTIONS: &[Function] = &[
@@ -124,6 +140,13 @@ pub const FUNCTIONS: &[Function] = &[
         ],
     },
     Function {
+        name: "forge-lifecycle",
+        trigger: Trigger::Http(&[FORGE_LIFECYCLE, FORGE_UNINSTALL]),
+        access: FORGE_ACCESS,
+    },
+    Function { name: "forge-token", trigger: Trigger::Http(&[FORGE_TOKEN]), access: FORGE_ACCESS },
+    Function { name: "forge-page", trigger: Trigger::Http(&[FORGE_PAGE]), access: FORGE_ACCESS },
+    Function {
         name: "sync",
         trigger: Trigger::Queue(EVENTS_QUEUE),
         access: &[
@@ -131,6 +154,7 @@ pub const FUNCTIONS: &[Function] = &[
             Access::Open(&[
                 Purpose::SharedSecret,
                 Purpose::ClientSecret,
+                Purpose::SystemToken,
                 Purpose::HookSecret,
                 Purpose::GitlabToken,
             ]),

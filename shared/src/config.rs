@@ -14,6 +14,10 @@ use crate::jwt::keystore::{ATLASSIAN_KEY_SERVERS, KeySource, KeyStore};
 use crate::outbound::{HostGuard, OutboundClientError, RedirectRule, outbound_client};
 use crate::store::Store;
 
+mod forge;
+
+pub use forge::{Forge, ForgeFunction};
+
 /// Where new links go when nobody says otherwise.
 const GITLAB_URL: &str = "https://gitlab.com";
 

@@ -327,7 +327,7 @@ fn not_proved(error: &JiraError, site: &str, api: &str) -> String {
         JiraError::Unavailable { status, .. } => {
             format!("{api} does not answer now ({status}): try again later.")
         }
-        JiraError::TooLarge(_) | JiraError::Renamed | JiraError::Unexpected(_) => {
+        JiraError::TooLarge(_) | JiraError::Settling | JiraError::Renamed | JiraError::Unexpected(_) => {
             format!("{api} does not answer as Atlassian's gateway does: check ATLASSIAN_API_URL.")
         }
     }

@@ -20,6 +20,9 @@ pub(super) fn of_jira(error: &JiraError, site: &Site) -> Refusal {
         JiraError::Forbidden(api) => format!(
             "The credential of {host} does not cover {api}: give the OAuth credentials all permissions, or reinstall the app with its present descriptor."
         ),
+        JiraError::Settling => {
+            format!("Jira does not let the new app in on {host} yet: try again in ten minutes.")
+        }
         JiraError::Renamed => {
             format!(
                 "{host} redirects: the site has another name now, run `bridge site add` with the new host."
@@ -54,6 +57,9 @@ pub(super) fn of_door(error: &DoorError, site: &Site) -> Refusal {
             )
         }
         DoorError::Address(cause) => format!("{host} must not be called: {cause}."),
+        DoorError::AwaitingToken => format!(
+            "Forge has not brought a new token for {host}: it does so every hour as long as the app is installed."
+        ),
         DoorError::CloudId => {
             format!("Atlassian's id of {host} is not known: run `bridge site add` to prove it.")
         }

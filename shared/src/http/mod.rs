@@ -2,10 +2,12 @@
 //! such a value in its signature can't be reached by anybody else. What a call does belongs to its function.
 
 mod error;
+mod forge;
 mod lifecycle;
 mod tenant;
 
 pub use error::Error;
+pub use forge::{ForgeAdmin, ForgeCall, ForgeGate};
 pub use lifecycle::{JiraLifecycle, LifecycleGate, LifecycleKind, Tenant};
 pub use tenant::{JiraUser, TenantGate};
 
