@@ -88,6 +88,11 @@ impl Credentials {
         self.tokens.retain(|_, bearer| bearer.cloud_id != cloud_id);
     }
 
+    /// Ends the system tokens of a Forge app on a site.
+    pub(super) fn expire_system_tokens(&mut self, app: &str, cloud_id: &str) {
+        self.tokens.retain(|_, bearer| bearer.provider.id != app || bearer.cloud_id != cloud_id);
+    }
+
     /// The site that a token request is about, as far as its body says.
     pub(super) fn cloud_of_request(&self, body: &[u8]) -> Option<String> {
         let request: Value = serde_json::from_slice(body).ok()?;

@@ -3,12 +3,12 @@
 //! Tokens are put together by hand, so that a test can sign any header and any claims with any key.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKeyComponents};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::random;
 
@@ -54,6 +54,15 @@ impl RsaKey {
         pem
     }
 
+    /// The public half as an entry of a key set (RFC 7517).
+    #[must_use]
+    pub fn public_jwk(&self) -> Value {
+        let components = PublicKeyComponents::<Vec<u8>>::from(self.pair.public_key());
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let (n, e) = (encode(&components.n), encode(&components.e));
+        json!({ "kty": "RSA", "kid": self.kid, "use": "sig", "alg": "RS256", "n": n, "e": e })
+    }
+
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair
@@ -95,7 +104,6 @@ mod tests {
     use std::sync::Arc;
 
     use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-    use serde_json::json;
 
     use super::*;
 

@@ -1,5 +1,5 @@
 //! A stateful Jira Cloud: sites with issues and a development panel, the API gateway, the keys of lifecycle callbacks,
-//! and the part of Jira that installs apps. It refuses what Jira refuses, stores what Jira stores, and fails on demand.
+//! and the parts of Atlassian that install Connect and Forge apps. It refuses what Jira refuses, stores what Jira stores, and fails on demand.
 //!
 //! | origin | path | role |
 //! | --- | --- | --- |
@@ -7,8 +7,9 @@
 //! | gateway | `/jira/{devinfo,builds,deployments,featureflags}/0.1/cloud/{cloudId}/...` | provider APIs, bearer of OAuth credentials |
 //! | gateway | `/ex/jira/{cloudId}/rest/...` | the site's `/rest/...`, bearer of a Forge app |
 //! | gateway | `GET /install-keys/{kid}` | public keys of lifecycle callbacks, PEM |
+//! | gateway | `GET /.well-known/jwks.json` | public keys of Forge's invocation tokens |
 //! | site | `/rest/{devinfo/0.10,builds/0.1,deployments/0.1,featureflags/0.1}/...` | provider APIs, Connect JWT |
-//! | site | `/rest/api/3/{user,permissions/check,project/{key},issue/{key}}` | Jira's own REST API, Connect JWT |
+//! | site | `/rest/api/3/{serverInfo,user,permissions/check,project/{key},issue/{key}}` | Jira's own REST API, Connect JWT |
 //! | site | `GET /_edge/tenant_info`, `GET /status` | cloudId, state |
 //! | site | `GET /stand-in/issues`, `GET /stand-in/issues/{key}` | what the development panel shows, as JSON; never redirected or failed |
 //!
@@ -24,6 +25,7 @@ mod calls;
 mod credentials;
 mod descriptor;
 mod faults;
+mod forge;
 mod keys;
 mod known;
 mod lifecycle;
@@ -49,6 +51,7 @@ pub use self::answer::REASON_HEADER;
 pub use self::api::{Api, Door};
 pub use self::calls::{Calls, RECORDING_DIR, RecordedCall};
 pub use self::faults::FailureRule;
+pub use self::forge::{ForgeApp, ForgeInstallation, RemoteAnswer, RemoteCall};
 pub use self::keys::{RsaKey, Signature, compact_token};
 pub use self::known::User;
 pub use self::lifecycle::LifecycleCall;

@@ -18,6 +18,7 @@ use super::state::SiteState;
 pub(super) fn handle(state: &SiteState, path: &[String], request: &Parts, body: &Bytes) -> Response {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match (&request.method, path.as_slice()) {
+        (&Method::GET, ["serverInfo"]) => server_info(state),
         (&Method::GET, ["user"]) => user(state, request.uri.query().unwrap_or_default()),
         (&Method::POST, ["permissions", "check"]) => permissions(state, body),
         (&Method::GET, ["project", key]) => project(state, key),
@@ -31,6 +32,12 @@ pub(super) fn handle(state: &SiteState, path: &[String], request: &Parts, body: 
 
 fn error(status: StatusCode, message: &str) -> Response {
     answer::error(Api::Rest, status, &[message.to_owned()])
+}
+
+fn server_info(state: &SiteState) -> Response {
+    let base = &state.base_url;
+    Json(json!({ "baseUrl": base, "displayUrl": state.display_url(), "deploymentType": "Cloud" }))
+        .into_response()
 }
 
 fn user(state: &SiteState, query: &str) -> Response {

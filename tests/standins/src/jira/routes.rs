@@ -78,6 +78,7 @@ pub(super) async fn on_gateway(world: Arc<World>, request: Request<Bytes>) -> Re
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let (cloud_id, target) = match path.as_slice() {
         ["install-keys", kid @ ..] => return Reply::Answer(install_key(&world, &kid.join("/"))),
+        [".well-known", "jwks.json"] => return Reply::Answer(key_set(&world)),
         ["oauth", "token"] => return token(&world, &request, &body).await,
         ["jira", api, version, "cloud", cloud_id, rest @ ..] => match Api::on_gateway(api, version) {
             Some(api) => (*cloud_id, Target::Provider(api, Door::OAuth, owned(rest))),
@@ -133,6 +134,10 @@ fn install_key(world: &World, kid: &str) -> Response {
     } else {
         StatusCode::NOT_FOUND.into_response()
     }
+}
+
+fn key_set(world: &World) -> Response {
+    Json(json!({ "keys": [world.signing_key.public_jwk()] })).into_response()
 }
 
 async fn token(world: &World, request: &Parts, body: &Bytes) -> Reply {

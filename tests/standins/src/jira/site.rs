@@ -134,6 +134,11 @@ impl SiteHandle {
         self.world.credentials().expire_tokens(self.cloud_id());
     }
 
+    /// Ends the system tokens of a Forge app on the site.
+    pub(super) fn expire_forge_tokens(&self, app: &str) {
+        self.world.credentials().expire_system_tokens(app, self.cloud_id());
+    }
+
     /// Answers 400 to pull requests with the undocumented status DRAFT.
     pub fn refuse_draft(&self, refuse: bool) {
         self.site.state().dialect.refuses_draft = refuse;
