@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
-use crate::operate::{Command, CredentialChoice, GroupLink, Hidden};
+use crate::operate::{Command, CredentialChoice, DoorName, GroupLink, Hidden};
 
 /// GitLab's branches, commits, merge requests, pipelines, deployments and feature flags on Jira's issues.
 #[derive(Debug, Parser)]
@@ -108,6 +108,21 @@ pub enum SiteAction {
     },
     /// Lists sites with their doors and what each needs.
     List {
+        /// Where and how.
+        #[command(flatten)]
+        on: On,
+    },
+    /// Lets another door of a site write: removes from Jira what the one before had sent.
+    Switch {
+        /// Its host name or id.
+        #[arg(long)]
+        site: String,
+        /// The door that is to write.
+        #[arg(long, value_enum)]
+        to: DoorName,
+        /// Leaves at Jira what the door before had sent.
+        #[arg(long)]
+        keep_jira_data: bool,
         /// Where and how.
         #[command(flatten)]
         on: On,
@@ -223,6 +238,9 @@ impl SiteAction {
                 (Command::SiteAdd { site, client_id, client_secret: secret_from_stdin()? }, on)
             }
             Self::List { on } => (Command::SiteList, on),
+            Self::Switch { site, to, keep_jira_data, on } => {
+                (Command::SiteSwitch { site, to, keep_jira_data }, on)
+            }
             Self::Remove { site, on } => (Command::SiteRemove { site }, on),
         })
     }

@@ -1,9 +1,10 @@
 //! Links between GitLab groups and Jira sites: making them ([`link`], [`making`], [`credential`]), listing and removing
-//! them ([`unlink`]).
+//! them ([`unlink`], [`sent`]).
 
 mod credential;
 mod link;
 mod making;
+pub(super) mod sent;
 mod unlink;
 
 use std::time::Duration;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::clock::SharedClock;
+use shared::domain::DoorKind;
 use shared::envelope::Envelope;
 use shared::gitlab::client::GitlabHttp;
 use shared::jira::doors::Doors;
@@ -76,6 +77,16 @@ pub enum Command {
         /// Host name or clientKey.
         site: String,
     },
+    /// `bridge site switch`: lets another door of a site write.
+    SiteSwitch {
+        /// Host name, clientKey or id.
+        site: String,
+        /// The door.
+        to: DoorName,
+        /// Whether what the door before had sent stays at Jira.
+        #[serde(default)]
+        keep_jira_data: bool,
+    },
     /// `bridge group link`.
     GroupLink(GroupLink),
     /// `bridge group list`.
@@ -113,6 +124,28 @@ pub enum Command {
         /// Only these; all if empty.
         ids: Vec<String>,
     },
+}
+
+/// A kind of door, as a person types it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum DoorName {
+    /// The Forge app.
+    Forge,
+    /// OAuth credentials.
+    Oauth,
+    /// The Connect app.
+    Connect,
+}
+
+impl From<DoorName> for DoorKind {
+    fn from(name: DoorName) -> Self {
+        match name {
+            DoorName::Forge => Self::Forge,
+            DoorName::Oauth => Self::OauthCredentials,
+            DoorName::Connect => Self::Connect,
+        }
+    }
 }
 
 /// What linking a group needs.
@@ -217,6 +250,9 @@ impl Operator {
             }
             Command::SiteList => self.site_list().await,
             Command::SiteRemove { site } => self.site_remove(&site).await,
+            Command::SiteSwitch { site, to, keep_jira_data } => {
+                self.site_switch(&site, to.into(), keep_jira_data).await
+            }
             Command::GroupLink(link) => self.group_link(link).await,
             Command::GroupList { site } => self.group_list(site.as_deref()).await,
             Command::GroupUnlink { subscription, keep_jira_data, gitlab_token } => {

@@ -12,6 +12,7 @@ pub fn render(command: &Command, answer: &Value) -> String {
         Command::SiteAdd { .. } => site_added(answer),
         Command::SiteList => sites(answer),
         Command::SiteRemove { .. } => removed(answer),
+        Command::SiteSwitch { .. } => switched(answer),
         Command::GroupLink(_) => linked(answer),
         Command::GroupList { .. } => groups(answer),
         Command::GroupUnlink { .. } => unlinked(answer),
@@ -73,6 +74,12 @@ fn diagnosis(answer: &Value) -> Vec<String> {
 
 fn removed(answer: &Value) -> Vec<String> {
     let mut lines = vec![format!("{} is forgotten.", text(&answer["host"]))];
+    lines.extend(notes(answer));
+    lines
+}
+
+fn switched(answer: &Value) -> Vec<String> {
+    let mut lines = vec![format!("{} of {} writes now.", text(&answer["writes"]), text(&answer["host"]))];
     lines.extend(notes(answer));
     lines
 }

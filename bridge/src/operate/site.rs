@@ -1,8 +1,11 @@
-//! Jira sites: opening the OAuth-credentials door, listing and forgetting them. How a Connect app gets in belongs to
-//! `installed`.
+//! Jira sites: opening the OAuth-credentials door, listing and forgetting them, and which door writes ([`switch`]). How
+//! apps get in belongs to the functions that Jira and Forge call.
+
+mod switch;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use shared::clock::Timestamp;
 use shared::domain::{Door, DoorKind, Installation, InstallationId, Site, SiteCondition, SiteId, SiteState};
 use shared::envelope::{EnvelopeError, Purpose};
 use shared::jira::client::{JiraClient, JiraError, cloud_id};
@@ -50,7 +53,7 @@ impl Operator {
     }
 
     pub(super) async fn site_list(&self) -> Result<Value, Refusal> {
-        let mut sites = Vec::new();
+        let (mut sites, now) = (Vec::new(), self.clock.now());
         for site in self.store.sites().await? {
             let doors: Vec<Value> = self
                 .store
@@ -60,7 +63,7 @@ impl Operator {
                 .map(|installation| {
                     json!({
                         "installation": installation.id, "kind": installation.door.kind(),
-                        "writes": site.writer == Some(installation.id),
+                        "writes": site.writer == Some(installation.id), "needs": needs(installation, now),
                         "installed_at": installation.installed_at.iso8601(),
                     })
                 })
@@ -71,6 +74,7 @@ impl Operator {
                 "condition": condition, "since": site.state.since.iso8601(), "remedy": condition.remedy(),
                 "doors": doors, "draft": site.draft, "needs_work": site.needs_work,
                 "suppressed_projects": site.suppressed_projects,
+                "needs_resync_since": site.needs_resync_since.map(Timestamp::iso8601),
                 "subscriptions": self.store.subscriptions(site.id).await?.len(),
             }));
         }
@@ -90,7 +94,7 @@ impl Operator {
             )));
         }
         let doors = self.store.installations(site.id).await?;
-        let has_app = doors.iter().any(|door| door.door.kind() == DoorKind::Connect);
+        let has_app = doors.iter().any(|door| door.door.kind() != DoorKind::OauthCredentials);
         self.store.end_rests(site.id).await?;
         self.store.delete_site(&site).await?;
         tracing::info!(site.id = %site.id, site.host = site.host(), "site removed");
@@ -294,6 +298,15 @@ impl From<EnvelopeError> for Refusal {
                 "Secrets can't be sealed or opened: {error}. Check the key file of the data directory."
             ),
         })
+    }
+}
+
+/// What a door lacks to be able to write; `None` when nothing is known to be missing.
+fn needs(installation: &Installation, now: Timestamp) -> Option<&'static str> {
+    match &installation.door {
+        Door::Forge { token: Some(token), .. } if token.usable_until > now => None,
+        Door::Forge { .. } => Some("a token, which Forge brings every hour"),
+        Door::Connect { .. } | Door::OauthCredentials { .. } => None,
     }
 }
 

@@ -1,23 +1,19 @@
 //! Unlinking a group: its hooks first, so that nothing new comes in, then what came through it to Jira, then the token,
 //! and the link itself last, so that an unlinking that was cut off can be done again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::domain::{CredentialMode, HookKind, Site, Subscription, SubscriptionId, SubscriptionState};
-use shared::gitlab::client::{GitlabClient, GitlabError, HookOwner};
-use shared::jira::answer::RateLimitReason;
-use shared::jira::client::{Api, JiraClient, JiraError};
-use shared::sync::transform::repository_id;
+use shared::gitlab::client::{GitlabClient, HookOwner};
+use shared::jira::client::{JiraClient, JiraError};
 use shared::sync::verify::gitlab_token_context;
 
-use super::{LONGEST_PAUSE, lies_under};
+use super::lies_under;
+use super::sent::{Projects, Sent};
 use crate::operate::{Operator, Refusal, trouble};
-
-/// Projects of a link by id, with their paths where known.
-type Projects = BTreeMap<u64, Option<String>>;
 
 /// An unlinking, with what a person should know of it.
 struct Unlinking<'a> {
@@ -68,16 +64,19 @@ impl Unlinking<'_> {
     async fn carry_out(mut self, jira: Option<&JiraClient>) -> Result<Value, Refusal> {
         let store = &self.operator.store;
         let (id, host) = (self.link.id, self.site.host().to_owned());
-        let mut repositories = 0;
+        let (mut repositories, mut notes) = (0, Vec::new());
         // Before the hooks go: what the token may see is the best list of projects there is.
-        let projects = self.projects().await?;
+        let projects = self.sent().projects(&mut notes).await?;
+        self.notes.append(&mut notes);
         let projects = self.without_covered(projects).await?;
         // From here on a link that is there has lost something.
         store.update_subscription(id, |link| link.state = SubscriptionState::Pending).await?;
         self.remove_hooks().await?;
         match jira {
             Some(jira) => {
-                self.remove_from_jira(jira, &projects).await?;
+                let removed = self.sent().remove(jira, &projects, &mut notes).await;
+                self.notes.append(&mut notes);
+                removed.map_err(|error| self.half_done(&error))?;
                 repositories = projects.len();
             }
             None if self.keep_jira_data => {}
@@ -94,33 +93,8 @@ impl Unlinking<'_> {
         }))
     }
 
-    /// The projects whose development information may have come through the link.
-    async fn projects(&mut self) -> Result<Projects, Refusal> {
-        let store = &self.operator.store;
-        let mut projects = Projects::new();
-        for project in store.inside_projects(self.link.id).await? {
-            projects.insert(project, None);
-        }
-        for hook in store.project_hooks(self.link.id).await? {
-            projects.extend(hook.project_id.map(|project| (project, None)));
-        }
-        let Some(gitlab) = &self.gitlab else {
-            self.notes.push(
-                "Without a token only the projects with events of the last day are known: branches, commits and merge requests of others stay in Jira."
-                    .to_owned(),
-            );
-            return Ok(projects);
-        };
-        match group_projects(self.operator, gitlab, self.link.group_id).await {
-            Ok(listed) => projects.extend(listed),
-            Err(error) => {
-                let refusal = trouble::of_gitlab(&error, &self.link.instance, "list the group's projects");
-                self.notes.push(format!(
-                    "Branches, commits and merge requests of projects without events of the last day may stay in Jira. {refusal}"
-                ));
-            }
-        }
-        Ok(projects)
+    fn sent(&self) -> Sent<'_> {
+        Sent { operator: self.operator, site: &self.site, link: &self.link, gitlab: self.gitlab.as_ref() }
     }
 
     /// Leaves out what another link of the site covers, or may cover.
@@ -217,56 +191,9 @@ impl Unlinking<'_> {
         removed.is_ok()
     }
 
-    /// Builds, deployments and flags carry the link as a property; development information goes by its repository.
-    async fn remove_from_jira(&mut self, jira: &JiraClient, projects: &Projects) -> Result<(), Refusal> {
-        let link = self.link.id.to_string();
-        let properties = [("link", link.as_str())];
-        for api in [Api::Builds, Api::Deployments, Api::FeatureFlags] {
-            let removed = match jira.delete_by_properties(api, &properties).await {
-                Err(error) if self.waits_for_jira(&error).await => {
-                    jira.delete_by_properties(api, &properties).await
-                }
-                removed => removed,
-            };
-            match removed {
-                // What a door may not remove it could not send either.
-                Err(JiraError::Forbidden(api)) => self.notes.push(format!(
-                    "The credential of {} does not cover {api}: if another door sent any, they stay in Jira.",
-                    self.site.host()
-                )),
-                removed => removed.map_err(|error| self.half_done(&error))?,
-            }
-        }
-        let index = self.site.instance_index(&self.link.instance).unwrap_or(self.site.instances.len());
-        for project in projects.keys() {
-            let id = repository_id(*project, &self.link.instance, index);
-            let segments = ["repository", id.as_str()];
-            let removed = match jira.delete(Api::DevInfo, &segments, None).await {
-                Err(error) if self.waits_for_jira(&error).await => {
-                    jira.delete(Api::DevInfo, &segments, None).await
-                }
-                removed => removed,
-            };
-            removed.map_err(|error| self.half_done(&error))?;
-        }
-        Ok(())
-    }
-
     fn half_done(&self, error: &JiraError) -> Refusal {
         let (cause, id) = (trouble::of_jira(error, &self.site), self.link.id);
         Refusal::new(format!("{cause} Run `bridge group unlink {id}` again for the rest."))
-    }
-
-    /// Waits out a burst of Jira's that is short enough, and then says to try again.
-    async fn waits_for_jira(&self, error: &JiraError) -> bool {
-        match error {
-            JiraError::RateLimited { reason: RateLimitReason::Burst, retry_after } => {
-                let pause = retry_after.unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
-                self.operator.clock.sleep(pause).await;
-                true
-            }
-            _ => false,
-        }
     }
 
     /// Revokes a token that was made for the link. A token that was given stays its owner's business.
@@ -302,21 +229,4 @@ impl Operator {
             Err(_) => false,
         }
     }
-}
-
-async fn group_projects(
-    operator: &Operator,
-    gitlab: &GitlabClient,
-    group: u64,
-) -> Result<Projects, GitlabError> {
-    let (mut projects, mut page) = (Projects::new(), Some(1));
-    while let Some(number) = page {
-        let listed = match gitlab.group_projects(group, number).await {
-            Err(error) if operator.waits_for(&error).await => gitlab.group_projects(group, number).await,
-            listed => listed,
-        }?;
-        projects.extend(listed.items.into_iter().map(|project| (project.id, Some(project.path))));
-        page = listed.next;
-    }
-    Ok(projects)
 }
