@@ -1,6 +1,7 @@
-//! Clients of AWS's services for a function on Lambda. What is done with them belongs to `store`, `envelope` and `queue`;
+//! Clients of AWS's services for a function on Lambda, and why their calls fail. What is done with them belongs to `store`, `envelope` and `queue`;
 //! whoever runs outside Lambda, with the credentials of a person, brings an [`SdkConfig`] of its own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::{Builder, tls};
 
 use crate::clock::{SharedClock, SystemClock};
@@ -100,5 +102,24 @@ impl Aws {
     #[must_use]
     pub fn queue(&self, url: &str, dead_letters_url: Option<&str>) -> Arc<SqsQueue> {
         Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&self.sdk), url, dead_letters_url))
+    }
+}
+
+/// Why a service did not do what it was asked: the code of its error, or what kept it from answering. Its own sentence is
+/// left out, because it may quote the request.
+pub(crate) fn cause<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Cow<'_, str> {
+    const UNREADABLE: &str = "an answer that can't be read";
+    match error {
+        SdkError::ServiceError(answer) => match answer.err().code() {
+            Some(code) => code.into(),
+            None if answer.raw().status().is_success() => UNREADABLE.into(),
+            None => format!("HTTP status {}", answer.raw().status()).into(),
+        },
+        SdkError::TimeoutError(_) => "no answer in time".into(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => "no connection in time".into(),
+        SdkError::DispatchFailure(failure) if failure.is_io() => "no connection".into(),
+        SdkError::ResponseError(_) => UNREADABLE.into(),
+        // No credentials, or an address that makes no sense.
+        _ => "the call can't be made".into(),
     }
 }

@@ -42,3 +42,10 @@ pub fn init(format: Format, filter: Option<&str>) {
     // Another subscriber may be there already, as in a test that starts the process twice.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
 }
+
+/// An error with all its causes, for a line of a log or a sentence.
+#[must_use]
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

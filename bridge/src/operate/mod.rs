@@ -26,6 +26,7 @@ use shared::jira::doors::Doors;
 use shared::outbound::HostGuard;
 use shared::queue::SharedQueue;
 use shared::store::Store;
+use shared::telemetry::with_causes;
 use url::Url;
 
 pub use render::render;
@@ -218,6 +219,8 @@ impl Refusal {
     }
 }
 
+// With all causes: on a stack the last one says that a permission or a sign-in is missing.
+
 impl From<shared::store::StoreError> for Refusal {
     fn from(error: shared::store::StoreError) -> Self {
         Self::new(format!("The state can't be read or written: {}.", with_causes(&error)))
@@ -228,17 +231,6 @@ impl From<shared::queue::QueueError> for Refusal {
     fn from(error: shared::queue::QueueError) -> Self {
         Self::new(format!("The queue can't be read or written: {}.", with_causes(&error)))
     }
-}
-
-/// An error with all its causes: on a stack the last one says that a permission or a sign-in is missing.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 impl Operator {

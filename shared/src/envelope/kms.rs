@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::key_service::{DataKey, KeyBytes, KeyService, KeyServiceError};
+use crate::aws::cause;
 
 /// What KMS says when the same call will not succeed later, unless somebody changes the key, its policy or our role
 /// (<https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html#API_Decrypt_Errors>, and the errors common to
@@ -30,8 +31,6 @@ const REFUSALS: [&str; 11] = [
     "UnsupportedOperationException",
     "ValidationException",
 ];
-
-const UNREADABLE: &str = "an answer that can't be read";
 
 /// A symmetric KMS key.
 #[derive(Clone, Debug)]
@@ -98,21 +97,10 @@ fn key_bytes(plaintext: Option<Blob>) -> Result<KeyBytes, KeyServiceError> {
 
 /// What a call that gave no answer, or no key, means to the caller.
 fn failure<E: ProvideErrorMetadata>(error: &SdkError<E>) -> KeyServiceError {
-    let cause = match error {
-        SdkError::ServiceError(answer) => match answer.err().code() {
-            Some(code) if REFUSALS.contains(&code) => return refused(code),
-            Some(code) => code.to_owned(),
-            None if answer.raw().status().is_success() => UNREADABLE.to_owned(),
-            None => format!("HTTP status {}", answer.raw().status()),
-        },
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => "no connection in time".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_io() => "no connection".to_owned(),
-        SdkError::ResponseError(_) => UNREADABLE.to_owned(),
-        // No credentials, or an address that makes no sense.
-        _ => "the call can't be made".to_owned(),
-    };
-    KeyServiceError::Unavailable(cause)
+    match error.code() {
+        Some(code) if REFUSALS.contains(&code) => refused(code),
+        _ => KeyServiceError::Unavailable(cause(error).into_owned()),
+    }
 }
 
 /// Callers learn only that there is no key; the log tells the operator a disabled key from a missing permission.

@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use ::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use crate::telemetry::with_causes;
+
 /// A refusal or a failure.
 #[derive(Debug)]
 pub struct Error {
@@ -46,7 +48,7 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let cause = self.source.as_deref().map(chain).unwrap_or_default();
+        let cause = self.source.as_deref().map(|source| with_causes(source)).unwrap_or_default();
         if self.status.is_server_error() {
             tracing::error!(http.status = self.status.as_u16(), cause, "could not answer");
         } else {
@@ -54,16 +56,4 @@ impl IntoResponse for Error {
         }
         (self.status, self.sentence).into_response()
     }
-}
-
-/// An error with its causes, for the log.
-fn chain(error: &(dyn StdError + Send + Sync + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

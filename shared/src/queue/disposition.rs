@@ -10,6 +10,7 @@ use ulid::Ulid;
 
 use super::{MAX_DELAY, Outgoing, Queue, RETENTION, Received};
 use crate::clock::{Clock, Timestamp};
+use crate::telemetry::with_causes;
 
 /// Tries before a message is given up. With [`backoff`] they span 70 minutes, longer than a restart or a
 /// bad release of either side takes.
@@ -223,7 +224,8 @@ pub async fn settle<T: Serialize + Send>(
         match queue.send(copies).await {
             Ok(()) => acknowledged.append(&mut copied),
             Err(error) => {
-                tracing::error!(%error, "could not put messages back; they come back by themselves")
+                let cause = with_causes(&error);
+                tracing::error!(cause, "could not put messages back; they come back by themselves");
             }
         }
     }
@@ -248,7 +250,8 @@ async fn bury(
     match queue.bury(body, reason).await {
         Ok(()) => acknowledged.push(receipt),
         Err(error) => {
-            tracing::error!(%error, "could not write a dead letter; the message comes back by itself");
+            let cause = with_causes(&error);
+            tracing::error!(cause, "could not write a dead letter; the message comes back by itself");
         }
     }
 }

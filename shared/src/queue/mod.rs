@@ -28,10 +28,15 @@ pub const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 /// itself when the process died with it; five deaths are no coincidence.
 pub const MAX_RECEIVES: u32 = 5;
 
+/// The largest message, attributes included: SQS's bound, on all messages of a call together as well, and the
+/// `MaximumMessageSize` of every queue in the template
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>).
+pub const MAX_BYTES: usize = 1024 * 1024;
+
 /// A message on its way to a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The text, at most 1 MiB. JSON, of which a queue keeps the meaning, though not always the spelling.
+    /// The text, at most [`MAX_BYTES`]. JSON, of which a queue keeps the meaning, though not always the spelling.
     pub body: String,
     /// The message group: a site. Keeps a busy site from starving the others.
     pub group: String,

@@ -21,16 +21,13 @@ use futures::future;
 use self::batch::{Answer, MAX_ENTRIES};
 use self::letter::Letter;
 use self::pile::Pile;
-use super::{DeadLetter, Depth, MAX_DELAY, Outgoing, Queue, QueueError};
+use super::{DeadLetter, Depth, MAX_BYTES, MAX_DELAY, Outgoing, Queue, QueueError};
+use crate::aws::cause;
 use crate::clock::{Clock, SystemClock};
 
 mod batch;
 mod letter;
 mod pile;
-
-/// SQS's bound on a message, attributes included, and on all messages of a call together
-/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>).
-const MAX_BYTES: usize = 1024 * 1024;
 
 /// The message group of all that is put back: a pile of it is one busy group, whichever sites it is of.
 const REDRIVEN: &str = "redriven";
@@ -166,7 +163,7 @@ fn outgoing(letter: Letter) -> Outgoing {
     Outgoing { body: letter.body, group: REDRIVEN.to_owned(), delay: Duration::ZERO }
 }
 
-/// Messages as the calls that send them. The group counts as if it were part of the message, to be on the safe side of a
+/// Messages as the calls that send them, of which each may hold as much as one message. The group counts as if it were part of the message, to be on the safe side of a
 /// bound whose documentation does not name it.
 fn batches(messages: Vec<Outgoing>) -> Vec<Vec<SendMessageBatchRequestEntry>> {
     let mut batches: Vec<Vec<_>> = Vec::new();
@@ -193,23 +190,9 @@ fn batches(messages: Vec<Outgoing>) -> Vec<Vec<SendMessageBatchRequestEntry>> {
     batches
 }
 
-/// What a call that SQS did not carry out means to the caller. SQS's own sentence is left out, because it may quote the
-/// request.
+/// A call that SQS did not carry out.
 fn failure<E: ProvideErrorMetadata>(call: &str, error: &SdkError<E>) -> QueueError {
-    match error {
-        SdkError::ServiceError(answer) => match answer.err().code() {
-            Some(code) => unavailable(call, code),
-            None => unavailable(call, &format!("HTTP status {}", answer.raw().status())),
-        },
-        SdkError::TimeoutError(_) => unavailable(call, "no answer in time"),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            unavailable(call, "no connection in time")
-        }
-        SdkError::DispatchFailure(failure) if failure.is_io() => unavailable(call, "no connection"),
-        SdkError::ResponseError(_) => unavailable(call, "an answer that can't be read"),
-        // No credentials, or an address that makes no sense.
-        _ => unavailable(call, "the call can't be made"),
-    }
+    unavailable(call, &cause(error))
 }
 
 fn unavailable(call: &str, cause: &str) -> QueueError {

@@ -8,9 +8,8 @@ use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeN
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::MAX_BYTES;
 use crate::clock::Timestamp;
-use crate::queue::{DeadLetter, never_finished};
+use crate::queue::{DeadLetter, MAX_BYTES, never_finished};
 
 /// Why it was given up. Only messages that SQS itself moved have none, and those that leave no room for it.
 pub(super) const REASON: &str = "Reason";

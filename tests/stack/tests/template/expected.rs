@@ -17,7 +17,8 @@ pub fn queue(name: &str) -> String {
     format!("{}Queue", capitalised(name))
 }
 
-fn dead_letter_queue(name: &str) -> String {
+/// The logical ID of its dead-letter queue.
+pub fn dead_letter_queue(name: &str) -> String {
     format!("{}DeadLetterQueue", capitalised(name))
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use saphyr::YamlOwned;
 use shared::bundle::{Access, FUNCTIONS, Function, Trigger};
-use shared::queue::MAX_RECEIVES;
+use shared::queue::{MAX_BYTES, MAX_RECEIVES};
 
 use yaml::{at, entries, pairs, text, text_at};
 
@@ -183,6 +183,11 @@ fn queues_start_their_functions_and_count_as_the_code_does() {
         };
         same(&what, &[expected::event_source(queue)], events);
 
+        for name in [expected::queue(queue), expected::dead_letter_queue(queue)] {
+            let size =
+                at(template.properties(&name), &["MaximumMessageSize"]).and_then(YamlOwned::as_integer);
+            assert_eq!(size, i64::try_from(MAX_BYTES).ok(), "MaximumMessageSize of {name}");
+        }
         let queue = template.properties(&expected::queue(queue)).clone();
         let receives = at(&queue, &["RedrivePolicy", "maxReceiveCount"]).and_then(YamlOwned::as_integer);
         assert_eq!(
