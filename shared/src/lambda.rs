@@ -13,8 +13,9 @@ use tracing::Instrument as _;
 
 use crate::aws::{Aws, Environment};
 use crate::config::Reader;
+use crate::http::measured;
 use crate::queue::Received;
-use crate::telemetry::{self, Format};
+use crate::telemetry::{self, Format, Scope};
 
 /// What ends a function.
 pub type Error = lambda_runtime::Error;
@@ -32,6 +33,8 @@ pub fn start<T>(
 ) -> Result<(T, Aws), Error> {
     let source = |name: &str| std::env::var(name).ok();
     telemetry::init(Format::Json, source("RUST_LOG").as_deref());
+    let function_name = source("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| function.to_owned());
+    telemetry::write_for_cloudwatch(Scope::new(function, &function_name));
     let mut reader = Reader::new(&source);
     let environment = Environment::read(&mut reader);
     let config = read(&mut reader);
@@ -49,7 +52,7 @@ pub fn start<T>(
 /// # Errors
 /// When Lambda's runtime API fails.
 pub async fn serve(router: Router) -> Result<(), Error> {
-    lambda_http::run(router).await
+    lambda_http::run(measured(router)).await
 }
 
 /// Works on batches of a queue with `handle`, which answers the receipts of the messages that are done. The others are

@@ -1,8 +1,15 @@
-//! Logs: structured, one line each, without secrets, tokens, bodies or addresses of people.
+//! Logs: structured, one line each, without secrets, tokens, bodies or addresses of people. Numbers that become metrics
+//! belong to `measure`.
+
+#[cfg(test)]
+pub(crate) mod logged;
+mod measure;
 
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+pub use measure::{Measure, NAMESPACE, Scope, write_for_cloudwatch};
 
 /// Libraries that write headers or bodies when asked for everything. Our own records say what is needed.
 const QUIET: [&str; 10] = [

@@ -88,6 +88,17 @@ impl DoorKind {
     }
 }
 
+impl DoorKind {
+    /// Its name, as it is stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::OauthCredentials => "oauth_credentials",
+        }
+    }
+}
+
 impl Door {
     /// Which kind of door this is.
     #[must_use]

@@ -1,14 +1,17 @@
-//! What HTTP functions share: the one error they answer with, and extractors that prove who called. A handler that has
+//! What HTTP functions share: the one error they answer with, extractors that prove who called, and how calls are
+//! measured. A handler that has
 //! such a value in its signature can't be reached by anybody else. What a call does belongs to its function.
 
 mod error;
 mod forge;
 mod lifecycle;
+mod measured;
 mod tenant;
 
 pub use error::Error;
 pub use forge::{ForgeAdmin, ForgeCall, ForgeGate};
 pub use lifecycle::{JiraLifecycle, LifecycleGate, LifecycleKind, Tenant};
+pub use measured::measured;
 pub use tenant::{JiraUser, TenantGate};
 
 use ::http::Uri;

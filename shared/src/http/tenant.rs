@@ -7,6 +7,7 @@ use axum::extract::{FromRef, FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 
 use super::lifecycle::bearer;
+use super::measured::CameThrough;
 use super::{Error, connect_path};
 use crate::clock::SharedClock;
 use crate::domain::{Door, Installation, Site};
@@ -69,6 +70,7 @@ where
             jwt::Request { method: parts.method.as_str(), path: connect_path(&uri), query: uri.query() };
         let claims = symmetric::verify(&token, &secret, &Qsh::Reported(request), gate.clock.now())
             .map_err(|error| forbidden().because(error))?;
+        CameThrough::of(&parts.extensions).note(installation.door.kind());
         if !claims.qsh_matches {
             tracing::warn!(site.id = %site.id, "the token's query-string hash is of another request");
         }

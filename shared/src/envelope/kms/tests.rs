@@ -20,11 +20,10 @@ use aws_smithy_types::body::SdkBody;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::envelope::contract::context;
+use crate::telemetry::logged::Log;
 
 const KEY_ID: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -104,48 +103,6 @@ impl HttpConnector for Script {
     }
 }
 
-/// What this thread logs.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn record(&self) -> tracing::subscriber::DefaultGuard {
-        // The SDK's runtime writes answers as they are; `telemetry` never lets it.
-        let filter = EnvFilter::new("trace,aws_smithy_runtime=info");
-        let subscriber =
-            tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(self.clone());
-        tracing::subscriber::set_default(subscriber.finish())
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text")
-    }
-
-    /// Our own lines.
-    fn errors(&self) -> Vec<String> {
-        self.text().lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
 /// How both calls end.
 async fn both(kms: &Kms) -> [Result<(), KeyServiceError>; 2] {
     let made = kms.generate_data_key(&context()).await.map(drop);
@@ -188,7 +145,7 @@ async fn a_refusal_is_final_and_its_code_is_logged() {
         assert_eq!(both(&script.kms()).await, [Err(KeyServiceError::Refused), Err(KeyServiceError::Refused)]);
         drop(recorded);
         assert_eq!(script.asked().len(), 2, "{code} is not tried again");
-        let errors = log.errors();
+        let errors = log.lines("ERROR");
         assert_eq!(errors.len(), 2, "{errors:?}");
         assert!(errors.iter().all(|line| line.contains(&format!("kms.error=\"{code}\""))), "{errors:?}");
         assert!(!errors.iter().any(|line| line.contains(KEY_ID) || line.contains("not ours")), "{errors:?}");
@@ -243,7 +200,11 @@ async fn a_key_of_another_length_is_refused() {
         let recorded = log.record();
         assert_eq!(both(&script.kms()).await, [Err(KeyServiceError::Refused), Err(KeyServiceError::Refused)]);
         drop(recorded);
-        assert!(log.errors().iter().all(|line| line.contains("of another length")), "{:?}", log.errors());
+        assert!(
+            log.lines("ERROR").iter().all(|line| line.contains("of another length")),
+            "{:?}",
+            log.lines("ERROR")
+        );
     }
     for body in ["{}", r#"{"CiphertextBlob":"AAAA"}"#, r#"{"Plaintext":null}"#] {
         let script = Script::new([Answer::Status(200, body.to_owned())]);
