@@ -14,6 +14,7 @@ use shared::store::StoreError;
 use shared::store::coverage::Coverage;
 use shared::sync::message::{EventMessage, Intake, Unverified};
 use shared::sync::verify::VerifyError;
+use ulid::Ulid;
 
 use crate::reader::{Reader, Trouble};
 use crate::{EventSync, STORE_REST, Work, disposition_of};
@@ -23,6 +24,8 @@ use crate::{EventSync, STORE_REST, Work, disposition_of};
 pub(crate) struct Event {
     /// The position of its message in the batch.
     pub(crate) index: usize,
+    /// Names the delivery in logs.
+    pub(crate) trace: Ulid,
     pub(crate) subscription: Arc<Subscription>,
     pub(crate) received_at: Timestamp,
     pub(crate) project: Project,
@@ -88,6 +91,7 @@ impl EventSync {
         }
         Ok(Admitted::Event(Box::new(Event {
             index,
+            trace: work.message.id,
             subscription,
             received_at: message.received_at,
             project,

@@ -72,6 +72,11 @@ impl EventSync {
             entities.push(parcel.entity);
         }
         let mut courier = Courier::new(&client, &self.store, self.clock.as_ref(), site).await?;
+        let trace =
+            |index: &usize| events.iter().find(|event| event.index == *index).map(|event| event.trace);
+        let traces =
+            origins.iter().map(|(key, (indices, _))| (key.clone(), indices.iter().filter_map(trace)));
+        courier.traces = traces.map(|(key, traces)| (key, traces.collect())).collect();
         let delivered = courier.deliver(entities).await?;
         let site = courier.site;
         tracing::info!(site.id = %id, jira.calls = courier.calls, events = events.len(), entities = delivered.len(), "synced");

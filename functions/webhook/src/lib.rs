@@ -15,7 +15,7 @@ use moka::future::Cache;
 use shared::bundle::WEBHOOK;
 use shared::clock::{SharedClock, Timestamp};
 use shared::config::Reader;
-use shared::domain::SubscriptionId;
+use shared::domain::{IssueKeys, SubscriptionId};
 use shared::gitlab::hooks::{Event, HookError, parse};
 use shared::gitlab::model::Project;
 use shared::http::Error;
@@ -50,6 +50,9 @@ const MAX_RECENT: u64 = 50_000;
 /// How long a lost delivery may take to be counted. GitLab waits ten seconds for an answer, and trying to reach the queue
 /// has taken its share.
 const MARK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Issue keys in a line of the log: those of nearly every delivery.
+const MAX_LOGGED_KEYS: usize = 20;
 
 /// What the function is told by variables.
 #[derive(Clone, Debug)]
@@ -169,23 +172,19 @@ impl Webhook {
         if self.coverage(hook.subscription, &delivery.project).await == Some(Coverage::Outside) {
             return Ok(OUTSIDE);
         }
-        if !is_of_interest(&delivery.event, open.subscription.credential.is_some()) {
+        let keys = named_keys(&delivery.event);
+        if !is_of_interest(&delivery.event, &keys, open.subscription.credential.is_some()) {
             return Ok(NO_KEYS);
         }
         let group = open.subscription.site.to_string();
-        let key = hook.idempotency_key.as_deref();
-        let messages = EventMessage::split(
-            hook.subscription,
-            arrived_at,
-            &group,
-            key,
-            &delivery.project,
-            delivery.event,
-        );
+        let (key, project) = (hook.idempotency_key.as_deref(), &delivery.project);
+        let messages =
+            EventMessage::split(hook.subscription, arrived_at, &group, key, project, delivery.event);
         if let Err(error) = self.queue.send(self.outgoing(&messages)?).await {
             self.mark_missed(hook.subscription, arrived_at).await;
             return Err(Error::unavailable(error));
         }
+        note_accepted(hook, &messages, &keys);
         if let Some(key) = &hook.idempotency_key {
             self.recent.insert((hook.subscription, key.clone()), ()).await;
         }
@@ -205,7 +204,9 @@ impl Webhook {
         };
         // The site is not known now; the link stands in for it.
         let message = Message::new(hook.subscription.to_string(), arrived_at, body);
-        self.queue.send(self.outgoing(&[message])?).await.map_err(Error::unavailable)?;
+        let messages = [message];
+        self.queue.send(self.outgoing(&messages)?).await.map_err(Error::unavailable)?;
+        note_accepted(hook, &messages, &IssueKeys::default());
         Ok(ACCEPTED)
     }
 
@@ -236,20 +237,38 @@ impl Webhook {
     }
 }
 
-/// Whether an event can lead to anything. Pipelines and deployments get their keys from elsewhere; a push without keys may
-/// be to the branch of a merge request that has some, which only the API tells.
-fn is_of_interest(event: &Event, has_token: bool) -> bool {
-    use shared::domain::IssueKeys;
+/// Notes under which trace id a delivery goes on, beside what GitLab's page of the hook and an issue call it.
+fn note_accepted(hook: &GitlabHook, messages: &[Message<EventMessage>], keys: &IssueKeys) {
+    tracing::info!(
+        trace.id = messages.first().map(|message| tracing::field::display(message.id)),
+        subscription.id = %hook.subscription,
+        delivery = hook.idempotency_key,
+        issue.keys = keys.as_slice().iter().take(MAX_LOGGED_KEYS).cloned().collect::<Vec<_>>().join(" "),
+        messages = messages.len(),
+        "took a delivery in"
+    );
+}
+
+/// The issues that an event names itself.
+fn named_keys(event: &Event) -> IssueKeys {
+    let of_branch = |branch: &str| IssueKeys::extract([branch]);
     match event {
         Event::Push(push) => {
-            has_token
-                || push.commits.iter().any(|commit| !commit.keys.is_empty())
-                || !IssueKeys::extract([push.branch.as_str()]).is_empty()
+            push.commits.iter().fold(of_branch(&push.branch), |keys, it| keys.union(&it.keys))
         }
-        Event::MergeRequest { merge_request, removed_keys } => {
-            !merge_request.keys.is_empty() || !removed_keys.is_empty()
-        }
-        Event::FeatureFlag(flag) => !flag.keys.is_empty(),
+        Event::BranchDeleted { branch, .. } => of_branch(branch),
+        Event::MergeRequest { merge_request, removed_keys } => merge_request.keys.clone().union(removed_keys),
+        Event::FeatureFlag(flag) => flag.keys.clone(),
+        Event::Pipeline(_) | Event::Deployment(_) => IssueKeys::default(),
+    }
+}
+
+/// Whether an event can lead to anything. Pipelines and deployments get their keys from elsewhere; a push without keys may
+/// be to the branch of a merge request that has some, which only the API tells.
+fn is_of_interest(event: &Event, named: &IssueKeys, has_token: bool) -> bool {
+    match event {
+        Event::Push(_) => has_token || !named.is_empty(),
+        Event::MergeRequest { .. } | Event::FeatureFlag(_) => !named.is_empty(),
         Event::BranchDeleted { .. } | Event::Pipeline(_) => true,
         Event::Deployment(_) => has_token,
     }

@@ -1,7 +1,7 @@
 //! GitLab's REST API (<https://docs.gitlab.com/api/rest/>), as far as links and syncing need it. One method per call;
 //! which calls an event is worth belongs to whoever makes them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::measure::measure;
 use super::model::{
     Branch, Commit, Deployment, FeatureFlag, MergeRequest, Pipeline, Project, Reviewer, TestCounts,
 };
@@ -469,6 +470,19 @@ impl GitlabClient {
     }
 
     async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(HeaderMap, Vec<u8>), GitlabError> {
+        let began = Instant::now();
+        let answer = self.try_send(method, path, query, body).await;
+        measure(path, began, &answer);
+        answer
+    }
+
+    async fn try_send(
         &self,
         method: Method,
         path: &[&str],

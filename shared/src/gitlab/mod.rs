@@ -4,6 +4,7 @@ pub mod client;
 pub mod date;
 pub mod diff;
 pub mod hooks;
+mod measure;
 pub mod model;
 mod rest;
 pub mod signature;

@@ -2,7 +2,7 @@
 //! is sent and what an answer leads to belong to `sync::deliver`.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
@@ -13,7 +13,9 @@ use url::Url;
 
 use super::answer::{Answer, RateLimitReason, error_text, retry_after};
 use super::doors::AccessTokens;
+use super::measure::measure;
 use crate::clock::{SharedClock, Timestamp};
+use crate::domain::DoorKind;
 use crate::jwt::{Request, symmetric};
 
 /// Jira's answers are lists of ids; anything larger is not one.
@@ -149,6 +151,17 @@ pub enum Access {
     },
 }
 
+impl Access {
+    /// The door that this is the key to.
+    fn door(&self) -> DoorKind {
+        match self {
+            Self::Connect { .. } => DoorKind::Connect,
+            Self::OauthCredentials { .. } => DoorKind::OauthCredentials,
+            Self::Forge { .. } => DoorKind::Forge,
+        }
+    }
+}
+
 /// A Jira site through one installation.
 #[derive(Clone)]
 pub struct JiraClient {
@@ -217,7 +230,7 @@ impl JiraClient {
     /// Whether Jira has a project with this key; `None` through a door that can't ask.
     pub async fn has_project(&self, key: &str) -> Result<Option<bool>, JiraError> {
         let path = format!("/rest/api/3/project/{}", utf8_percent_encode(key, SEGMENT));
-        let call = Call::new(Api::DevInfo, Method::GET, &path);
+        let call = Call { what: "project", ..Call::new(Api::DevInfo, Method::GET, &path) };
         let answer = match &self.access {
             Access::Connect { .. } => self.signed_call(call).await,
             Access::Forge { .. } => self.forge_call(call).await,
@@ -291,6 +304,18 @@ impl JiraClient {
     }
 
     async fn send(&self, base: &Url, call: Call<'_>, authorization: String) -> Result<Vec<u8>, JiraError> {
+        let (began, what) = (Instant::now(), call.what);
+        let answer = self.try_send(base, call, authorization).await;
+        measure(self.access.door(), what, began, &answer);
+        answer
+    }
+
+    async fn try_send(
+        &self,
+        base: &Url,
+        call: Call<'_>,
+        authorization: String,
+    ) -> Result<Vec<u8>, JiraError> {
         let query = call.query.map(|query| format!("?{query}")).unwrap_or_default();
         let url = format!("{}{}{query}", base.as_str().trim_end_matches('/'), call.path);
         let mut authorization =
@@ -313,6 +338,8 @@ impl JiraClient {
 #[derive(Clone, Debug)]
 struct Call<'a> {
     api: Api,
+    /// What it counts as.
+    what: &'static str,
     method: Method,
     /// Encoded.
     path: &'a str,
@@ -323,7 +350,7 @@ struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn new(api: Api, method: Method, path: &'a str) -> Self {
-        Self { api, method, path, query: None, body: None }
+        Self { api, what: api.name(), method, path, query: None, body: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From an installation to a client: opens the sealed credential and knows how that door signs its calls.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -10,8 +10,9 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::client::{Access, Api, JiraClient, JiraError, read, usable_until};
+use super::measure::measure;
 use crate::clock::{SharedClock, Timestamp};
-use crate::domain::{Door, Installation, InstallationId, Site, SiteId};
+use crate::domain::{Door, DoorKind, Installation, InstallationId, Site, SiteId};
 use crate::envelope::{Context, Envelope, EnvelopeError, Purpose};
 use crate::outbound::{GuardError, HostGuard};
 
@@ -52,7 +53,10 @@ impl AccessTokens {
         {
             return Ok(kept.token.clone());
         }
-        let (token, expires_in) = request_token(http, api_url, client_id, client_secret).await?;
+        let began = Instant::now();
+        let answer = request_token(http, api_url, client_id, client_secret).await;
+        measure(DoorKind::OauthCredentials, "token", began, &answer);
+        let (token, expires_in) = answer?;
         tokens.retain(|kept| kept.client_id != client_id && kept.usable_until > now);
         tokens.truncate(MAX_TOKENS - 1);
         tokens.push(AccessToken {

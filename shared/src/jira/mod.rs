@@ -4,4 +4,5 @@ pub mod answer;
 pub mod client;
 pub mod doors;
 pub mod forge;
+mod measure;
 pub mod model;

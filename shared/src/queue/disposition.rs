@@ -10,7 +10,7 @@ use ulid::Ulid;
 
 use super::{MAX_DELAY, Outgoing, Queue, RETENTION, Received};
 use crate::clock::{Clock, Timestamp};
-use crate::telemetry::with_causes;
+use crate::telemetry::{Measure, with_causes};
 
 /// Tries before a message is given up. With [`backoff`] they span 70 minutes, longer than a restart or a
 /// bad release of either side takes.
@@ -23,7 +23,7 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message<T> {
     version: u8,
-    /// Names it in logs, from the webhook to the call to Jira.
+    /// Names the delivery it came with in logs, from the webhook to the call to Jira. Its copies keep it.
     pub id: Ulid,
     /// The queue's message group.
     pub group: String,
@@ -194,19 +194,32 @@ pub async fn settle<T: Serialize + Send>(
     let now = clock.now();
     let mut acknowledged = Vec::with_capacity(decided.len());
     let (mut copies, mut copied) = (Vec::new(), Vec::new());
+    let (mut done, mut dropped, mut waiting, mut retried) = (Vec::new(), 0, 0, 0);
     for (received, mut message, disposition) in decided {
+        let trace = message.id;
         let held = match disposition {
             Disposition::Done => {
+                tracing::info!(trace.id = %trace, "done with a message");
+                done.push(now.since(message.enqueued_at));
                 acknowledged.push(received.receipt);
                 continue;
             }
             Disposition::Drop { reason } => {
-                tracing::info!(message.id = %message.id, reason, "dropped a message");
+                tracing::info!(trace.id = %trace, reason, "dropped a message");
+                dropped += 1;
                 acknowledged.push(received.receipt);
                 continue;
             }
-            Disposition::Wait { until, reason } => message.wait(until, &reason, now),
-            Disposition::Retry { reason } => message.retry(&reason, now),
+            Disposition::Wait { until, reason } => {
+                tracing::info!(trace.id = %trace, until = %until.iso8601(), reason, "a message waits");
+                waiting += 1;
+                message.wait(until, &reason, now)
+            }
+            Disposition::Retry { reason } => {
+                tracing::info!(trace.id = %trace, attempts = message.attempts + 1, reason, "a message failed");
+                retried += 1;
+                message.retry(&reason, now)
+            }
             Disposition::Fail { reason } => Err(reason),
         };
         match held.and_then(|()| message.outgoing(now).map_err(|error| error.to_string())) {
@@ -216,10 +229,19 @@ pub async fn settle<T: Serialize + Send>(
             }
             Err(reason) => {
                 let body = message.renewed().unwrap_or(received.body);
-                bury(queue, body, received.receipt, reason, &mut acknowledged).await;
+                acknowledged.extend(bury(queue, Some(trace), body, received.receipt, reason).await);
             }
         }
     }
+    Measure::new("settled a batch")
+        .counts([
+            ("MessagesDone", done.len()),
+            ("MessagesDropped", dropped),
+            ("MessagesWaiting", waiting),
+            ("MessagesRetried", retried),
+        ])
+        .times("MessageAge", done)
+        .log();
     if !copies.is_empty() {
         match queue.send(copies).await {
             Ok(()) => acknowledged.append(&mut copied),
@@ -234,24 +256,25 @@ pub async fn settle<T: Serialize + Send>(
 
 /// Gives up a message that can't even be read.
 pub async fn bury_unreadable(queue: &dyn Queue, received: Received, reason: String) -> Option<String> {
-    let mut acknowledged = Vec::new();
-    bury(queue, received.body, received.receipt, reason, &mut acknowledged).await;
-    acknowledged.pop()
+    bury(queue, None, received.body, received.receipt, reason).await
 }
 
+/// The receipt to acknowledge, once the dead letter is stored.
 async fn bury(
     queue: &dyn Queue,
+    trace: Option<Ulid>,
     body: String,
     receipt: String,
     reason: String,
-    acknowledged: &mut Vec<String>,
-) {
-    tracing::warn!(reason, "gave up a message");
+) -> Option<String> {
+    tracing::warn!(trace.id = trace.map(tracing::field::display), reason, "gave up a message");
+    Measure::new("gave up a message").count("MessagesGivenUp", 1).log();
     match queue.bury(body, reason).await {
-        Ok(()) => acknowledged.push(receipt),
+        Ok(()) => Some(receipt),
         Err(error) => {
             let cause = with_causes(&error);
             tracing::error!(cause, "could not write a dead letter; the message comes back by itself");
+            None
         }
     }
 }
@@ -265,6 +288,7 @@ mod tests {
 
     use crate::clock::SystemClock;
     use crate::queue::{DeadLetter, Depth};
+    use crate::telemetry::logged::Log;
 
     #[derive(Debug, Default)]
     struct Recorder {
@@ -341,6 +365,30 @@ mod tests {
         let queue = Recorder::default();
         assert_eq!(settle_one(&queue, message(MAX_ATTEMPTS - 1), retry()).await, ["r"]);
         assert_eq!(*queue.buried.lock().expect("not poisoned"), ["Failed 10 times, last: 500"]);
+    }
+
+    #[tokio::test]
+    async fn the_log_names_each_message_and_counts_what_became_of_them() {
+        let (queue, log) = (Recorder::default(), Log::default());
+        let recorded = log.record();
+        let until = SystemClock.now();
+        let decided = [
+            Disposition::Done,
+            Disposition::Wait { until, reason: "rest".to_owned() },
+            retry(),
+            Disposition::Fail { reason: "never".to_owned() },
+        ];
+        let decided = decided.map(|disposition| (message(0), disposition));
+        let ids = decided.each_ref().map(|(message, _)| message.id);
+        let decided = decided.map(|(message, disposition)| (received(&message), message, disposition));
+        settle(&queue, &SystemClock, decided.into()).await;
+        drop(recorded);
+        for id in ids {
+            assert_eq!(log.lines(&format!("trace.id={id}")).len(), 1);
+        }
+        let counted = "settled a batch MessagesDone=1 MessagesWaiting=1 MessagesRetried=1 MessageAge=";
+        assert_eq!(log.lines(counted).len(), 1, "{}", log.text());
+        assert_eq!(log.lines("gave up a message MessagesGivenUp=1").len(), 1);
     }
 
     #[tokio::test]

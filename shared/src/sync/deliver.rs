@@ -3,9 +3,12 @@
 //! did not refuse.
 
 use std::collections::HashMap;
+use std::slice;
 use std::time::Duration;
 
-use super::entity::{Content, Entity, EntityKind};
+use ulid::Ulid;
+
+use super::entity::{Content, Entity, EntityKey, EntityKind};
 use super::pack::{Call, Undocumented, pack};
 use crate::clock::{Clock, Timestamp};
 use crate::domain::{Capability, Site, SiteCondition};
@@ -13,6 +16,8 @@ use crate::jira::answer::{Answer, FailedEntity, RateLimitReason};
 use crate::jira::client::{Api, JiraClient, JiraError};
 use crate::store::rests::{Rest, Resting};
 use crate::store::{Store, StoreError};
+
+mod measure;
 
 /// How long a site's work is held before it is tried again, when Jira does not say: first, and at most.
 const FIRST_REST: Duration = Duration::from_secs(30);
@@ -65,6 +70,8 @@ pub struct Courier<'a> {
     /// The site.
     pub site: Site,
     rests: HashMap<Resting, Rest>,
+    /// Which deliveries entities came from, for the log: the ids of their messages.
+    pub traces: HashMap<EntityKey, Vec<Ulid>>,
     /// How many calls were made.
     pub calls: u32,
 }
@@ -80,7 +87,7 @@ impl<'a> Courier<'a> {
         let of_apis = Api::ALL.map(|api| Resting::Api(site.id, api));
         let scopes: Vec<Resting> = of_apis.into_iter().chain([Resting::Site(site.id)]).collect();
         let rests = store.rests(&scopes).await?;
-        Ok(Self { client, store, clock, site, rests, calls: 0 })
+        Ok(Self { client, store, clock, site, rests, traces: HashMap::new(), calls: 0 })
     }
 
     /// Sends `entities` and tells what became of each.
@@ -95,17 +102,21 @@ impl<'a> Courier<'a> {
         let mut calls = pack(upserts);
         calls.reverse();
         while let Some(call) = calls.pop() {
-            match self.submit(&call).await? {
-                Submitted::Answered(answer) => delivered.extend(read(call, &answer)),
-                Submitted::Fate(fate) => delivered.extend(all(call, &fate)),
-                Submitted::Refused(fate) if shares_an_issue(&call, &fate) => {
-                    delivered.extend(all(call, &fate))
-                }
+            let api = call.api;
+            let of_call = match self.submit(&call).await? {
+                Submitted::Answered(answer) => read(call, &answer),
+                Submitted::Fate(fate) => all(call, &fate),
+                Submitted::Refused(fate) if shares_an_issue(&call, &fate) => all(call, &fate),
                 Submitted::Refused(fate) => match call.clone().halves() {
-                    Some((first, second)) => calls.extend([second, first]),
-                    None => delivered.extend(all(call, &fate)),
+                    Some((first, second)) => {
+                        calls.extend([second, first]);
+                        continue;
+                    }
+                    None => all(call, &fate),
                 },
-            }
+            };
+            self.note_delivered(api, &of_call);
+            delivered.extend(of_call);
         }
         Ok(delivered)
     }
@@ -126,7 +137,9 @@ impl<'a> Courier<'a> {
                 }
             }
         };
-        Ok(Delivered { entity, fate, unknown_keys: Vec::new() })
+        let removed = Delivered { entity, fate, unknown_keys: Vec::new() };
+        self.note_delivered(api, slice::from_ref(&removed));
+        Ok(removed)
     }
 
     async fn delete(&self, entity: &Entity) -> Result<(), JiraError> {
@@ -210,10 +223,12 @@ impl<'a> Courier<'a> {
         let call = Call { api: entity.key.kind.api(), entities: vec![entity.clone()] };
         let delivered = match self.submit(&call).await? {
             Submitted::Answered(answer) => read(call, &answer).pop(),
-            Submitted::Fate(fate) | Submitted::Refused(fate) => all(call, &fate).next(),
+            Submitted::Fate(fate) | Submitted::Refused(fate) => all(call, &fate).pop(),
         };
         let lost = Fate::Failed("Jira said nothing of it".to_owned());
-        Ok(delivered.unwrap_or(Delivered { entity, fate: lost, unknown_keys: Vec::new() }))
+        let delivered = delivered.unwrap_or(Delivered { entity, fate: lost, unknown_keys: Vec::new() });
+        self.note_delivered(delivered.entity.key.kind.api(), slice::from_ref(&delivered));
+        Ok(delivered)
     }
 
     async fn learn(&mut self, undocumented: Undocumented, capability: Capability) -> Result<(), StoreError> {
@@ -383,8 +398,9 @@ fn shares_an_issue(call: &Call, fate: &Fate) -> bool {
     matches!(fate, Fate::Waiting(..)) && first.issue_keys.as_slice().iter().any(|key| in_all(&key))
 }
 
-fn all(call: Call, fate: &Fate) -> impl Iterator<Item = Delivered> {
-    call.entities.into_iter().map(|entity| Delivered { entity, fate: fate.clone(), unknown_keys: Vec::new() })
+fn all(call: Call, fate: &Fate) -> Vec<Delivered> {
+    let entities = call.entities.into_iter();
+    entities.map(|entity| Delivered { entity, fate: fate.clone(), unknown_keys: Vec::new() }).collect()
 }
 
 /// What an answer says of each entity of its call.

@@ -2,6 +2,7 @@
 //! hook comes in, so that a message never holds a description or a diff.
 
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
 use crate::clock::Timestamp;
 use crate::domain::SubscriptionId;
@@ -58,7 +59,7 @@ pub struct Unverified {
 }
 
 impl EventMessage {
-    /// Messages for a delivery, each small enough. The commits of a large push are spread over several.
+    /// Messages for a delivery, each small enough, all with one id. The commits of a large push are spread over several.
     #[must_use]
     pub fn split(
         subscription: SubscriptionId,
@@ -72,10 +73,14 @@ impl EventMessage {
             Event::Push(push) => spread(push).into_iter().map(Event::Push).collect(),
             event => vec![event],
         };
+        let id = Ulid::new();
         let parts = events.into_iter().enumerate().map(|(part, event)| {
             let intake = Intake::Verified { project: project.clone(), event };
             let delivery = idempotency_key.map(|key| format!("{key}/{part}"));
-            Message::new(group.to_owned(), received_at, Self { subscription, received_at, delivery, intake })
+            let body = Self { subscription, received_at, delivery, intake };
+            let mut message = Message::new(group.to_owned(), received_at, body);
+            message.id = id;
+            message
         });
         parts.collect()
     }
@@ -135,8 +140,9 @@ mod tests {
             Event::Push(push.clone()),
         );
         assert!(messages.len() > 1);
-        let mut together = Vec::new();
+        let (mut together, id) = (Vec::new(), messages[0].id);
         for message in messages {
+            assert_eq!(message.id, id, "one delivery has one id");
             assert!(message.outgoing(Timestamp(1)).expect("JSON").body.len() <= MAX_MESSAGE);
             let Intake::Verified { event: Event::Push(part), .. } = message.body.intake else {
                 panic!("not a push")

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
 /// The namespace of all metrics, of whichever stack.
-pub const NAMESPACE: &str = "gitlab-for-jira";
+pub const NAMESPACE: &str = "GitLabForJira";
 
 /// CloudWatch takes at most this many values of a metric from a line.
 const MAX_VALUES: usize = 100;
@@ -150,8 +150,10 @@ impl Measure {
         let sets = if self.sets.is_empty() { &unsliced } else { &self.sets };
         let sets: Vec<Value> =
             sets.iter().map(|set| [&["Stack", "Function"], set.as_slice()].concat().into()).collect();
-        let directive = json!({ "Namespace": NAMESPACE, "Dimensions": sets, "Metrics": units });
-        line.insert("_aws".to_owned(), json!({ "Timestamp": now.0, "CloudWatchMetrics": [directive] }));
+        if !units.is_empty() {
+            let directive = json!({ "Namespace": NAMESPACE, "Dimensions": sets, "Metrics": units });
+            line.insert("_aws".to_owned(), json!({ "Timestamp": now.0, "CloudWatchMetrics": [directive] }));
+        }
         line.insert("message".to_owned(), self.what.into());
         line.insert("Stack".to_owned(), scope.stack.as_str().into());
         line.insert("Function".to_owned(), scope.function.into());
@@ -231,6 +233,13 @@ mod tests {
         assert_eq!(lines[0]["Done"], 150);
         assert_eq!(lines[1].get("Done"), None);
         assert_eq!(lines[1]["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn without_numbers_it_is_a_line_all_the_same() {
+        let lines =
+            Measure::new("settled").counts([("Done", 0)]).times("Wait", []).lines(&scope(), Timestamp(1));
+        assert_eq!(lines, [json!({ "message": "settled", "Stack": "acme", "Function": "sync" })]);
     }
 
     #[test]

@@ -179,7 +179,11 @@ async fn a_disabled_key_is_refused_and_the_log_says_why() {
         }
         drop(recorded);
         assert_eq!(log.lines("ERROR").len(), 4);
-        assert!(log.lines("ERROR").iter().all(|line| line.contains("DisabledException")), "{:?}", log.lines("ERROR"));
+        assert!(
+            log.lines("ERROR").iter().all(|line| line.contains("DisabledException")),
+            "{:?}",
+            log.lines("ERROR")
+        );
         let deletion = lab.client.schedule_key_deletion().key_id(&lab.key_id).pending_window_in_days(7);
         deletion.send().await.expect("scheduled");
         assert_refused(&envelope, &sealed, &context(), "a key that is to be deleted").await;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sync::transform::branch_id;
+use crate::telemetry::logged::Log;
 
 #[tokio::test]
 async fn development_information_shares_a_call_and_the_others_have_their_own() {
@@ -25,6 +26,34 @@ async fn development_information_shares_a_call_and_the_others_have_their_own() {
     }
     assert_eq!(repository["updateSequenceId"], json!(KNOWN_AT.0));
     assert_eq!(dev_info["providerMetadata"], json!({"product": "GitLab 19.1.0"}));
+}
+
+/// Only what a call has in it is in its line, and a refused call is told of when nothing of it is left to try.
+#[tokio::test]
+async fn the_log_says_of_each_call_what_became_of_it_and_which_deliveries_it_carried() {
+    let world = World::new(|request| {
+        let refused = commits_of(request).contains(&sha(2));
+        if refused { Response::new(400, "{}") } else { accepted() }
+    })
+    .await;
+    let (log, traces) = (Log::default(), [1, 2].map(|random| Ulid::from_parts(1, random)));
+    let mut courier = world.courier().await;
+    courier.traces = HashMap::from([(commit(1).key, traces.to_vec()), (commit(2).key, vec![traces[0]])]);
+    let recorded = log.record();
+    courier.deliver(vec![commit(1), commit(2)]).await.expect("the store works");
+    drop(recorded);
+    let called = log.lines("called Jira");
+    let ends = ["Outcome=refused", "Outcome=ok", "Outcome=refused"];
+    assert!(called.len() == 3 && called.iter().zip(ends).all(|(line, end)| line.contains(end)), "{called:?}");
+    let said = |traces: &[Ulid], count: &str| {
+        let traces: Vec<_> = traces.iter().map(ToString::to_string).collect();
+        let (site, traces) = (world.site, json!(traces));
+        format!(
+            r#"delivered Api=devinfo site.id="{site}" entities=1 trace.ids={traces} issue.keys=["PAY-1"] {count}=1"#
+        )
+    };
+    let expected = [said(&traces, "EntitiesAccepted"), said(&traces[..1], "EntitiesRejected")];
+    assert_eq!(log.lines("delivered"), expected);
 }
 
 #[tokio::test]

@@ -1,0 +1,42 @@
+//! What became of the entities of a call, in numbers, and which deliveries they came from.
+
+use super::{Courier, Delivered, Fate};
+use crate::jira::client::Api;
+use crate::telemetry::Measure;
+
+/// Trace ids in a line: as many as a batch has messages.
+const MAX_TRACES: usize = 200;
+
+/// Issue keys in a line. Those of most calls; `explain` knows them all.
+const MAX_KEYS: usize = 50;
+
+impl Courier<'_> {
+    /// Notes what became of entities that were one call to `api`, or would have been if it did not rest.
+    pub(super) fn note_delivered(&self, api: Api, delivered: &[Delivered]) {
+        let count = |is: fn(&Fate) -> bool| delivered.iter().filter(|it| is(&it.fate)).count();
+        let some = |texts: &mut Vec<String>, most: usize| {
+            texts.sort_unstable();
+            texts.dedup();
+            texts.truncate(most);
+        };
+        let traces = delivered.iter().filter_map(|it| self.traces.get(&it.entity.key));
+        let mut traces = traces.flatten().map(ToString::to_string).collect();
+        some(&mut traces, MAX_TRACES);
+        let mut keys = delivered.iter().flat_map(|it| it.entity.issue_keys.as_slice()).cloned().collect();
+        some(&mut keys, MAX_KEYS);
+        Measure::new("delivered")
+            .by([("Api", api.name())])
+            .counts([
+                ("EntitiesAccepted", count(|fate| matches!(fate, Fate::Accepted))),
+                ("EntitiesRejected", count(|fate| matches!(fate, Fate::Rejected(_)))),
+                ("EntitiesWaiting", count(|fate| matches!(fate, Fate::Waiting(..)))),
+                ("EntitiesFailed", count(|fate| matches!(fate, Fate::Failed(_)))),
+                ("UnknownKeys", delivered.iter().map(|it| it.unknown_keys.len()).sum()),
+            ])
+            .detail("site.id", self.site.id.to_string())
+            .detail("entities", delivered.len())
+            .detail("trace.ids", traces)
+            .detail("issue.keys", keys)
+            .log();
+    }
+}
