@@ -12,13 +12,14 @@ use axum::Router;
 use axum::routing::get;
 use create_branch::CreateBranch;
 use fs4::fs_std::FileExt as _;
+use housekeeping::Housekeeping;
 use installed::Installed;
 use oauth_application_id::OauthApplicationId;
-use shared::bundle::EVENTS_QUEUE;
+use shared::bundle::{EVENTS_QUEUE, HOUSEKEEPING};
 use shared::clock::SharedClock;
 use shared::envelope::{Envelope, KeyFile};
 use shared::gitlab::client::GitlabHttp;
-use shared::http::TenantGate;
+use shared::http::{TenantGate, measured};
 use shared::jira::doors::{AccessTokens, Doors};
 use shared::outbound::RedirectRule;
 use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
@@ -26,6 +27,7 @@ use shared::queue::{Received, SharedQueue};
 use shared::store::Store;
 use shared::store::embedded::EmbeddedEngine;
 use shared::sync::verify::HookVerifier;
+use shared::telemetry::with_causes;
 use sync::EventSync;
 use tokio::task::JoinHandle;
 use uninstalled::Uninstalled;
@@ -175,11 +177,13 @@ impl Local {
                 clock.clone(),
             )));
         let prefix = settings.lifecycle.identity.path_prefix();
+        let functions = measured(functions);
         let functions = if prefix.is_empty() { functions } else { Router::new().nest(&prefix, functions) };
         Ok(functions.route("/healthz", get(|| async { "ok" })))
     }
 
-    /// Starts what runs by itself: the pump of the events queue, and the removal of expired items.
+    /// Starts what runs by itself: the pump of the events queue, the removal of expired items, and what a schedule starts
+    /// on AWS.
     #[must_use]
     pub fn start(&self) -> Vec<JoinHandle<()>> {
         let pump = tokio::spawn(pump(self.events.clone(), self.sync.clone()));
@@ -195,7 +199,9 @@ impl Local {
                 }
             }
         });
-        vec![pump, sweep]
+        let housekeeping = Housekeeping { store: self.operator.store.clone() };
+        let housekeeping = tokio::spawn(keep_house(housekeeping, self.operator.clock.clone()));
+        vec![pump, sweep, housekeeping]
     }
 }
 
@@ -228,6 +234,16 @@ fn keep_private(path: &Path) -> anyhow::Result<()> {
     let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let file = opened.with_context(|| format!("{} can't be opened", path.display()))?;
     Ok(file.set_permissions(std::fs::Permissions::from_mode(0o600))?)
+}
+
+/// Looks at what needs somebody, at once and then on the schedule.
+async fn keep_house(housekeeping: Housekeeping, clock: SharedClock) {
+    loop {
+        if let Err(error) = housekeeping.run().await {
+            tracing::warn!(cause = with_causes(&error), "could not look at what needs somebody");
+        }
+        clock.sleep(HOUSEKEEPING).await;
+    }
 }
 
 /// Hands the queue's messages to `sync`, batch after batch.

@@ -2,6 +2,8 @@
 //! the local process are built from it, and tests hold them and the template to it. What a function does belongs to its
 //! package.
 
+use std::time::Duration;
+
 use crate::envelope::Purpose;
 
 /// Where everything that Jira calls lives below `BASE_URL`. GitLab's own paths, so that a reverse proxy in front of a
@@ -44,6 +46,8 @@ pub enum Trigger {
     Http(&'static [Route]),
     /// Messages of a queue.
     Queue(&'static str),
+    /// Time, whenever this much of it has passed; whole minutes.
+    Schedule(Duration),
 }
 
 /// An HTTP route, in axum's syntax.
@@ -96,6 +100,10 @@ const FORGE_ACCESS: &[Access] = &[
     Access::Seal(&[Purpose::SystemToken]),
     Access::Outbound,
 ];
+
+/// How often it is looked at what needs somebody. Often enough for whoever is told by an alarm, and 3,000 short runs a
+/// month.
+pub const HOUSEKEEPING: Duration = Duration::from_secs(15 * 60);
 
 /// The functions.
 pub const FUNCTIONS: &[Function] = &[
@@ -162,6 +170,11 @@ pub const FUNCTIONS: &[Function] = &[
             Access::Bury(EVENTS_QUEUE),
             Access::Outbound,
         ],
+    },
+    Function {
+        name: "housekeeping",
+        trigger: Trigger::Schedule(HOUSEKEEPING),
+        access: &[Access::Table(&["BatchGetItem", "GetItem", "Query"])],
     },
 ];
 

@@ -1,5 +1,5 @@
-//! Running a function on Lambda: reading its configuration, and serving a router or working on a queue's batches. What a
-//! function does belongs to its package, whose `main.rs` is a few lines that call these.
+//! Running a function on Lambda: reading its configuration, and serving a router, working on a queue's batches or
+//! following a schedule. What a function does belongs to its package, whose `main.rs` is a few lines that call these.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -8,6 +8,7 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMe
 use axum::Router;
 use futures::future::BoxFuture;
 use lambda_runtime::{LambdaEvent, service_fn};
+use serde::de::IgnoredAny;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
@@ -15,7 +16,7 @@ use crate::aws::{Aws, Environment};
 use crate::config::Reader;
 use crate::http::measured;
 use crate::queue::Received;
-use crate::telemetry::{self, Format, Scope};
+use crate::telemetry::{self, Format, Scope, with_causes};
 
 /// What ends a function.
 pub type Error = lambda_runtime::Error;
@@ -70,6 +71,26 @@ where
         let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
         let time = left.saturating_sub(ANSWERING_TIME);
         Ok::<_, Error>(answer(event.payload.records, time, handle).instrument(span).await)
+    });
+    lambda_runtime::run(service).await
+}
+
+/// Runs `handle` whenever the schedule says so. A run that fails is counted as an error of the function.
+///
+/// # Errors
+/// When Lambda's runtime API fails.
+pub async fn scheduled<H, T, E>(handle: H) -> Result<(), Error>
+where
+    H: Fn() -> BoxFuture<'static, Result<T, E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let handle = &handle;
+    // What the event says is when and by which rule; neither matters.
+    let service = service_fn(move |_: LambdaEvent<IgnoredAny>| async move {
+        handle().await.map(drop).map_err(|error| {
+            tracing::error!(cause = with_causes(&error), "a scheduled run failed");
+            Error::from(error)
+        })
     });
     lambda_runtime::run(service).await
 }

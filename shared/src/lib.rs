@@ -1,5 +1,6 @@
 //! What the functions share: doors to Jira, GitLab's hooks and API, state, secrets, queues and sync.
 
+pub mod attention;
 pub mod aws;
 pub mod bundle;
 pub mod clock;

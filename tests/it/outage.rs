@@ -10,6 +10,7 @@ use axum::http::HeaderMap;
 use axum::routing::post;
 use bridge::demo::world::World;
 use bridge::operate::{Command, render};
+use housekeeping::{Housekeeping, Needy};
 use serde_json::Value;
 use shared::clock::{Clock as _, SystemClock};
 use shared::envelope::{Context, DataKey, Envelope, KeyBytes, KeyService, KeyServiceError};
@@ -162,6 +163,8 @@ async fn without_the_queue_nothing_is_promised() {
     assert!(link["missed"]["since"].as_str().unwrap() >= before.iso8601().as_str(), "{status}");
     let line = text.lines().find(|line| line.contains("2 deliveries could not be taken in since")).unwrap();
     assert!(line.starts_with("acme (") && line.contains("Recent events"), "{line}");
+    let housekeeping = Housekeeping { store: stage.world.local.operator.store.clone() };
+    assert_eq!(housekeeping.run().await.unwrap(), Needy { sites: 0, links: 1 });
     // The queue is back, and somebody sends it again: it is no repeat.
     assert!(delivery.send().await.unwrap().is_success());
     stage.settled().await;

@@ -220,7 +220,7 @@ fn no_request_to_any_route_is_answered_5xx() {
         .iter()
         .flat_map(|function| match function.trigger {
             Trigger::Http(routes) => routes,
-            Trigger::Queue(_) => &[],
+            Trigger::Queue(_) | Trigger::Schedule(_) => &[],
         })
         .map(|route| route.path.replace("{subscription}", "01ARZ3NDEKTSV4RRFFQ69G5FAV"))
         .collect();

@@ -27,7 +27,16 @@ impl Store {
 
     /// All sites, oldest first.
     pub async fn sites(&self) -> Result<Vec<Site>, StoreError> {
-        let ids: Vec<SiteId> = self.query("SITES", "").await?;
+        self.sites_by_id(&self.site_ids().await?).await
+    }
+
+    /// The ids of all sites, oldest first: for who would rather not have all of them in memory.
+    pub async fn site_ids(&self) -> Result<Vec<SiteId>, StoreError> {
+        self.query("SITES", "").await
+    }
+
+    /// Those of the sites that are there, oldest first.
+    pub async fn sites_by_id(&self, ids: &[SiteId]) -> Result<Vec<Site>, StoreError> {
         let keys: Vec<Key> = ids.iter().copied().map(site_key).collect();
         let mut sites: Vec<Site> = self.get_many(&keys).await?.into_values().collect();
         sites.sort_by_key(|site: &Site| site.id);

@@ -145,7 +145,7 @@ async fn other_methods_and_other_paths_are_not_there() {
         .iter()
         .flat_map(|function| match function.trigger {
             Trigger::Http(routes) => routes.to_vec(),
-            Trigger::Queue(_) => Vec::new(),
+            Trigger::Queue(_) | Trigger::Schedule(_) => Vec::new(),
         })
         .collect();
     for route in &routes {

@@ -2,6 +2,7 @@
 //! its environment when it starts.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use shared::bundle::{Access, CONNECT_BASE, Function, Route, Trigger};
 use shared::config::{Identity, Reader};
@@ -31,7 +32,7 @@ fn capitalised(name: &str) -> String {
 pub fn routes(function: &Function) -> Vec<Route> {
     match function.trigger {
         Trigger::Http(routes) => routes.to_vec(),
-        Trigger::Queue(_) => Vec::new(),
+        Trigger::Queue(_) | Trigger::Schedule(_) => Vec::new(),
     }
 }
 
@@ -52,6 +53,7 @@ pub fn variables(function: &str) -> Vec<String> {
     match function {
         "create-branch" => drop(create_branch::Config::read(&mut reader)),
         "descriptor" => drop(Identity::read(&mut reader)),
+        "housekeeping" => drop(housekeeping::Config::read(&mut reader)),
         "installed" => drop(installed::Config::read(&mut reader)),
         "oauth-application-id" => drop(oauth_application_id::OauthApplicationId::read(&mut reader)),
         "sync" => drop(sync::Config::read(&mut reader)),
@@ -133,6 +135,16 @@ pub fn event_source(name: &str) -> String {
         "Type: SQS\nProperties:\n  Queue: !GetAtt {}.Arn\n  BatchSize: 200\n  MaximumBatchingWindowInSeconds: 2\n  \
          FunctionResponseTypes: [ReportBatchItemFailures]\n  ScalingConfig: {{MaximumConcurrency: !Ref SyncConcurrency}}",
         queue(name)
+    )
+}
+
+/// What starts the function of a schedule: a rule with that function, whose logical ID is `function`, as its target.
+pub fn rule(name: &str, function: &str, every: Duration) -> String {
+    let minutes = every.as_secs() / 60;
+    format!(
+        "Name: {}\nScheduleExpression: rate({minutes} minutes)\nState: ENABLED\n\
+         Targets: [{{Id: {name}, Arn: !GetAtt {function}.Arn}}]",
+        in_stack(name)
     )
 }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use saphyr::YamlOwned;
 use shared::bundle::{Access, FUNCTIONS, Function, Trigger};
 use shared::queue::{MAX_BYTES, MAX_RECEIVES};
+use shared::telemetry::NAMESPACE;
 
 use yaml::{at, entries, pairs, text, text_at};
 
@@ -47,6 +48,13 @@ impl Template {
             functions.into_iter().find(|(_, it)| text_at(it, &["Properties", "FunctionName"]) == name);
         let (id, resource) = found.unwrap_or_else(|| panic!("no function has\nFunctionName: {name}"));
         (id, at(resource, &["Properties"]).unwrap())
+    }
+
+    /// The logical IDs of the functions that a service may call.
+    fn callable_by(&self, service: &str) -> Vec<String> {
+        let permissions = self.resources("AWS::Lambda::Permission").into_values();
+        let permissions = permissions.filter(|it| text_at(it, &["Properties", "Principal"]) == service);
+        permissions.map(|it| referred(&text_at(it, &["Properties", "FunctionName"])).to_owned()).collect()
     }
 
     /// A function's property, or what all functions have.
@@ -164,10 +172,36 @@ fn jira_reaches_functions_by_the_routes_of_the_table_and_gitlab_by_function_url(
     });
     same("routes", &expected, routes.collect());
 
+    same("functions that the API may call", &callable, template.callable_by("apigateway.amazonaws.com"));
+}
+
+#[test]
+fn schedules_start_their_functions_and_no_others() {
+    let template = Template::read();
+    let (mut rules, mut callable) = (Vec::new(), Vec::new());
+    for function in FUNCTIONS {
+        if let Trigger::Schedule(every) = function.trigger {
+            let (id, _) = template.function(function);
+            rules.push(expected::rule(function.name, &id, every));
+            callable.push(id);
+        }
+    }
+    let there = template.resources("AWS::Events::Rule").into_values().map(|rule| {
+        let mut properties = pairs(at(rule, &["Properties"]));
+        properties.remove("Description");
+        let properties: Vec<_> =
+            properties.iter().map(|(key, value)| format!("{key}: {}", text(value))).collect();
+        format!("{{{}}}", properties.join(", "))
+    });
+    same("rules", &rules, there.collect());
+    same("functions that rules may call", &callable, template.callable_by("events.amazonaws.com"));
     let permissions = template.resources("AWS::Lambda::Permission").into_values();
-    let permissions =
-        permissions.map(|it| referred(&text_at(it, &["Properties", "FunctionName"])).to_owned());
-    same("functions that the API may call", &callable, permissions.collect());
+    for permission in permissions {
+        assert!(
+            at(permission, &["Properties", "SourceArn"]).is_some(),
+            "whoever has such an API or rule may call"
+        );
+    }
 }
 
 #[test]
@@ -229,6 +263,23 @@ fn what_strangers_can_call_has_a_limit() {
         let expected = expected::concurrency(function);
         same(&format!("ReservedConcurrentExecutions of {}", function.name), expected.as_slice(), there);
     }
+}
+
+#[test]
+fn what_needs_somebody_has_its_alarms() {
+    let alarms = yaml::read("infra/alarms.yaml");
+    let there = pairs(at(&alarms, &["Resources"])).into_values();
+    let there = there.filter(|it| text_at(it, &["Properties", "Namespace"]) == NAMESPACE).map(|alarm| {
+        let of = |name: &str| text_at(alarm, &["Properties", name]);
+        format!("{{Dimensions: {}, MetricName: {}}}", of("Dimensions"), of("MetricName"))
+    });
+    let expected = [housekeeping::SITES, housekeeping::LINKS].map(|metric| {
+        format!(
+            "MetricName: {metric}\nDimensions: [{{Name: Stack, Value: !Ref Bundle}}, \
+             {{Name: Function, Value: housekeeping}}]"
+        )
+    });
+    same("alarms, in infra/alarms.yaml", &expected, there.collect());
 }
 
 #[test]
