@@ -60,6 +60,20 @@ fn sites(answer: &Value) -> Vec<String> {
         }),
     );
     lines.extend(remedies(sites));
+    for site in sites.iter().filter(|site| !site["needs_resync_since"].is_null()) {
+        lines.push(format!(
+            "{}: another door writes since {}; what was sent before comes back with its next change in GitLab.",
+            text(&site["host"]),
+            day(&site["needs_resync_since"])
+        ));
+    }
+    for (site, door) in
+        sites.iter().flat_map(|site| list(&site["doors"]).iter().map(move |door| (site, door)))
+    {
+        if let Some(needs) = door["needs"].as_str() {
+            lines.push(format!("{}: the door {} needs {needs}.", text(&site["host"]), text(&door["kind"])));
+        }
+    }
     lines
 }
 

@@ -77,24 +77,13 @@ pub enum DoorKind {
 }
 
 impl DoorKind {
-    /// What a person calls it, also on the command line.
+    /// What a person calls it, also on the command line, and what metrics call it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::OauthCredentials => "oauth",
             Self::Forge => "forge",
-        }
-    }
-}
-
-impl DoorKind {
-    /// Its name, as it is stored.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::OauthCredentials => "oauth_credentials",
         }
     }
 }

@@ -10,6 +10,8 @@ use secrecy::SecretString;
 
 use super::Error;
 use super::lifecycle::bearer;
+use super::measured::CameThrough;
+use crate::domain::DoorKind;
 use crate::jira::forge::{Admission, ForgeError, ForgeInstallations};
 use crate::jwt::invocation::{Invocation, InvocationError, InvocationVerifier, Person};
 
@@ -58,6 +60,7 @@ where
         if call.invocation.person.is_some() {
             return Err(unauthorized().because("a person's token on an endpoint of the app's own"));
         }
+        CameThrough::of(&parts.extensions).note(DoorKind::Forge);
         Ok(call)
     }
 }
@@ -72,10 +75,10 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let ForgeCall { invocation, system_token } =
             ForgeGate::from_ref(state).verify(&parts.headers).await?;
-        match invocation.person.clone().filter(|person| person.is_on_admin_page) {
-            Some(person) => Ok(Self { person, invocation, system_token }),
-            None => Err(unauthorized().because("not a token of the app's admin page")),
-        }
+        let person = invocation.person.clone().filter(|person| person.is_on_admin_page);
+        let person = person.ok_or_else(|| unauthorized().because("not a token of the app's admin page"))?;
+        CameThrough::of(&parts.extensions).note(DoorKind::Forge);
+        Ok(Self { person, invocation, system_token })
     }
 }
 

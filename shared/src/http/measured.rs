@@ -16,7 +16,6 @@ use crate::telemetry::Measure;
 const NONE: &str = "none";
 
 /// `router`, with each of its requests measured.
-#[must_use]
 pub fn measured(router: Router) -> Router {
     router.layer(from_fn(measure))
 }
@@ -53,7 +52,7 @@ async fn measure(mut request: Request, next: Next) -> Response {
         _ => "5xx",
     };
     let route = route.as_ref().map_or(NONE, MatchedPath::as_str);
-    let door = door.0.get().map_or(NONE, |door| door.as_str());
+    let door = door.0.get().map_or(NONE, |door| door.name());
     Measure::new("answered a request")
         .by([("Route", route), ("Door", door), ("Outcome", outcome)])
         .time("RequestLatency", began)

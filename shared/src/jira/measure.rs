@@ -13,6 +13,7 @@ impl JiraError {
             Self::BadRequest(_) | Self::TooLarge(_) => "refused",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden(_) => "forbidden",
+            Self::Settling => "settling",
             Self::Renamed => "renamed",
             Self::NotFound => "not_found",
             Self::RateLimited { .. } => "rate_limited",
@@ -26,7 +27,7 @@ impl JiraError {
 pub(super) fn measure<T>(door: DoorKind, api: &str, began: Instant, answer: &Result<T, JiraError>) {
     let outcome = answer.as_ref().err().map_or("ok", JiraError::outcome);
     Measure::new("called Jira")
-        .by([("Door", door.as_str()), ("Api", api), ("Outcome", outcome)])
+        .by([("Door", door.name()), ("Api", api), ("Outcome", outcome)])
         .time("JiraLatency", began)
         .log();
 }
