@@ -30,7 +30,7 @@ pub struct Running {
     /// Where it answers.
     pub url: String,
     _child: Child,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Emulator {
@@ -42,6 +42,14 @@ impl Emulator {
     /// # Panics
     /// When its program is not on `PATH` or does not answer.
     pub async fn start(self) -> Running {
+        self.start_behind(None).await
+    }
+
+    /// Starts it like [`Emulator::start`]. Functions that it runs are told to find AWS at `gate`, which passes on to it.
+    ///
+    /// # Panics
+    /// When its program is not on `PATH` or does not answer.
+    pub async fn start_behind(self, gate: Option<&str>) -> Running {
         let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -53,7 +61,7 @@ impl Emulator {
                     .env("IOT_MTLS_ENABLED", "0")
                     .env("GATEWAY_PORT", port.to_string())
                     // Handed on to the functions it runs.
-                    .env("AWS_ENDPOINT_URL", &url);
+                    .env("AWS_ENDPOINT_URL", gate.unwrap_or(&url));
                 command
             }
             Self::Moto => {
@@ -71,7 +79,7 @@ impl Emulator {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("{self:?} does not start: {error}; `make emulated` installs it"));
-        let running = Running { emulator: self, url, _child: child, _directory: directory };
+        let running = Running { emulator: self, url, _child: child, directory };
         running.wait().await;
         running
     }
@@ -84,6 +92,13 @@ impl Running {
             assert!(tokio::time::Instant::now() < given_up, "{:?} does not answer", self.emulator);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// What it has written so far, the output of the functions it runs included.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let log = std::fs::read(self.directory.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// What SDK clients are made from. The credentials are the emulator's first account's.

@@ -1,0 +1,92 @@
+//! An address of the stack, as somebody outside reaches it. The emulator answers all of a stack's addresses at one port
+//! and tells them apart by their host names, which nothing here resolves; so a port of its own stands for each host.
+//! Apart from that one header every byte goes through as it is: tokens are made over paths and queries, signatures over
+//! bodies.
+
+use std::net::Ipv4Addr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// More than the stand-ins send before a body.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Where a request's head ends.
+const END_OF_HEAD: &[u8] = b"\r\n\r\n";
+
+/// A port that leads nowhere yet: a stack wants to know its addresses before it has them.
+pub struct Reserved {
+    listener: TcpListener,
+    pub url: String,
+}
+
+/// A port that leads to a host; closed with the value.
+pub struct Front(JoinHandle<()>);
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Reserved {
+    pub async fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self { listener, url }
+    }
+
+    /// Leads to `host` at the emulator, which listens at `address`.
+    pub fn lead_to(self, host: String, address: String) -> Front {
+        Front(tokio::spawn(async move {
+            while let Ok((client, _)) = self.listener.accept().await {
+                let (host, address) = (host.clone(), address.clone());
+                // What breaks off is seen by the one who called.
+                tokio::spawn(async move { pass(client, &host, &address).await });
+            }
+        }))
+    }
+}
+
+/// Passes one request and its answer.
+async fn pass(mut client: TcpStream, host: &str, address: &str) -> std::io::Result<()> {
+    let mut read = Vec::new();
+    let end = loop {
+        if let Some(at) = read.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD) {
+            break at;
+        }
+        if read.len() > MAX_HEAD || client.read_buf(&mut read).await? == 0 {
+            return Ok(());
+        }
+    };
+    let mut server = TcpStream::connect(address).await?;
+    server.write_all(&to_host(&read[..end], host)).await?;
+    server.write_all(&read[end..]).await?;
+    copy_bidirectional(&mut client, &mut server).await?;
+    Ok(())
+}
+
+/// The head of a request, addressed to `host`, and the last one on its connection.
+fn to_host(head: &[u8], host: &str) -> Vec<u8> {
+    let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut addressed = lines.next().unwrap_or_default().to_vec();
+    addressed.extend_from_slice(format!("\r\nHost: {host}\r\nConnection: close").as_bytes());
+    let is_ours = |line: &[u8]| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"connection")
+    };
+    for line in lines.filter(|line| !is_ours(line)) {
+        addressed.extend_from_slice(b"\r\n");
+        addressed.extend_from_slice(line);
+    }
+    addressed
+}
+
+#[test]
+fn only_the_host_and_the_connection_are_changed() {
+    let head = b"GET /a%2Fb/?q=%41+b&q= HTTP/1.1\r\nhost: 127.0.0.1:1\r\nX-Odd:  two  \xff\r\nconnection: keep-alive";
+    let addressed: &[u8] =
+        b"GET /a%2Fb/?q=%41+b&q= HTTP/1.1\r\nHost: api.example\r\nConnection: close\r\nX-Odd:  two  \xff";
+    assert_eq!(to_host(head, "api.example"), addressed);
+}

@@ -1,0 +1,216 @@
+//! A role's policy, and whether it allows a call
+//! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>). Only what this bundle's
+//! policies are made of is understood: a policy with anything else can't be read, so that nothing is judged wrongly.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::Call;
+
+/// The condition key that holds the names in an encryption context.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>
+const CONTEXT_KEYS: &str = "kms:EncryptionContextKeys";
+
+/// What the condition keys begin with that hold the values in an encryption context.
+const CONTEXT_VALUE: &str = "kms:EncryptionContext:";
+
+/// A role, by its one policy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub struct Role {
+    #[serde(rename = "Version")]
+    _version: Version,
+    statement: Vec<Statement>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+enum Version {
+    #[serde(rename = "2012-10-17")]
+    Current,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Statement {
+    sid: String,
+    #[serde(rename = "Effect")]
+    _effect: Effect,
+    action: Vec<String>,
+    resource: String,
+    #[serde(default)]
+    condition: Condition,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+enum Effect {
+    Allow,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Condition {
+    #[serde(rename = "StringEquals", default)]
+    string_equals: BTreeMap<String, Vec<String>>,
+    #[serde(rename = "ForAllValues:StringEquals", default)]
+    for_all_values: BTreeMap<String, Vec<String>>,
+}
+
+impl Role {
+    /// Reads a policy document in JSON.
+    pub fn read(policy: &str) -> Result<Self, String> {
+        let role: Self = serde_json::from_str(policy).map_err(|error| format!("{error}: {policy}"))?;
+        role.statement.iter().try_for_each(Statement::is_understood)?;
+        Ok(role)
+    }
+
+    /// Which of the grants allows `call`.
+    pub fn allows(&self, call: &Call) -> Option<String> {
+        let statement = self.statement.iter().find(|statement| statement.allows(call))?;
+        let values =
+            statement.condition.string_equals.keys().filter_map(|key| call.context.get(context_name(key)));
+        Some(grant(&statement.sid, &call.action, values))
+    }
+
+    /// All that is allowed: for each statement its actions, and for each of these the values that a condition names.
+    pub fn grants(&self) -> impl Iterator<Item = String> {
+        self.statement.iter().flat_map(|statement| {
+            let values: Vec<&String> = statement.condition.string_equals.values().flatten().collect();
+            statement.action.iter().flat_map(move |action| {
+                let of = |value: Option<&&String>| grant(&statement.sid, action, value.copied());
+                if values.is_empty() {
+                    vec![of(None)]
+                } else {
+                    values.iter().map(|value| of(Some(value))).collect()
+                }
+            })
+        })
+    }
+}
+
+/// One thing that a role allows, in a line.
+fn grant<'a>(sid: &str, action: &str, values: impl IntoIterator<Item = &'a String>) -> String {
+    values.into_iter().fold(format!("{sid}: {action}"), |grant, value| format!("{grant} {value}"))
+}
+
+/// The name in an encryption context that a condition key asks for.
+fn context_name(key: &str) -> &str {
+    key.strip_prefix(CONTEXT_VALUE).unwrap_or_default()
+}
+
+impl Statement {
+    fn is_understood(&self) -> Result<(), String> {
+        let wild = |text: &str| text.contains(['*', '?', '$']);
+        let resource = self.resource.strip_suffix('*').unwrap_or(&self.resource);
+        // One key at most, so that a grant is an action with one value.
+        let keys = self.condition.string_equals.len() <= 1
+            && self.condition.string_equals.keys().all(|key| key.starts_with(CONTEXT_VALUE))
+            && self.condition.for_all_values.keys().all(|key| key == CONTEXT_KEYS);
+        let values = self.condition.string_equals.values().chain(self.condition.for_all_values.values());
+        let understood = keys
+            && !wild(resource)
+            && !self.action.iter().any(|action| wild(action))
+            && !values.flatten().any(|value| wild(value));
+        if understood { Ok(()) } else { Err(format!("this statement is not understood here: {self:?}")) }
+    }
+
+    fn allows(&self, call: &Call) -> bool {
+        let resource = match self.resource.strip_suffix('*') {
+            Some(beginning) => call.resource.starts_with(beginning),
+            None => call.resource == self.resource,
+        };
+        self.action.contains(&call.action) && resource && self.condition.holds(call)
+    }
+}
+
+impl Condition {
+    /// Whether all of it holds. A value that is missing equals nothing; of no values, all are among any.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html>
+    fn holds(&self, call: &Call) -> bool {
+        let equal = self.string_equals.iter().all(|(key, allowed)| {
+            call.context.get(context_name(key)).is_some_and(|value| allowed.contains(value))
+        });
+        equal
+            && self
+                .for_all_values
+                .values()
+                .all(|allowed| call.context.keys().all(|name| allowed.contains(name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str = r#"{"Version": "2012-10-17", "Statement": [
+        {"Sid": "Logs", "Effect": "Allow", "Action": ["logs:PutLogEvents"], "Resource": "arn:aws:logs:r:1:log-group:a:*"},
+        {"Sid": "Table", "Effect": "Allow", "Action": ["dynamodb:GetItem", "dynamodb:PutItem"],
+         "Resource": "arn:aws:dynamodb:r:1:table/t"},
+        {"Sid": "Open", "Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": "arn:aws:kms:r:1:key/k",
+         "Condition": {"StringEquals": {"kms:EncryptionContext:purpose": ["hook-secret", "gitlab-token"]},
+                       "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["site", "purpose", "record"]}}}]}"#;
+
+    fn verdict(action: &str, resource: &str, context: &[(&str, &str)]) -> Option<String> {
+        let context = context.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let call = Call { action: action.to_owned(), resource: resource.to_owned(), context };
+        Role::read(POLICY).unwrap().allows(&call)
+    }
+
+    #[test]
+    fn an_action_is_allowed_on_its_resource_only() {
+        let allowed = verdict("dynamodb:PutItem", "arn:aws:dynamodb:r:1:table/t", &[]);
+        assert_eq!(allowed.as_deref(), Some("Table: dynamodb:PutItem"));
+        assert_eq!(verdict("dynamodb:DeleteItem", "arn:aws:dynamodb:r:1:table/t", &[]), None);
+        assert_eq!(verdict("dynamodb:PutItem", "arn:aws:dynamodb:r:1:table/tt", &[]), None);
+        assert_eq!(verdict("dynamodb:PutItem", "arn:aws:kms:r:1:key/k", &[]), None);
+        let allowed = verdict("logs:PutLogEvents", "arn:aws:logs:r:1:log-group:a:log-stream:b", &[]);
+        assert_eq!(allowed.as_deref(), Some("Logs: logs:PutLogEvents"));
+    }
+
+    #[test]
+    fn a_key_opens_for_its_purposes_and_for_the_known_names_only() {
+        let open =
+            |context: &[(&str, &str)]| verdict("kms:Decrypt", "arn:aws:kms:r:1:key/k", context).is_some();
+        assert!(open(&[("purpose", "hook-secret"), ("site", "s"), ("record", "r")]));
+        assert!(open(&[("purpose", "gitlab-token")]));
+        assert!(!open(&[("purpose", "shared-secret"), ("site", "s"), ("record", "r")]));
+        assert!(!open(&[("site", "s"), ("record", "r")]));
+        assert!(!open(&[]));
+        assert!(!open(&[("purpose", "hook-secret"), ("other", "x")]));
+    }
+
+    #[test]
+    fn every_call_that_is_allowed_is_one_of_the_grants() {
+        let grants: Vec<String> = Role::read(POLICY).unwrap().grants().collect();
+        let expected = [
+            "Logs: logs:PutLogEvents",
+            "Table: dynamodb:GetItem",
+            "Table: dynamodb:PutItem",
+            "Open: kms:Decrypt hook-secret",
+            "Open: kms:Decrypt gitlab-token",
+        ];
+        assert_eq!(grants, expected);
+        let context = [("purpose", "gitlab-token"), ("site", "s")];
+        let used = verdict("kms:Decrypt", "arn:aws:kms:r:1:key/k", &context);
+        assert_eq!(used.as_deref(), Some("Open: kms:Decrypt gitlab-token"));
+    }
+
+    #[test]
+    fn a_policy_of_something_else_is_not_read() {
+        assert!(Role::read(POLICY).is_ok());
+        for (known, unknown) in [
+            (r#""Effect": "Allow", "Action": ["kms"#, r#""Effect": "Deny", "Action": ["kms"#),
+            ("dynamodb:PutItem", "dynamodb:*"),
+            ("table/t", "*/t"),
+            ("ForAllValues:", "ForAnyValue:"),
+            ("kms:EncryptionContext:purpose", "aws:SourceIp"),
+            ("kms:EncryptionContextKeys", "kms:EncryptionContext:site"),
+            (r#""Sid": "Table""#, r#""Sid": "Table", "NotResource": "x""#),
+            ("2012-10-17", "2008-10-17"),
+        ] {
+            let policy = POLICY.replace(known, unknown);
+            assert_ne!(policy, POLICY, "{known}");
+            assert!(Role::read(&policy).is_err(), "{unknown}");
+        }
+    }
+}
