@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use aws_sdk_cloudformation::types::StackStatus;
 use emulators::{Emulator, Running};
 use serde_json::Value;
 use shared::bundle::FUNCTIONS;
@@ -15,7 +14,7 @@ use standins::jira::JiraStandin;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::front::{Front, Reserved};
+use crate::front::{Front, Reserved, cloudformation};
 use crate::iam::Gate;
 use crate::lambda::Lambda;
 
@@ -143,23 +142,11 @@ impl Bundle {
 
     /// Deletes the stack, and returns what is left of its functions.
     pub async fn delete(&self) -> Vec<&'static str> {
-        // `sam delete` wants to empty its bucket first, and takes addresses of nested templates on AWS only.
-        let cloudformation = aws_sdk_cloudformation::Client::new(&self.emulator.sdk().await);
-        cloudformation.delete_stack().stack_name(STACK).send().await.unwrap();
-        let given_up = Instant::now() + PATIENCE;
-        loop {
-            let described = cloudformation.describe_stacks().stack_name(STACK).send().await;
-            let stacks = described.ok().and_then(|described| described.stacks).unwrap_or_default();
-            let status = stacks.first().and_then(|stack| stack.stack_status.clone());
-            match status {
-                None | Some(StackStatus::DeleteComplete) => break,
-                Some(StackStatus::DeleteInProgress) => {
-                    assert!(Instant::now() < given_up, "{}", self.log().await)
-                }
-                Some(other) => panic!("the stack is {other}\n{}", self.log().await),
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        let (cloudformation, _front) = cloudformation(&self.emulator.url).await;
+        let mut sam = command("sam", &self.emulator);
+        sam.args(["delete", "--stack-name", STACK, "--no-prompts"]);
+        let deleted = sam.env("AWS_ENDPOINT_URL_CLOUDFORMATION", cloudformation).output().await.unwrap();
+        assert!(deleted.status.success(), "sam delete\n{}\n{}", text(&deleted), self.log().await);
         let lambda = Lambda { url: &self.emulator.url, http: &self.http };
         let mut left = Vec::new();
         for function in FUNCTIONS {

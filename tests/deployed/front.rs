@@ -1,10 +1,13 @@
-//! An address of the stack, as somebody outside reaches it. The emulator answers all of a stack's addresses at one port
-//! and tells them apart by their host names, which nothing here resolves; so a port of its own stands for each host.
-//! Apart from that one header every byte goes through as it is: tokens are made over paths and queries, signatures over
-//! bodies.
+//! Ways to the emulator. Each of a stack's addresses gets a port of its own here: the emulator answers all of them at one
+//! port and tells them apart by their host names, which nothing here resolves. Apart from that one header every byte goes
+//! through as it is, because tokens are made over paths and queries, and signatures over bodies. What passes between
+//! functions and AWS is looked at in `iam`.
 
 use std::net::Ipv4Addr;
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -81,6 +84,38 @@ fn to_host(head: &[u8], host: &str) -> Vec<u8> {
         addressed.extend_from_slice(line);
     }
     addressed
+}
+
+/// CloudFormation, telling of templates in S3 by AWS's addresses. The SAM CLI takes no others when it deletes a stack.
+pub async fn cloudformation(emulator: &str) -> (String, Front) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (emulator, http) = (emulator.to_owned(), reqwest::Client::new());
+    let tell = async move |headers: HeaderMap, body: Bytes| {
+        let (status, mut headers, body) = forward(&http, &emulator, headers, body).await.unwrap();
+        headers.remove("content-length");
+        let body = String::from_utf8_lossy(&body).replace(&emulator, "https://s3.us-east-1.amazonaws.com");
+        (status, headers, body)
+    };
+    let router = Router::new().fallback(tell);
+    (url, Front(tokio::spawn(async move { axum::serve(listener, router).await.unwrap() })))
+}
+
+/// Makes a call of an AWS client to the emulator.
+pub async fn forward(
+    http: &reqwest::Client,
+    emulator: &str,
+    mut headers: HeaderMap,
+    body: Bytes,
+) -> reqwest::Result<(StatusCode, HeaderMap, Bytes)> {
+    // Of this connection; the next has its own.
+    for name in ["host", "content-length", "connection"] {
+        headers.remove(name);
+    }
+    let answer = http.post(emulator).headers(headers).body(body).send().await?;
+    let (status, mut headers) = (answer.status(), answer.headers().clone());
+    headers.remove("transfer-encoding");
+    Ok((status, headers, answer.bytes().await?))
 }
 
 #[test]

@@ -143,7 +143,10 @@ impl Stage {
         assert_eq!(answer.status(), 302);
         let location = answer.headers()["location"].to_str().unwrap();
         assert!(location.starts_with(self.gitlab.url()), "{location}");
-        assert!(!self.bundle.log().await.contains("query-string hash is of another request"));
+        let other = "the token's query-string hash is of another request";
+        assert!(!self.bundle.log().await.contains(other), "{}", self.bundle.log().await);
+        assert_eq!(client.get(format!("{url}&more=1")).send().await.unwrap().status(), 302);
+        assert!(self.bundle.log().await.contains(other), "the log tells, or nothing above was shown");
         let url = format!("{}/oauth_application_id", self.connect_base_url());
         let answer: Value = client.get(url).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["application_id"], "demo-application", "{answer}");

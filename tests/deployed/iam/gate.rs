@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::{Call, Role};
+use crate::front::forward;
 
 /// The emulator's, when nobody asks for another.
 const ACCOUNT: &str = "000000000000";
@@ -142,20 +143,12 @@ async fn pass(State(gate): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) -
     if outage == Some((request.function, request.target)) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
-    match forward(&gate, headers, body).await {
-        Ok(answer) => answer,
+    match forward(&gate.http, aws(&gate), headers, body).await {
+        Ok(answer) => answer.into_response(),
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
 }
 
-async fn forward(gate: &Inner, mut headers: HeaderMap, body: Bytes) -> reqwest::Result<Response> {
-    // Of this connection; the next has its own.
-    for name in ["host", "content-length", "connection"] {
-        headers.remove(name);
-    }
-    let aws = gate.aws.get().map(String::as_str).unwrap_or_default();
-    let answer = gate.http.post(aws).headers(headers).body(body).send().await?;
-    let (status, mut headers) = (answer.status(), answer.headers().clone());
-    headers.remove("transfer-encoding");
-    Ok((status, headers, answer.bytes().await?).into_response())
+fn aws(gate: &Inner) -> &str {
+    gate.aws.get().map(String::as_str).unwrap_or_default()
 }
