@@ -150,8 +150,8 @@ async fn alarms(sdk: &SdkConfig, name: &str) -> Value {
         let alarms = match page {
             Ok(page) => page.metric_alarms.unwrap_or_default(),
             Err(error) => {
-                let error = aws_sdk_cloudwatch::Error::from(error);
-                return json!({ "check": "alarms", "ok": false, "found": format!("can't be read: {error}") });
+                let error = anyhow::Error::new(error);
+                return json!({ "check": "alarms", "ok": false, "found": format!("can't be read: {error:#}") });
             }
         };
         all += alarms.len();
