@@ -1,11 +1,13 @@
 # The commands of everyday work. `make` lists them; .ci/run runs every check there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulated template check bench
+.PHONY: help demo test emulated template deployed check bench
 
 CARGO ?= cargo
 # More arguments for the demo, such as ARGS=--once.
 ARGS ?=
+# The processor that `make deployed` builds functions for: this machine runs them.
+ARCHITECTURE ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 # Which tests to run, as a nextest filter; everything by default.
 TESTS ?= all()
 
@@ -24,12 +26,18 @@ test: ## run every test (with cargo-nextest where it is installed)
 	fi
 
 emulated: .venv/emulators/done ## run the tests that need an emulator of AWS (installs two, in Python, on first use)
-	PATH="$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --lib --tests -- --ignored
+	PATH="$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --lib --tests -- --ignored --skip deployed_bundle
 
 template: .venv/sam/done .venv/checkov/done ## check the SAM template (installs the SAM CLI and linters on first use)
 	.ci/template
 
-# Both bring their own versions of the same libraries, so neither shares a folder with anything.
+deployed: export SAM_CLI_TELEMETRY = 0
+deployed: export BUNDLE_BUILD = $(CURDIR)/.aws-sam/build
+deployed: .venv/sam/done .venv/cargo-lambda/done .venv/emulators/done ## deploy the bundle into an emulator of AWS, and play its story there
+	PATH="$(CURDIR)/.venv/cargo-lambda/bin:$$PATH" .venv/sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	PATH="$(CURDIR)/.venv/sam/bin:$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --test deployed -- --ignored
+
+# Each brings its own versions of the same libraries, so none shares a folder with another.
 .venv/%/done: .ci/requirements-%.txt
 	python3 -m venv .venv/$*
 	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
