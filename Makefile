@@ -1,7 +1,7 @@
 # The commands of everyday work. `make` lists them; .ci/run runs every check there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulated template deployed check bench
+.PHONY: help demo test emulated template deployed invoked check bench
 
 CARGO ?= cargo
 # More arguments for the demo, such as ARGS=--once.
@@ -10,6 +10,8 @@ ARGS ?=
 ARCHITECTURE ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 # Which tests to run, as a nextest filter; everything by default.
 TESTS ?= all()
+# Where `sam build` has put the functions' packages.
+BUNDLE_BUILD ?= .aws-sam/build
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +28,11 @@ test: ## run every test (with cargo-nextest where it is installed)
 	fi
 
 emulated: .venv/emulators/done ## run the tests that need an emulator of AWS (installs two, in Python, on first use)
-	PATH="$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --lib --tests -- --ignored --skip deployed_bundle
+	PATH="$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --exclude stack --lib --tests -- --ignored --skip deployed_bundle
+
+invoked: .venv/emulators/done .venv/sam/done ## invoke each function that `sam build` built, as Lambda does
+	PATH="$(CURDIR)/.venv/emulators/bin:$$(dirname $(CURDIR)/.venv/sam/lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64):$$PATH" \
+		BUNDLE_BUILD="$(BUNDLE_BUILD)" $(CARGO) test -p stack --test invoked -- --ignored
 
 template: .venv/sam/done .venv/checkov/done ## check the SAM template (installs the SAM CLI and linters on first use)
 	.ci/template

@@ -1,6 +1,9 @@
-//! Emulators of AWS, for tests that need an engine behind its APIs: ministack and moto, Python programs that are looked
-//! for on `PATH`. Both have faults, and different ones, so what matters runs on both. Tests that need them are marked
-//! `#[ignore]`; `make emulated` runs them.
+//! Emulators of AWS, for tests that need an engine behind its APIs: ministack and moto, Python programs, and
+//! [`lambda::Runtime`], which the SAM CLI brings. All are looked for on `PATH`. Ministack and moto have faults, and
+//! different ones, so what matters runs on both. Tests that need an emulator are marked `#[ignore]`; `make emulated` and
+//! `make invoked` run them.
+
+pub mod lambda;
 
 use std::net::TcpListener;
 use std::process::Stdio;
