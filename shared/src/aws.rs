@@ -11,13 +11,20 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::{Builder, tls};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Connector, HttpClientError};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
 
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Reader;
 use crate::envelope::{Envelope, Kms};
 use crate::queue::sqs::SqsQueue;
 use crate::store::Store;
+use crate::trust;
 
 /// A connection inside a region takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -58,26 +65,25 @@ pub struct Aws {
 
 impl Aws {
     /// Clients for the function called `function`, which AWS's logs of calls then name.
-    #[must_use]
-    pub fn new(function: &'static str, environment: Environment) -> Self {
+    ///
+    /// # Errors
+    /// When TLS can't be set up.
+    pub fn new(function: &'static str, environment: Environment) -> Result<Self, HttpClientError> {
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(CALL_TIMEOUT)
             .build();
-        let http =
-            Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc));
         let credentials = EnvironmentVariableCredentialsProvider::new();
         let mut sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(environment.region))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(http.build_https())
+            .http_client(http_client()?)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts);
         sdk.set_endpoint_url(environment.endpoint_url);
         sdk.set_app_name(AppName::new(function).ok());
-        Self { sdk: sdk.build(), clock: Arc::new(SystemClock) }
+        Ok(Self { sdk: sdk.build(), clock: Arc::new(SystemClock) })
     }
 
     /// Time.
@@ -122,4 +128,17 @@ pub(crate) fn cause<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Cow<'_, str
         // No credentials, or an address that makes no sense.
         _ => "the call can't be made".into(),
     }
+}
+
+/// One connector for all clients. Left to the SDK, every client would set up TLS when it is made, and throw it away.
+fn http_client() -> Result<SharedHttpClient, HttpClientError> {
+    let trust = TrustStore::empty().with_pem_certificate(trust::system_pem());
+    let connector = Connector::builder()
+        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .sleep_impl(TokioSleep::new())
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(TlsContext::builder().with_trust_store(trust).build()?)
+        .build();
+    let connector = SharedHttpConnector::new(connector);
+    Ok(http_client_fn(move |_, _| connector.clone()))
 }

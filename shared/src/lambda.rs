@@ -24,28 +24,37 @@ pub type Error = lambda_runtime::Error;
 /// Kept back of a batch's time, to answer which messages are done before Lambda stops the function.
 const ANSWERING_TIME: Duration = Duration::from_secs(2);
 
-/// Starts logging and reads the function's configuration with `read`.
+/// Starts logging and reads the function's configuration with `read`, for a function that calls AWS.
 ///
 /// # Errors
-/// When a variable is missing or wrong: with all of them in the log, which is where a start that failed is looked into.
+/// As [`start_alone`], and when TLS can't be set up.
 pub fn start<T>(
     function: &'static str,
     read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
 ) -> Result<(T, Aws), Error> {
+    let (environment, config) =
+        start_alone(function, |reader| Some((Environment::read(reader), read(reader)?)))?;
+    Ok((config, Aws::new(function, environment)?))
+}
+
+/// Starts logging and reads the function's configuration with `read`, for a function that calls nobody.
+///
+/// # Errors
+/// When a variable is missing or wrong: with all of them in the log, which is where a start that failed is looked into.
+pub fn start_alone<T>(
+    function: &'static str,
+    read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+) -> Result<T, Error> {
     let source = |name: &str| std::env::var(name).ok();
     telemetry::init(Format::Json, source("RUST_LOG").as_deref());
     let function_name = source("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| function.to_owned());
     telemetry::write_for_cloudwatch(Scope::new(function, &function_name));
     let mut reader = Reader::new(&source);
-    let environment = Environment::read(&mut reader);
     let config = read(&mut reader);
-    match reader.finish(config) {
-        Ok(config) => Ok((config, Aws::new(function, environment))),
-        Err(error) => {
-            tracing::error!(function, problems = ?error.problems, "the configuration is not complete");
-            Err(error.into())
-        }
-    }
+    reader.finish(config).map_err(|error| {
+        tracing::error!(function, problems = ?error.problems, "the configuration is not complete");
+        error.into()
+    })
 }
 
 /// Serves requests of an HTTP API or a function URL.

@@ -17,3 +17,4 @@ pub mod queue;
 pub mod store;
 pub mod sync;
 pub mod telemetry;
+pub mod trust;

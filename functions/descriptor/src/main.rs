@@ -5,6 +5,6 @@ use shared::lambda;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda::Error> {
-    let (identity, _) = lambda::start("descriptor", Identity::read)?;
+    let identity = lambda::start_alone("descriptor", Identity::read)?;
     lambda::serve(descriptor::router(&identity)).await
 }

@@ -5,6 +5,6 @@ use shared::lambda;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda::Error> {
-    let (state, _) = lambda::start("oauth-application-id", OauthApplicationId::read)?;
+    let state = lambda::start_alone("oauth-application-id", OauthApplicationId::read)?;
     lambda::serve(oauth_application_id::router(state)).await
 }

@@ -16,6 +16,8 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, StatusCode};
 use thiserror::Error;
 
+use crate::trust;
+
 pub use address::is_public;
 pub use guard::{GuardError, HostGuard, HostListError};
 pub use resolver::{GuardedResolver, RefusedAddress};
@@ -49,7 +51,10 @@ pub enum OutboundClientError {
     /// The extra certificates are not PEM, or there are none in the text.
     #[error("the extra CA certificates are not PEM certificates")]
     ExtraCa(#[source] Option<reqwest::Error>),
-    /// TLS could not be set up: most often there are no CA certificates on this machine.
+    /// Nobody would be believed.
+    #[error("there are no CA certificates on this machine")]
+    NoAuthorities,
+    /// TLS could not be set up.
     #[error("no HTTP client could be built")]
     Build(#[source] reqwest::Error),
 }
@@ -76,7 +81,7 @@ pub fn outbound_client(
         .referer(false)
         .redirect(redirect_policy(redirects))
         .dns_resolver(GuardedResolver::new(guard.clone()))
-        .tls_certs_merge(extra_certificates(extra_ca_pem)?)
+        .tls_certs_only(authorities(extra_ca_pem)?)
         .build()
         .map_err(OutboundClientError::Build)
 }
@@ -93,6 +98,18 @@ pub fn refused_by_guard(error: &reqwest::Error) -> bool {
         cause = current.source();
     }
     false
+}
+
+/// The system's authorities and the extra ones.
+fn authorities(extra_ca_pem: Option<&str>) -> Result<Vec<Certificate>, OutboundClientError> {
+    let mut authorities = extra_certificates(extra_ca_pem)?;
+    for authority in trust::system() {
+        authorities.push(Certificate::from_der(authority).map_err(OutboundClientError::Build)?);
+    }
+    if authorities.is_empty() {
+        return Err(OutboundClientError::NoAuthorities);
+    }
+    Ok(authorities)
 }
 
 fn extra_certificates(pem: Option<&str>) -> Result<Vec<Certificate>, OutboundClientError> {
