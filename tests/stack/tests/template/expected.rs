@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use shared::bundle::{Access, CONNECT_BASE, Function, Route, Trigger};
-use shared::config::{Identity, Reader};
+use shared::bundle::{Access, CONNECT_BASE, Function, Route, Trigger, WEBHOOK};
+use shared::config::{ForgeFunction, Identity, Reader};
 use shared::envelope::{Context, Purpose};
 
 /// The name in a stack of what the code calls `name`.
@@ -53,6 +53,7 @@ pub fn variables(function: &str) -> Vec<String> {
     match function {
         "create-branch" => drop(create_branch::Config::read(&mut reader)),
         "descriptor" => drop(Identity::read(&mut reader)),
+        "forge-lifecycle" | "forge-page" | "forge-token" => drop(ForgeFunction::read(&mut reader)),
         "housekeeping" => drop(housekeeping::Config::read(&mut reader)),
         "installed" => drop(installed::Config::read(&mut reader)),
         "oauth-application-id" => drop(oauth_application_id::OauthApplicationId::read(&mut reader)),
@@ -157,6 +158,6 @@ pub fn vpc_config() -> String {
 
 /// The limit of a function that strangers can call.
 pub fn concurrency(function: &Function) -> Option<String> {
-    let which = if behind_api(routes(function).first()?) { "Public" } else { "Webhook" };
+    let which = if *routes(function).first()? == WEBHOOK { "Webhook" } else { "Public" };
     Some(format!("!If [Reserve{which}, !Ref {which}Concurrency, !Ref AWS::NoValue]"))
 }

@@ -146,7 +146,7 @@ fn roles_allow_exactly_what_the_table_says() {
 }
 
 #[test]
-fn jira_reaches_functions_by_the_routes_of_the_table_and_gitlab_by_function_url() {
+fn jira_reaches_functions_by_the_routes_of_the_table_and_gitlab_and_forge_by_function_url() {
     let template = Template::read();
     let (mut expected, mut callable) = (Vec::new(), Vec::new());
     for function in FUNCTIONS {
