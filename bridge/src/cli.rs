@@ -49,6 +49,9 @@ pub enum Action {
     /// GitLab groups linked to Jira sites.
     #[command(subcommand)]
     Group(GroupAction),
+    /// The Forge app.
+    #[command(subcommand)]
+    Forge(ForgeAction),
     /// Queues, sites and links at a glance.
     Status {
         /// Where and how.
@@ -193,6 +196,23 @@ pub enum GroupAction {
     },
 }
 
+/// What to do with the Forge app.
+#[derive(Debug, Subcommand)]
+pub enum ForgeAction {
+    /// Prints the app's manifest, with where Forge reaches this bundle.
+    Manifest {
+        /// The app's id, as `forge register` prints it.
+        #[arg(long)]
+        app_id: String,
+        /// The key of the Connect app whose place it takes in Jira, with all that was sent.
+        #[arg(long)]
+        connect_key: Option<String>,
+        /// Where and how.
+        #[command(flatten)]
+        on: On,
+    },
+}
+
 /// What to do with messages that were given up.
 #[derive(Debug, Subcommand)]
 pub enum DlqAction {
@@ -222,6 +242,9 @@ impl Action {
             Self::Demo { .. } | Self::Serve { .. } => return Ok(None),
             Self::Site(action) => action.command()?,
             Self::Group(action) => action.command()?,
+            Self::Forge(ForgeAction::Manifest { app_id, connect_key, on }) => {
+                (Command::ForgeManifest { app_id, connect_key }, on)
+            }
             Self::Doctor { on } => (Command::Doctor, on),
             Self::Status { on } => (Command::Status, on),
             Self::Explain { key, on } => (Command::Explain { key }, on),

@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod control;
 pub mod demo;
+pub mod forge;
 pub mod local;
 pub mod operate;
 pub mod serve;

@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 use uninstalled::Uninstalled;
 use webhook::Webhook;
 
+use crate::forge::{Remotes, Setup};
 use crate::operate::Operator;
 use crate::settings::Settings;
 
@@ -125,6 +126,11 @@ impl Local {
             webhook_base_url: settings.lifecycle.identity.base_url.clone(),
             gitlab_url: settings.gitlab_url.clone(),
             allowed_jira_sites: settings.allowed_jira_sites.clone().into(),
+            forge: Setup {
+                app_id: settings.forge.app_id.clone(),
+                bundle: String::new(),
+                remotes: Some(Remotes::all_at(&settings.lifecycle.identity.base_url)),
+            },
         });
         Ok(Self { operator, settings, engine, events, sync, verifier, _lock: lock })
     }

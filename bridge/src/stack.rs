@@ -19,14 +19,17 @@ use shared::queue::SharedQueue;
 use shared::queue::sqs::SqsQueue;
 use shared::store::Store;
 
+use crate::forge::{Remotes, Setup};
 use crate::operate::{Command, Operator, Refusal};
 use crate::settings::Settings;
 
 /// Variables and the parameters of the template that set them.
-const PARAMETERS: [(&str, &str); 8] = [
+const PARAMETERS: [(&str, &str); 10] = [
     ("GITLAB_URL", "GitLabUrl"),
     ("OAUTH_APPLICATION_ID", "OAuthApplicationId"),
     ("ALLOWED_JIRA_SITES", "AllowedJiraSites"),
+    ("FORGE_APP_ID", "ForgeAppId"),
+    ("FORGE_JWKS_URL", "ForgeJwksUrl"),
     ("PROXY_URL", "ProxyUrl"),
     ("ADDITIONAL_AUDIENCE_URL", "AdditionalAudienceUrl"),
     ("ATLASSIAN_API_URL", "AtlassianApiUrl"),
@@ -85,7 +88,19 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
         webhook_base_url: outputs.get("WebhookUrl")?.trim_end_matches('/').to_owned(),
         gitlab_url: settings.gitlab_url,
         allowed_jira_sites: settings.allowed_jira_sites.into(),
+        forge: Setup {
+            app_id: settings.forge.app_id,
+            bundle: bundle(stack.stack_id().unwrap_or_default(), name),
+            remotes: outputs.remotes(),
+        },
     })
+}
+
+/// What tells a stack from others of its name, but not from those that it replaces: `REGION.ACCOUNT.NAME`.
+fn bundle(arn: &str, name: &str) -> String {
+    let mut parts = arn.split(':').skip(3);
+    let (region, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    format!("{region}.{account}.{name}")
 }
 
 async fn describe(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
@@ -121,6 +136,16 @@ impl Outputs {
         let value = self.0.get(key).map(String::as_str);
         value
             .with_context(|| format!("the stack has no output {key}: it is not this bundle, or an older one"))
+    }
+
+    /// `None`: a stack that was deployed before it had functions for Forge.
+    fn remotes(&self) -> Option<Remotes> {
+        let url = |key: &str| self.0.get(key).cloned();
+        Some(Remotes {
+            lifecycle: url("ForgeLifecycleUrl")?,
+            token: url("ForgeTokenUrl")?,
+            page: url("ForgePageUrl")?,
+        })
     }
 }
 
@@ -164,4 +189,15 @@ async fn alarms(sdk: &SdkConfig, name: &str) -> Value {
         (all, ringing_now) => format!("{ringing_now} of {all} ring: {}", ringing.join(", ")),
     };
     json!({ "check": "alarms", "ok": all > 0 && ringing.is_empty(), "found": found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bundle;
+
+    #[test]
+    fn stacks_of_one_name_are_told_apart_by_region_and_account() {
+        let arn = "arn:aws:cloudformation:eu-central-1:123456789012:stack/gitlab/0b2f8c1e-3d4a-4c5b-8e6f-7a8b9c0d1e2f";
+        assert_eq!(bundle(arn, "gitlab"), "eu-central-1.123456789012.gitlab");
+    }
 }

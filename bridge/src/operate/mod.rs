@@ -4,6 +4,7 @@
 mod dlq;
 mod doctor;
 mod explain;
+mod forge;
 mod group;
 mod render;
 mod site;
@@ -28,6 +29,8 @@ use shared::queue::SharedQueue;
 use shared::store::Store;
 use shared::telemetry::with_causes;
 use url::Url;
+
+use crate::forge::Setup;
 
 pub use render::render;
 
@@ -56,6 +59,8 @@ pub struct Operator {
     pub gitlab_url: Url,
     /// Which sites may be added, by host; empty means any.
     pub allowed_jira_sites: Arc<[String]>,
+    /// What the bundle knows of its Forge app.
+    pub forge: Setup,
 }
 
 /// A command. Goes through the socket as JSON, secrets included: the socket is open to its owner alone.
@@ -105,6 +110,13 @@ pub enum Command {
         /// A token of an Owner, who alone may remove a group's hook.
         #[serde(default)]
         gitlab_token: Option<Hidden>,
+    },
+    /// `bridge forge manifest`.
+    ForgeManifest {
+        /// The app's id.
+        app_id: String,
+        /// The key of the Connect app whose place it takes.
+        connect_key: Option<String>,
     },
     /// `bridge status`.
     Status,
@@ -250,6 +262,9 @@ impl Operator {
             Command::GroupUnlink { subscription, keep_jira_data, gitlab_token } => {
                 let token = gitlab_token.map(|token| token.0);
                 self.group_unlink(&subscription, keep_jira_data, token).await
+            }
+            Command::ForgeManifest { app_id, connect_key } => {
+                self.forge_manifest(&app_id, connect_key.as_deref())
             }
             Command::Status => self.status().await,
             Command::Doctor => self.doctor().await,

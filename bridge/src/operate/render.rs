@@ -16,6 +16,10 @@ pub fn render(command: &Command, answer: &Value) -> String {
         Command::GroupLink(_) => linked(answer),
         Command::GroupList { .. } => groups(answer),
         Command::GroupUnlink { .. } => unlinked(answer),
+        // For a file: nothing but the manifest.
+        Command::ForgeManifest { .. } => {
+            answer["manifest"].as_str().unwrap_or_default().lines().map(str::to_owned).collect()
+        }
         Command::Status => status(answer),
         Command::Doctor => diagnosis(answer),
         Command::Explain { .. } => explained(answer),

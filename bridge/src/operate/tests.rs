@@ -2,6 +2,7 @@
 //! refusal leaves nothing behind.
 
 mod explain;
+mod forge;
 mod link;
 mod render;
 mod site;
@@ -28,6 +29,7 @@ use standins::jira::{Api, JiraStandin, SiteHandle};
 use tempfile::TempDir;
 
 use super::{Command, CredentialChoice, GroupLink, Hidden, Operator, Refusal};
+use crate::forge::{Remotes, Setup};
 
 /// Where the stand-ins' hooks would deliver to; nobody listens there.
 const BASE_URL: &str = "https://bridge.example.com";
@@ -85,6 +87,7 @@ impl Bench {
             webhook_base_url: BASE_URL.to_owned(),
             gitlab_url: gitlab.url().parse().unwrap(),
             allowed_jira_sites: Arc::new([]),
+            forge: Setup { app_id: None, bundle: String::new(), remotes: Some(Remotes::all_at(BASE_URL)) },
         };
         Self { jira, site, gitlab, group, ada, operator, queue, _engine: engine, _directory: directory }
     }
