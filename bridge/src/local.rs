@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::routing::get;
 use create_branch::CreateBranch;
+use forge_page::ForgePage;
 use fs4::fs_std::FileExt as _;
 use housekeeping::Housekeeping;
 use installed::Installed;
@@ -66,6 +67,8 @@ pub struct Local {
     events: Arc<EmbeddedQueue>,
     sync: EventSync,
     verifier: HookVerifier,
+    // Which bundle this is, as commands are told.
+    on: Arc<str>,
     // Held as long as the process owns the directory.
     _lock: File,
 }
@@ -132,7 +135,9 @@ impl Local {
                 remotes: Some(Remotes::all_at(&settings.lifecycle.identity.base_url)),
             },
         });
-        Ok(Self { operator, settings, engine, events, sync, verifier, _lock: lock })
+        // As it is from wherever a command is given.
+        let on = forge_page::on_directory(&directory.canonicalize()?).into();
+        Ok(Self { operator, settings, engine, events, sync, verifier, on, _lock: lock })
     }
 
     /// All HTTP functions, and `GET /healthz`.
@@ -175,7 +180,7 @@ impl Local {
             }))
             .merge(forge_lifecycle::router(forge.clone()))
             .merge(forge_token::router(forge.clone()))
-            .merge(forge_page::router(forge))
+            .merge(forge_page::router(ForgePage { gate: forge, on: self.on.clone() }))
             .merge(webhook::router(Webhook::new(
                 store.clone(),
                 self.verifier.clone(),

@@ -1,7 +1,11 @@
 //! Answers the app's page in Jira: what state the site is in, which doors it has, which groups are linked, and what to type
 //! next. The page itself is part of the Forge app.
 
-use axum::extract::State;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::{FromRef, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use http::StatusCode;
@@ -13,15 +17,56 @@ use shared::http::{Error, ForgeAdmin, ForgeGate};
 use shared::jira::forge::Admission;
 use shared::store::StoreError;
 
-/// Answers [`FORGE_PAGE`].
-pub fn router(gate: ForgeGate) -> Router {
-    Router::new().route(FORGE_PAGE.path, post(page)).with_state(gate)
+/// What ends the name of this function in a stack; what comes before it is the stack's name.
+const NAME_SUFFIX: &str = "-forge-page";
+
+/// What the function needs.
+#[derive(Clone, Debug)]
+pub struct ForgePage {
+    /// Lets callers in.
+    pub gate: ForgeGate,
+    /// What tells `bridge` which bundle this is: ` --stack NAME` or ` --data-dir DIR`; empty if that is not known.
+    pub on: Arc<str>,
 }
 
-async fn page(State(gate): State<ForgeGate>, call: ForgeAdmin) -> Result<Json<Value>, Error> {
-    match gate.admit(&call.invocation, call.system_token.as_ref()).await? {
+impl FromRef<ForgePage> for ForgeGate {
+    fn from_ref(state: &ForgePage) -> Self {
+        state.gate.clone()
+    }
+}
+
+/// Answers [`FORGE_PAGE`].
+pub fn router(state: ForgePage) -> Router {
+    Router::new().route(FORGE_PAGE.path, post(page)).with_state(state)
+}
+
+/// What commands on the stack are given, that has a function of this name.
+#[must_use]
+pub fn on_stack(function_name: &str) -> String {
+    let stack = function_name.strip_suffix(NAME_SUFFIX);
+    stack.map_or_else(String::new, |stack| format!(" --stack {stack}"))
+}
+
+/// What commands on a data directory are given.
+#[must_use]
+pub fn on_directory(directory: &Path) -> String {
+    format!(" --data-dir {}", quoted(&directory.to_string_lossy()))
+}
+
+/// Forge shows the page no answer but JSON
+/// (<https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>).
+async fn page(State(page): State<ForgePage>, call: Result<ForgeAdmin, Error>) -> Response {
+    match answer(&page, call).await {
+        Ok(overview) => Json(overview).into_response(),
+        Err(error) => error.into_json(),
+    }
+}
+
+async fn answer(page: &ForgePage, call: Result<ForgeAdmin, Error>) -> Result<Value, Error> {
+    let call = call?;
+    match page.gate.admit(&call.invocation, call.system_token.as_ref()).await? {
         Admission::Open(site, installation) => {
-            overview(&gate, &site, &installation).await.map(Json).map_err(Error::unavailable)
+            overview(page, &site, &installation).await.map_err(Error::unavailable)
         }
         Admission::Outdated => Err(Error::new(
             StatusCode::CONFLICT,
@@ -30,8 +75,8 @@ async fn page(State(gate): State<ForgeGate>, call: ForgeAdmin) -> Result<Json<Va
     }
 }
 
-async fn overview(gate: &ForgeGate, site: &Site, here: &Installation) -> Result<Value, StoreError> {
-    let store = &gate.installations.store;
+async fn overview(page: &ForgePage, site: &Site, here: &Installation) -> Result<Value, StoreError> {
+    let store = &page.gate.installations.store;
     let doors = store.installations(site.id).await?;
     let doors: Vec<Value> = doors
         .iter()
@@ -66,22 +111,45 @@ async fn overview(gate: &ForgeGate, site: &Site, here: &Installation) -> Result<
         },
         "doors": doors,
         "links": links,
-        "commands": commands(site, here),
+        "commands": commands(&page.on, site, here),
     }))
 }
 
 /// What to type to go on, whole but for what only the reader knows.
-fn commands(site: &Site, here: &Installation) -> Vec<Value> {
+fn commands(on: &str, site: &Site, here: &Installation) -> Vec<Value> {
     let host = site.host();
-    let command = |title: &str, command: String| json!({ "title": title, "command": command });
-    let mut commands = vec![command(
-        "Link a group",
-        format!("bridge group link --site {host} --group my-group --gitlab-token-stdin < token.txt"),
-    )];
+    let command =
+        |title: &str, command: &str| json!({ "title": title, "command": format!("bridge {command}") });
+    let link = format!("group link{on} --site {host} --group my-group --gitlab-token-stdin < token.txt");
+    let mut commands = vec![command("Link a group", &link)];
     if site.writer != Some(here.id) {
-        commands.push(command("Let this app write", format!("bridge site switch --site {host} --to forge")));
+        let switch = format!("site switch{on} --site {host} --to forge");
+        commands.push(command("Let this app write", &switch));
     }
-    commands.push(command("Ask why something is not on an issue", "bridge explain ABC-123".to_owned()));
-    commands.push(command("See queues, sites and links", "bridge status".to_owned()));
+    commands.push(command("Ask why something is not on an issue", &format!("explain{on} ABC-123")));
+    commands.push(command("See queues, sites and links", &format!("status{on}")));
+    commands.push(command("Find out what is wrong", &format!("doctor{on}")));
     commands
+}
+
+/// `text` as a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_say_which_bundle_they_are_for() {
+        assert_eq!(on_stack("my-stack-forge-page"), " --stack my-stack");
+        assert_eq!(on_stack("something-else"), "");
+        assert_eq!(on_directory(Path::new("/var/lib/bridge")), " --data-dir /var/lib/bridge");
+        assert_eq!(on_directory(Path::new("/home/o'neil/x y")), r" --data-dir '/home/o'\''neil/x y'");
+    }
 }

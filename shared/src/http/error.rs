@@ -3,7 +3,9 @@
 use std::error::Error as StdError;
 
 use ::http::StatusCode;
+use axum::Json;
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use crate::telemetry::with_causes;
 
@@ -46,14 +48,27 @@ impl Error {
     }
 }
 
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
+impl Error {
+    /// The same answer as `{"error": SENTENCE}`, for callers that read nothing but JSON.
+    #[must_use]
+    pub fn into_json(self) -> Response {
+        self.log();
+        (self.status, Json(json!({ "error": self.sentence }))).into_response()
+    }
+
+    fn log(&self) {
         let cause = self.source.as_deref().map(|source| with_causes(source)).unwrap_or_default();
         if self.status.is_server_error() {
             tracing::error!(http.status = self.status.as_u16(), cause, "could not answer");
         } else {
             tracing::info!(http.status = self.status.as_u16(), cause, "refused");
         }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        self.log();
         (self.status, self.sentence).into_response()
     }
 }
