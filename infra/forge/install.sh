@@ -1,0 +1,288 @@
+#!/usr/bin/env bash
+# Makes the Forge app of a bundle yours, and installs it on a Jira site: registers it (once), renders its manifest, builds
+# its page, deploys and installs. Run it again whenever it stopped: what was done is not done twice.
+#
+# The app's id is the one thing that must not be lost: with another id, every site has to install again. It is kept in a
+# file of its own, is never overwritten, and a stack knows it as well.
+set -euo pipefail
+
+usage() {
+  cat <<'END'
+usage: infra/forge/install.sh --site SITE (--stack NAME | --data-dir DIR) [OPTIONS]
+
+  --site SITE           the Jira site, such as acme.atlassian.net
+  --stack NAME          the bundle: a CloudFormation stack, through your own AWS credentials
+  --data-dir DIR        the bundle: a local one that is served, by its data directory
+  --update              deploy again and upgrade the site's installation, after a change of addresses or a new release
+  --update-stack        tell the stack the app's id, if it does not know it (needs the AWS CLI)
+  --connect-key KEY     take the place of the Connect app with this key, and keep what it sent
+  --app-file FILE       where the app's id is kept (docs/DOORS.md has the default)
+  --developer-space ID  where to register the app; asked for if there is a terminal
+  --dry-run             say what would be done, and change nothing
+
+Needs node (20.18.1 or newer), npm, Forge's CLI (npm install -g @forge/cli) and bridge. Sign in with `forge login`, or set
+FORGE_EMAIL and FORGE_API_TOKEN. BRIDGE names another bridge than the one on PATH.
+END
+}
+
+readonly APP_PATTERN='^ari:cloud:ecosystem::app/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+# What stands in a manifest until its app is registered.
+readonly NO_APP=ari:cloud:ecosystem::app/00000000-0000-0000-0000-000000000000
+readonly ENVIRONMENT=production
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=${FORGE_WORK_DIR:-$here/../../target/forge}
+bridge=${BRIDGE:-bridge}
+
+site="" stack="" data_dir="" connect_key="" app_file="" space="" answer=""
+update=false update_stack=false dry_run=false
+
+fail() {
+  printf 'install.sh: %s\n' "$1" >&2
+  exit 1
+}
+
+note() {
+  printf '== %s\n' "$1"
+}
+
+# Does what its arguments say, or only says it.
+run() {
+  if $dry_run; then
+    printf 'would run:'
+    printf ' %q' "$@"
+    printf '\n'
+  else
+    "$@"
+  fi
+}
+
+parse() {
+  local option
+  while (($# > 0)); do
+    option=$1
+    case $option in
+      --update) update=true ;;
+      --update-stack) update_stack=true ;;
+      --dry-run) dry_run=true ;;
+      -h | --help)
+        usage
+        exit 0
+        ;;
+      --site | --stack | --data-dir | --connect-key | --app-file | --developer-space)
+        [[ -n ${2:-} ]] || fail "$option needs a value; see --help"
+        case $option in
+          --site) site=${2#https://} site=${site%/} ;;
+          --stack) stack=$2 ;;
+          --data-dir) data_dir=$2 ;;
+          --connect-key) connect_key=$2 ;;
+          --app-file) app_file=$2 ;;
+          --developer-space) space=$2 ;;
+        esac
+        shift
+        ;;
+      *) fail "there is no option $option; see --help" ;;
+    esac
+    shift
+  done
+  [[ -n $site ]] || fail "which Jira site? Say --site acme.atlassian.net"
+  [[ $site =~ ^[a-z0-9-]+(\.[a-z0-9-]+)+$ ]] || fail "$site is not the host of a site, such as acme.atlassian.net"
+  [[ -n $stack || -n $data_dir ]] || fail "which bundle? Say --stack NAME or --data-dir DIR"
+  [[ -z $stack || -z $data_dir ]] || fail "--stack and --data-dir are two bundles: say one of them"
+}
+
+check_tools() {
+  local major said
+  command -v node >/dev/null || fail "there is no node: install Node.js 22 (https://nodejs.org)"
+  major=$(node --version) major=${major#v} major=${major%%.*}
+  ((major >= 20)) || fail "Forge's CLI needs Node.js 20.18.1 or newer, best 22, and this is $(node --version)"
+  command -v npm >/dev/null || fail "there is no npm, which comes with Node.js: it builds the app's page"
+  command -v forge >/dev/null || fail "there is no forge: run npm install -g @forge/cli"
+  command -v "$bridge" >/dev/null || fail "there is no $bridge: run cargo install --locked --path bridge"
+  said=$(forge whoami 2>&1) ||
+    fail "forge is not signed in: run forge login, or set FORGE_EMAIL and FORGE_API_TOKEN (a token of id.atlassian.com). It says:
+$said"
+}
+
+# Asks the bundle for the manifest of the app $1, and what else it says, as JSON.
+ask_bundle() {
+  local arguments=(forge manifest --json --app-id "$1")
+  if [[ -n $stack ]]; then arguments+=(--stack "$stack"); else arguments+=(--data-dir "$data_dir"); fi
+  if [[ -n $connect_key ]]; then arguments+=(--connect-key "$connect_key"); fi
+  answer=$("$bridge" "${arguments[@]}") || fail "the bundle could not be asked; bridge says why"
+}
+
+# A field of the bundle's answer; empty if it has none.
+field() {
+  node -e 'process.stdout.write(JSON.parse(process.argv[1])[process.argv[2]] ?? "")' "$answer" "$1"
+}
+
+default_app_file() {
+  if [[ -n $data_dir ]]; then
+    printf '%s/forge-app-id' "$data_dir"
+  else
+    printf '%s/gitlab-for-jira/forge-app-id.%s' "${XDG_CONFIG_HOME:-$HOME/.config}" "$(field bundle)"
+  fi
+}
+
+# Writes the id $1 where none is yet, and believes only what it reads again.
+keep() {
+  if $dry_run; then
+    echo "would keep $1 in $app_file"
+    return
+  fi
+  (umask 077 && set -o noclobber && printf '%s\n' "$1" >"$app_file") ||
+    fail "$app_file can't be written. The app is $1: write this id down, and run again with it in that file"
+  [[ $(<"$app_file") == "$1" ]] || fail "$app_file does not hold what was written. The app is $1: write this id down"
+}
+
+# Sets `app` to the id of the bundle's app: the one that is kept, the one that the bundle knows, or a new one.
+find_app() {
+  local told kept=""
+  told=$(field bundle_app_id)
+  if [[ -e $app_file ]]; then
+    kept=$(<"$app_file")
+    [[ $kept =~ $APP_PATTERN ]] || fail "$app_file holds no app id: mend it, or move it away if the app was never installed"
+  fi
+  if [[ -n $kept && -n $told && $kept != "$told" ]]; then
+    fail "the bundle takes calls of $told, but $app_file holds $kept: with another app every site has to install again. Find out which is right, then correct the file or ForgeAppId (FORGE_APP_ID)"
+  fi
+  app=${kept:-$told}
+  if [[ -z $app ]]; then
+    $update && fail "there is no app to update: run without --update first, or put the app's id into $app_file"
+    register
+  elif [[ -z $kept ]]; then
+    prepare_app_file
+    keep "$app"
+  fi
+  note "the app is $app"
+}
+
+# Before anything is made that would have to be remembered.
+prepare_app_file() {
+  local directory
+  directory=$(dirname "$app_file")
+  $dry_run && return
+  mkdir -p "$directory" && [[ -w $directory ]] || fail "$directory can't be written to, and the app's id belongs there: say --app-file FILE"
+}
+
+register() {
+  local arguments=(register "GitLab for Jira")
+  prepare_app_file
+  if [[ -n $space ]]; then arguments+=(--developer-space-id "$space"); fi
+  if [[ ! -t 0 ]]; then arguments+=(--accept-terms); fi
+  note "registering the app: this is done once"
+  if $dry_run; then
+    run forge "${arguments[@]}"
+    app=$NO_APP
+    keep "the new app's id"
+    return
+  fi
+  mkdir -p "$work"
+  field manifest >"$work/manifest.yml"
+  (cd "$work" && forge "${arguments[@]}") || fail "forge could not register the app; it says why above"
+  app=$(grep -oE 'ari:cloud:ecosystem::app/[0-9a-f-]{36}' "$work/manifest.yml" | head -n 1) || app=""
+  [[ $app =~ $APP_PATTERN && $app != "$NO_APP" ]] ||
+    fail "forge left no app id in $work/manifest.yml: look for the app in https://developer.atlassian.com/console/myapps and put its id into $app_file"
+  keep "$app"
+  note "its id is kept in $app_file: keep a copy elsewhere"
+}
+
+# Sees to it that the bundle takes the app's calls, before there are any.
+tell_bundle() {
+  if [[ $(field bundle_app_id) == "$app" ]]; then
+    return
+  fi
+  if [[ -n $data_dir ]]; then
+    $dry_run && echo "would stop here until bridge serve runs with FORGE_APP_ID=$app" && return
+    fail "the bundle does not know the app yet: start bridge serve with FORGE_APP_ID=$app in its environment, then run this again"
+  fi
+  if ! $update_stack; then
+    $dry_run && echo "would stop here until the stack has ForgeAppId=$app (--update-stack sets it)" && return
+    fail "the stack does not know the app yet. Run this again with --update-stack, or deploy with it and then run this again:
+  sam build && sam deploy --stack-name $stack --parameter-overrides ForgeAppId=$app"
+  fi
+  note "telling the stack $stack"
+  update_parameter
+}
+
+# Changes ForgeAppId and nothing else: the template and all other parameters stay as they are deployed.
+update_parameter() {
+  local names name parameters=()
+  command -v aws >/dev/null || fail "--update-stack needs the AWS CLI (https://aws.amazon.com/cli/). Without it: sam build && sam deploy --stack-name $stack --parameter-overrides ForgeAppId=$app"
+  names=$(aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].Parameters[].ParameterKey' --output text) ||
+    fail "the stack $stack can't be read; aws says why above"
+  for name in $names; do
+    if [[ $name == ForgeAppId ]]; then
+      parameters+=("ParameterKey=ForgeAppId,ParameterValue=$app")
+    else
+      parameters+=("ParameterKey=$name,UsePreviousValue=true")
+    fi
+  done
+  run aws cloudformation update-stack --stack-name "$stack" --use-previous-template \
+    --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "${parameters[@]}" >&2 ||
+    fail "the stack $stack can't be updated; aws says why above"
+  run aws cloudformation wait stack-update-complete --stack-name "$stack" ||
+    fail "the update of the stack $stack did not succeed: see its events, then run this again"
+}
+
+# The app as Forge deploys it: manifest.yml, package.json and the folder with the page.
+build() {
+  note "building the app in $work"
+  ask_bundle "$app"
+  if $dry_run; then
+    echo "would write manifest.yml and build the page"
+    return
+  fi
+  rm -rf "$work/page" "$work/build"
+  mkdir -p "$work/build"
+  cp "$here/page/"* "$work/build"
+  npm ci --prefix "$work/build" --ignore-scripts --no-audit --no-fund --loglevel=error ||
+    fail "npm could not fetch what builds the page; it says why above"
+  npm run --prefix "$work/build" --silent build -- --log-level=warning "--define:PAGE_PATH=\"$(field page_path)\"" ||
+    fail "the page could not be built"
+  mv "$work/build/dist" "$work/page"
+  field manifest >"$work/manifest.yml"
+  printf '{"name": "gitlab-for-jira-forge", "private": true}\n' >"$work/package.json"
+}
+
+forge_here() {
+  if $dry_run; then
+    run forge "$@"
+  else
+    (cd "$work" && forge "$@") || fail "forge $1 failed; it says why above. Run this again when that is mended"
+  fi
+}
+
+deploy_and_install() {
+  local deploy=(deploy --environment "$ENVIRONMENT") install
+  install=(install --site "$site" --product jira --environment "$ENVIRONMENT")
+  if $update; then install+=(--upgrade); fi
+  if [[ ! -t 0 ]]; then
+    # Nobody is there to be asked; the scopes are those of infra/forge/manifest.yml.
+    deploy+=(--non-interactive)
+    install+=(--confirm-scopes --non-interactive)
+  fi
+  note "checking the app"
+  forge_here lint
+  note "deploying the app"
+  forge_here "${deploy[@]}"
+  note "installing the app on $site"
+  forge_here "${install[@]}"
+}
+
+main() {
+  parse "$@"
+  check_tools
+  ask_bundle "$NO_APP"
+  app_file=${app_file:-$(default_app_file)}
+  find_app
+  tell_bundle
+  build
+  deploy_and_install
+  if ! $dry_run; then
+    note "done. In Jira: Settings, Apps, GitLab. Then link a group: bridge group link --help"
+  fi
+}
+
+main "$@"
