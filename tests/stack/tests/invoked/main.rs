@@ -46,7 +46,7 @@ impl Aws {
     }
 
     /// What functions are told; each reads of it what it needs.
-    fn variables(&self) -> [(&str, &str); 11] {
+    fn variables(&self) -> [(&str, &str); 12] {
         [
             ("AWS_ACCESS_KEY_ID", "testing"),
             ("AWS_ENDPOINT_URL", &self.running.url),
@@ -55,6 +55,7 @@ impl Aws {
             ("BASE_URL", "https://jira.example.com"),
             ("EVENTS_DEAD_LETTER_QUEUE_URL", &self.dead_letters),
             ("EVENTS_QUEUE_URL", &self.events),
+            ("FORGE_APP_ID", "ari:cloud:ecosystem::app/0b2f8c1e-3d4a-4c5b-8e6f-7a8b9c0d1e2f"),
             ("KMS_KEY_ID", "alias/secrets"),
             ("OAUTH_APPLICATION_ID", "1f2e3d4c5b6a"),
             ("RUST_LOG", "info"),
