@@ -1,7 +1,7 @@
 # The commands of everyday work. `make` lists them; .ci/run runs every check there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulated template deployed invoked check bench
+.PHONY: help demo test emulated template deployed invoked check bench coldstart
 
 CARGO ?= cargo
 # More arguments for the demo, such as ARGS=--once.
@@ -14,7 +14,7 @@ TESTS ?= all()
 BUNDLE_BUILD ?= .aws-sam/build
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## show the whole bundle at work against stand-ins for Jira and GitLab
 	$(CARGO) run -p bridge -- demo $(ARGS)
@@ -56,3 +56,7 @@ check: ## formatting, clippy and documentation, as strictly as .ci/run
 
 bench: ## measure
 	$(CARGO) bench --workspace
+
+# What is measured is built with the release profile; what measures need not be.
+coldstart: ## measure how functions start, beside Node
+	$(CARGO) bench --profile dev -p stack
