@@ -59,4 +59,4 @@ bench: ## measure
 
 # What is measured is built with the release profile; what measures need not be.
 coldstart: ## measure how functions start, beside Node
-	$(CARGO) bench --profile dev -p stack
+	$(CARGO) bench --profile dev -p stack --bench coldstart
