@@ -55,7 +55,7 @@ check: ## formatting, clippy and documentation, as strictly as .ci/run
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 bench: ## measure
-	$(CARGO) bench --workspace
+	$(CARGO) bench --workspace --exclude stack
 
 # What is measured is built with the release profile; what measures need not be.
 coldstart: ## measure how functions start, beside Node
