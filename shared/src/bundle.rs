@@ -120,7 +120,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "uninstalled",
         trigger: Trigger::Http(&[UNINSTALLED]),
-        access: &[Access::Table(&["BatchWriteItem", "GetItem", "PutItem"]), Access::Outbound],
+        access: &[Access::Table(&["BatchWriteItem", "GetItem", "PutItem", "Query"]), Access::Outbound],
     },
     Function {
         name: "oauth-application-id",
