@@ -59,6 +59,14 @@ impl Lambda<'_> {
         Role::read(&document).unwrap()
     }
 
+    /// Starts a function with `event`, as a schedule does, and waits for its answer.
+    pub async fn invoke(&self, function: &str, event: &Value) {
+        let path = format!("{}/2015-03-31/functions/{STACK}-{function}/invocations", self.url);
+        let answer = self.http.post(path).json(event).send().await.unwrap().error_for_status().unwrap();
+        let failed = answer.headers().get("x-amz-function-error").cloned();
+        assert!(failed.is_none(), "{function}: {}", answer.text().await.unwrap());
+    }
+
     /// What a function logged.
     pub async fn log(&self, function: &str) -> String {
         let group = json!({ "logGroupName": format!("/aws/lambda/{STACK}-{function}") }).to_string();
