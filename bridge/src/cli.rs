@@ -27,6 +27,9 @@ pub enum Action {
         /// Ends after the story, and fails unless everything arrived.
         #[arg(long)]
         once: bool,
+        /// How the bundle gets into Jira.
+        #[arg(long, value_enum, default_value_t = DoorName::Forge)]
+        door: DoorName,
         /// Where the page is.
         #[arg(long, default_value = "127.0.0.1:8642")]
         listen: SocketAddr,

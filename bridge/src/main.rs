@@ -28,9 +28,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             serve::serve(listen, admin_listen, &data_dir, Arc::new(SystemClock)).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Action::Demo { once, listen } => {
+        Action::Demo { once, door, listen } => {
             telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("error")));
-            demo::run(once, listen).await
+            demo::run(once, door.into(), listen).await
         }
         action => {
             telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("warn")));

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -104,30 +105,49 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that starts at the machine's time and runs `factor` times as fast.
-#[derive(Clone, Copy, Debug)]
+/// A clock that starts at the machine's time, runs `factor` times as fast, and can be put forward.
+#[derive(Debug)]
 pub struct ScaledClock {
     started: Instant,
     origin: Timestamp,
     factor: u32,
+    /// By how many milliseconds it was put forward.
+    ahead: AtomicU64,
 }
 
 impl ScaledClock {
     /// A clock that lives through `factor` seconds in each second.
     #[must_use]
     pub fn new(factor: u32) -> Self {
-        Self { started: Instant::now(), origin: SystemClock.now(), factor: factor.max(1) }
+        let (started, origin) = (Instant::now(), SystemClock.now());
+        Self { started, origin, factor: factor.max(1), ahead: AtomicU64::new(0) }
+    }
+
+    /// Puts it forward. Who sleeps until a time that is then over wakes within moments.
+    pub fn put_forward(&self, duration: Duration) {
+        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.ahead.fetch_add(milliseconds, Ordering::Relaxed);
     }
 }
 
 #[async_trait]
 impl Clock for ScaledClock {
     fn now(&self) -> Timestamp {
-        self.origin.after(self.started.elapsed().saturating_mul(self.factor))
+        let ahead = Duration::from_millis(self.ahead.load(Ordering::Relaxed));
+        self.origin.after(self.started.elapsed().saturating_mul(self.factor)).after(ahead)
     }
 
     async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration / self.factor).await;
+        // How long it may take until a sleeper sees that the clock was put forward.
+        const GLANCE: Duration = Duration::from_millis(20);
+        let until = self.now().after(duration);
+        loop {
+            let left = until.since(self.now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep((left / self.factor).clamp(Duration::from_millis(1), GLANCE)).await;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod crash;
 mod doors;
 mod events;
 mod failures;
+mod forge;
 mod hostile;
 mod ordering;
 mod outage;

@@ -6,6 +6,7 @@ use bridge::demo::world::World;
 use secrecy::SecretString;
 use serde_json::Value;
 use shared::clock::{SharedClock, SystemClock};
+use shared::domain::DoorKind;
 use standins::gitlab::{GroupHandle, ProjectHandle, Role, Tier, UserHandle, Version, commit};
 
 /// A world in which Ada owns the linked group `acme` with the project `api`.
@@ -21,6 +22,21 @@ pub struct Stage {
 impl Stage {
     pub async fn new() -> Self {
         Self::of(Version::V19_1, Arc::new(SystemClock)).await
+    }
+
+    /// Plays a story through each door, one after another.
+    pub async fn through_every_door(story: impl AsyncFn(Self)) {
+        for door in [DoorKind::Forge, DoorKind::OauthCredentials, DoorKind::Connect] {
+            println!("through the door {}", door.name());
+            story(Self::through(door).await).await;
+        }
+    }
+
+    /// The same stage behind another door.
+    pub async fn through(door: DoorKind) -> Self {
+        let world = World::start(Version::V19_1, Arc::new(SystemClock)).await.unwrap();
+        world.open_door(door).await.unwrap();
+        Self::linked(world).await
     }
 
     pub async fn of(version: Version, clock: SharedClock) -> Self {

@@ -8,12 +8,14 @@ use anyhow::Context as _;
 use secrecy::SecretString;
 use serde_json::Value;
 use shared::clock::SharedClock;
+use shared::domain::DoorKind;
 use standins::gitlab::{GitlabStandin, Version};
-use standins::jira::{Api, JiraStandin, SiteHandle};
+use standins::jira::{Api, ForgeApp, ForgeInstallation, JiraStandin, SiteHandle};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::forge::{self, Addresses, Remotes};
 use crate::local::Local;
 use crate::operate::{Command, CredentialChoice, GroupLink, Hidden, Refusal};
 use crate::settings::Settings;
@@ -27,6 +29,8 @@ pub struct World {
     pub jira: JiraStandin,
     /// The Jira site `acme`.
     pub site: SiteHandle,
+    /// The Forge app, registered and not installed anywhere yet.
+    pub forge: ForgeApp,
     /// GitLab.
     pub gitlab: GitlabStandin,
     /// The bundle.
@@ -50,11 +54,12 @@ impl World {
     ) -> anyhow::Result<Self> {
         let jira = JiraStandin::start().await?;
         let site = jira.site("acme").await?;
+        let forge = jira.register_forge_app_by(clock.clone());
         let gitlab = GitlabStandin::start(version).await?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let base_url = format!("http://{}", listener.local_addr()?);
         let directory = tempfile::tempdir()?;
-        let settings = settings(&base_url, &jira, &gitlab, variables)?;
+        let settings = settings(&base_url, &jira, &forge, &gitlab, variables)?;
         let local = Local::open(settings, directory.path(), clock).await?;
         let mut tasks = local.start();
         let router = local.router()?;
@@ -63,7 +68,7 @@ impl World {
                 tracing::error!(%error, "the bundle is not served any more");
             }
         }));
-        Ok(Self { jira, site, gitlab, local, base_url, tasks, directory })
+        Ok(Self { jira, site, forge, gitlab, local, base_url, tasks, directory })
     }
 
     /// Where the bundle is served.
@@ -96,6 +101,33 @@ impl World {
         let client_secret = Hidden(SecretString::from(client_secret));
         let command = Command::SiteAdd { site: self.site.base_url(), client_id, client_secret };
         Ok(self.command(command).await?)
+    }
+
+    /// Deploys the Forge app and installs it on the site.
+    pub async fn install_forge_app(&self) -> anyhow::Result<ForgeInstallation> {
+        self.deploy_forge_app()?;
+        let (installation, answers) = self.forge.install(&self.site).await?;
+        anyhow::ensure!(answers.ends_with(&[200]), "the install was answered {answers:?}");
+        Ok(installation)
+    }
+
+    /// Deploys the Forge app with this bundle's own manifest.
+    pub fn deploy_forge_app(&self) -> anyhow::Result<()> {
+        let addresses = Addresses {
+            remotes: Remotes::all_at(&self.base_url),
+            base_url: self.base_url.clone(),
+            gitlab_url: self.gitlab.url().parse()?,
+        };
+        self.forge.deploy(&forge::manifest(&addresses, self.forge.id(), None)?)
+    }
+
+    /// Opens a door of the site.
+    pub async fn open_door(&self, door: DoorKind) -> anyhow::Result<()> {
+        match door {
+            DoorKind::Connect => self.install().await,
+            DoorKind::OauthCredentials => self.add_oauth_credentials().await.map(drop),
+            DoorKind::Forge => self.install_forge_app().await.map(drop),
+        }
     }
 
     /// Links a GitLab group to the site.
@@ -157,15 +189,18 @@ impl Drop for World {
 fn settings(
     base_url: &str,
     jira: &JiraStandin,
+    forge: &ForgeApp,
     gitlab: &GitlabStandin,
     variables: &[(&str, &str)],
 ) -> anyhow::Result<Settings> {
-    let (api, keys) = (jira.api_url(), jira.install_keys_url());
+    let (api, keys, key_set) = (jira.api_url(), jira.install_keys_url(), jira.forge_key_set_url());
     let known = [
         ("BASE_URL", base_url),
         ("GITLAB_URL", gitlab.url()),
         ("ATLASSIAN_API_URL", api.as_str()),
         ("INSTALL_KEYS_URL", keys.as_str()),
+        ("FORGE_APP_ID", forge.id()),
+        ("FORGE_JWKS_URL", key_set.as_str()),
         ("ALLOWED_PRIVATE_HOSTS", "http://127.0.0.1"),
         ("OAUTH_APPLICATION_ID", "demo-application"),
     ];

@@ -97,10 +97,16 @@ impl ForgeApp {
     /// # Errors
     /// When nothing is deployed, or a remote can't be reached at all.
     pub async fn install(&self, site: &SiteHandle) -> anyhow::Result<(ForgeInstallation, Vec<u16>)> {
-        let id = format!("ari:cloud:ecosystem::installation/{}", random::uuid());
-        let installation = ForgeInstallation { app: self.clone(), site: site.clone(), id };
+        let installation = self.installation(site);
         let answers = installation.deliver("avi:forge:installed:app").await?;
         Ok((installation, answers))
+    }
+
+    /// A new installation on a site, of which nobody is told.
+    #[must_use]
+    pub fn installation(&self, site: &SiteHandle) -> ForgeInstallation {
+        let id = format!("ari:cloud:ecosystem::installation/{}", random::uuid());
+        ForgeInstallation { app: self.clone(), site: site.clone(), id }
     }
 
     fn manifest(&self) -> MutexGuard<'_, Option<Manifest>> {
