@@ -72,3 +72,20 @@ impl IntoResponse for Error {
         (self.status, self.sentence).into_response()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn as_json_it_says_the_sentence_and_not_the_cause() {
+        let error = Error::new(StatusCode::CONFLICT, "Reload the page.").because("a secret cause");
+        let answer = error.into_json();
+        assert_eq!(answer.status(), StatusCode::CONFLICT);
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        let body = to_bytes(answer.into_body(), 1024).await.unwrap();
+        assert_eq!(body.as_ref(), br#"{"error":"Reload the page."}"#);
+    }
+}
