@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 /// Groups of cases that the checklist has to name.
-const GROUPS: [&str; 10] = ["K", "KB", "N", "NB", "Q", "A", "E", "C", "M", "T"];
+const GROUPS: [&str; 11] = ["K", "KB", "N", "NB", "Q", "A", "E", "C", "M", "T", "F"];
 
 /// Cases that the list states without an id: the id they get here, and the words they begin with.
 const UNNAMED: [(&str, &str); 4] = [

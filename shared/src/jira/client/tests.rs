@@ -179,6 +179,50 @@ async fn credentials_call_the_gateway_with_one_token_for_many_calls() {
     assert!(requests[1..].iter().all(|request| request.header("authorization") == "Bearer token-1"));
 }
 
+fn forge(server: &ScriptedServer, clock: Arc<StoppedClock>, settles_in: Duration) -> JiraClient {
+    let access = Access::Forge {
+        api_url: server.url(),
+        cloud_id: "cloud-xyz".to_owned(),
+        token: SecretString::from("sys-token-123"),
+        settled_at: clock.now().after(settles_in),
+    };
+    JiraClient::new(http(), clock, server.url(), access)
+}
+
+/// C53.
+#[tokio::test]
+async fn c53_forge_calls_the_sites_paths_on_the_gateway_with_its_token() {
+    let server = ScriptedServer::start(accepts);
+    let client = forge(&server, StoppedClock::new(), Duration::ZERO);
+    client.submit(Api::DevInfo, &json!({})).await.expect("accepted");
+    client.delete_by_properties(Api::Builds, &[("link", "x")]).await.expect("accepted");
+    assert_eq!(client.has_project("ABC").await.expect("an answer"), Some(true));
+    assert_eq!(
+        server.lines(),
+        [
+            "POST /ex/jira/cloud-xyz/rest/devinfo/0.10/bulk",
+            "DELETE /ex/jira/cloud-xyz/rest/builds/0.1/bulkByProperties?link=x",
+            "GET /ex/jira/cloud-xyz/rest/api/3/project/ABC",
+        ]
+    );
+    for request in server.requests() {
+        assert_eq!(request.header("authorization"), "Bearer sys-token-123");
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_a_new_forge_app_mean_nothing_yet() {
+    for status in [401, 403] {
+        let server = ScriptedServer::start(move |_| Response::json(status, &json!({})));
+        let clock = StoppedClock::new();
+        let client = forge(&server, clock.clone(), Duration::from_secs(600));
+        assert!(matches!(client.check().await, Err(JiraError::Settling)), "{status}");
+        clock.advance(Duration::from_secs(600));
+        let refused = client.check().await;
+        assert!(matches!(refused, Err(JiraError::Unauthorized | JiraError::Forbidden(_))), "{refused:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_is_renewed_before_it_ends() {
     let (server, clock) = (gateway(accepts), StoppedClock::new());
