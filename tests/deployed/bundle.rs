@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use emulators::{Emulator, Running};
 use serde_json::{Value, json};
-use shared::bundle::FUNCTIONS;
+use shared::bundle::{FORGE_PAGE, FORGE_TOKEN, FUNCTIONS};
 use standins::gitlab::GitlabStandin;
-use standins::jira::JiraStandin;
+use standins::jira::{ForgeApp, JiraStandin};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -38,19 +38,22 @@ pub struct Bundle {
     pub public_url: String,
     emulator: Running,
     http: reqwest::Client,
-    _fronts: [Front; 2],
+    _fronts: [Front; 3],
 }
 
 impl Bundle {
-    /// Starts the emulator, and deploys the bundle into it for this Jira and this GitLab.
-    pub async fn deploy(jira: &JiraStandin, gitlab: &GitlabStandin) -> Self {
+    /// Starts the emulator, and deploys the bundle into it for this Jira, this GitLab and this Forge app.
+    pub async fn deploy(jira: &JiraStandin, gitlab: &GitlabStandin, app: &ForgeApp) -> Self {
         let gate = Gate::new().await;
         let emulator = Emulator::Ministack.start_behind(Some(&gate.url)).await;
-        let (public, webhook) = (Reserved::new().await, Reserved::new().await);
+        let [public, webhook, forge] = [Reserved::new().await, Reserved::new().await, Reserved::new().await];
         let parameters = [
             ("Architecture", architecture().to_owned()),
             ("PublicUrl", public.url.clone()),
             ("WebhookUrl", webhook.url.clone()),
+            ("ForgeUrl", forge.url.clone()),
+            ("ForgeAppId", app.id().to_owned()),
+            ("ForgeJwksUrl", jira.forge_key_set_url()),
             ("GitLabUrl", gitlab.url().to_owned()),
             ("AtlassianApiUrl", jira.api_url()),
             ("InstallKeysUrl", jira.install_keys_url()),
@@ -75,8 +78,16 @@ impl Bundle {
         let port = address.rsplit(':').next().unwrap();
         let public_url = public.url.clone();
         let fronts = [
-            public.lead_to(format!("{api}.execute-api.localhost:{port}"), address.clone()),
-            webhook.lead_to(lambda.url_host("webhook").await, address),
+            public.lead_to(vec![("/", format!("{api}.execute-api.localhost:{port}"))], address.clone()),
+            webhook.lead_to(vec![("/", lambda.url_host("webhook").await)], address.clone()),
+            forge.lead_to(
+                vec![
+                    (FORGE_TOKEN.path, lambda.url_host("forge-token").await),
+                    (FORGE_PAGE.path, lambda.url_host("forge-page").await),
+                    ("/forge/", lambda.url_host("forge-lifecycle").await),
+                ],
+                address,
+            ),
         ];
         lambda.number_the_concurrency().await;
         let mut roles = BTreeMap::new();

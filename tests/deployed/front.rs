@@ -1,4 +1,4 @@
-//! Ways to the emulator. Each of a stack's addresses gets a port of its own here: the emulator answers all of them at one
+//! Ways to the emulator. Each of a stack's addresses gets a port of its own here, and Forge's three functions share one: the emulator answers all of them at one
 //! port and tells them apart by their host names, which nothing here resolves. Apart from that one header every byte goes
 //! through as it is, because tokens are made over paths and queries, and signatures over bodies. What passes between
 //! functions and AWS is looked at in `iam`.
@@ -40,20 +40,20 @@ impl Reserved {
         Self { listener, url }
     }
 
-    /// Leads to `host` at the emulator, which listens at `address`.
-    pub fn lead_to(self, host: String, address: String) -> Front {
+    /// Leads to one of `hosts` at the emulator, which listens at `address`: the first whose path a request's begins with.
+    pub fn lead_to(self, hosts: Vec<(&'static str, String)>, address: String) -> Front {
         Front(tokio::spawn(async move {
             while let Ok((client, _)) = self.listener.accept().await {
-                let (host, address) = (host.clone(), address.clone());
+                let (hosts, address) = (hosts.clone(), address.clone());
                 // What breaks off is seen by the one who called.
-                tokio::spawn(async move { pass(client, &host, &address).await });
+                tokio::spawn(async move { pass(client, &hosts, &address).await });
             }
         }))
     }
 }
 
 /// Passes one request and its answer.
-async fn pass(mut client: TcpStream, host: &str, address: &str) -> std::io::Result<()> {
+async fn pass(mut client: TcpStream, hosts: &[(&'static str, String)], address: &str) -> std::io::Result<()> {
     let mut read = Vec::new();
     let end = loop {
         if let Some(at) = read.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD) {
@@ -62,6 +62,10 @@ async fn pass(mut client: TcpStream, host: &str, address: &str) -> std::io::Resu
         if read.len() > MAX_HEAD || client.read_buf(&mut read).await? == 0 {
             return Ok(());
         }
+    };
+    let path = read[..end].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let Some((_, host)) = hosts.iter().find(|(begins, _)| path.starts_with(begins.as_bytes())) else {
+        return Ok(());
     };
     let mut server = TcpStream::connect(address).await?;
     server.write_all(&to_host(&read[..end], host)).await?;

@@ -2,10 +2,11 @@
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use shared::bundle::FORGE_PAGE;
 use standins::gitlab::{
     GitlabStandin, GroupHandle, ProjectHandle, Role, Tier, Version, commit, merge_request,
 };
-use standins::jira::{Api, FailureRule, JiraStandin, RsaKey, Signature, SiteHandle};
+use standins::jira::{Api, FailureRule, ForgeApp, JiraStandin, RsaKey, Signature, SiteHandle};
 
 use crate::bundle::Bundle;
 
@@ -13,18 +14,11 @@ use crate::bundle::Bundle;
 /// and the emulator does so without one.
 const OF_LAMBDA: [&str; 3] = ["Logs: ", "Tracing: ", "Consume: "];
 
-/// What the story leaves out, by function and by what its grants begin with: the Forge door.
-const LEFT_OUT: [(&str, &str); 4] = [
-    ("forge-lifecycle", ""),
-    ("forge-page", ""),
-    ("forge-token", ""),
-    ("sync", "Open: kms:Decrypt system-token"),
-];
-
 /// Everything that the story is about.
 struct Stage {
     bundle: Bundle,
     jira: JiraStandin,
+    forge: ForgeApp,
     /// Has the Connect app.
     site: SiteHandle,
     gitlab: GitlabStandin,
@@ -41,6 +35,7 @@ async fn the_deployed_bundle_lives_through_its_story() {
     stage.events_arrive_on_issues().await;
     stage.people_create_branches().await;
     stage.a_site_with_oauth_credentials_works_too().await;
+    stage.a_site_with_the_forge_app_works_too().await;
     stage.outages_are_survived().await;
     stage.operators_see_what_happened().await;
     stage.goes(&subscription).await;
@@ -56,8 +51,9 @@ impl Stage {
         let gitlab = GitlabStandin::start(Version::V19_1).await.unwrap();
         let group = gitlab.group("acme", Tier::Premium);
         let api = group.project("api").acting_as(&gitlab.user("ada"));
-        let bundle = Bundle::deploy(&jira, &gitlab).await;
-        Self { bundle, jira, site, gitlab, group, api }
+        let forge = jira.register_forge_app();
+        let bundle = Bundle::deploy(&jira, &gitlab, &forge).await;
+        Self { bundle, jira, forge, site, gitlab, group, api }
     }
 
     fn connect_base_url(&self) -> String {
@@ -199,6 +195,47 @@ impl Stage {
         assert_eq!(commits, [1, 1], "{}", self.bundle.log().await);
     }
 
+    /// The door for new sites: its manifest comes from the stack, and each of its functions may be the first to hear of
+    /// an installation.
+    async fn a_site_with_the_forge_app_works_too(&self) {
+        let site = self.jira.site("forged").await.unwrap();
+        site.add_issue_range("FRG", 1..=5);
+        let manifest = self.bundle.bridge(&["forge", "manifest", "--app-id", self.forge.id()], None).await;
+        self.forge.deploy(manifest["manifest"].as_str().unwrap()).unwrap();
+        let (installation, answers) = self.forge.install(&site).await.unwrap();
+        assert_eq!(answers, [200], "{}", self.bundle.log().await);
+        let forged = installation.hourly().unwrap().claim("aud", "another app");
+        assert_eq!(forged.send().await.unwrap().status, 401);
+
+        let ada = self.gitlab.user("ada");
+        let group = self.gitlab.group("forge", Tier::Premium);
+        group.grant(&ada, Role::Owner);
+        let project = group.project("app").acting_as(&ada);
+        self.link(&site, "forge", &[]).await;
+        project.push("main", [commit("FRG-1 x").adds("a", 1)]).await;
+        self.bundle.settled().await;
+        assert_eq!(site.issue("FRG-1").commits.len(), 1, "{}", self.bundle.log().await);
+
+        // The app is installed again and again, and other calls than the install are the first to come in.
+        installation.remove();
+        next_second().await;
+        let second = self.forge.installation(&site);
+        assert_eq!(second.tick().await.unwrap(), [200], "{}", self.bundle.log().await);
+        second.remove();
+        next_second().await;
+        let third = self.forge.installation(&site);
+        let page = third.page("admin", FORGE_PAGE.path).unwrap().send().await.unwrap();
+        assert_eq!((page.status, &page.body["links"][0]["group"]), (200, &json!("forge")), "{}", page.text);
+        project.push("main", [commit("FRG-2 x").adds("b", 1)]).await;
+        self.bundle.settled().await;
+        assert_eq!(site.issue("FRG-2").commits.len(), 1, "{}", self.bundle.log().await);
+        third.remove();
+        next_second().await;
+        let fourth = self.forge.install(&site).await.unwrap().0;
+        next_second().await;
+        assert_eq!(fourth.uninstall().await.unwrap(), 200, "{}", self.bundle.log().await);
+    }
+
     async fn outages_are_survived(&self) {
         // The queue is down: GitLab is told so, and the operator how many are missing.
         self.bundle.gate.break_down("webhook", "AmazonSQS.SendMessageBatch");
@@ -262,11 +299,8 @@ impl Stage {
         let gate = &self.bundle.gate;
         assert_eq!(gate.take_denied(), Vec::<String>::new());
         let unused = gate.unused();
-        let left_out = |function: &str, grant: &str| {
-            OF_LAMBDA.iter().any(|own| grant.starts_with(own))
-                || LEFT_OUT.iter().any(|(whose, own)| *whose == function && grant.starts_with(own))
-        };
-        let unused: Vec<_> = unused.iter().filter(|(function, grant)| !left_out(function, grant)).collect();
+        let is_ours = |grant: &str| !OF_LAMBDA.iter().any(|own| grant.starts_with(own));
+        let unused: Vec<_> = unused.iter().filter(|(_, grant)| is_ours(grant)).collect();
         assert!(unused.is_empty(), "no function does what its role allows: {unused:#?}");
 
         let table = json!({ "TableName": self.bundle.output("TableName").await });
