@@ -32,6 +32,9 @@ readonly ENVIRONMENT=production
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=${FORGE_WORK_DIR:-$here/../../target/forge}
+# What Forge gets, and beside it, so that Forge looks at none of it, what makes the page.
+made=$work/app
+build=$work/build
 bridge=${BRIDGE:-bridge}
 
 site="" stack="" data_dir="" connect_key="" app_file="" space="" answer=""
@@ -178,12 +181,12 @@ register() {
     keep "the new app's id"
     return
   fi
-  mkdir -p "$work"
-  field manifest >"$work/manifest.yml"
-  (cd "$work" && forge "${arguments[@]}") || fail "forge could not register the app; it says why above"
-  app=$(grep -oE 'ari:cloud:ecosystem::app/[0-9a-f-]{36}' "$work/manifest.yml" | head -n 1) || app=""
+  mkdir -p "$made"
+  field manifest >"$made/manifest.yml"
+  (cd "$made" && forge "${arguments[@]}") || fail "forge could not register the app; it says why above"
+  app=$(grep -oE 'ari:cloud:ecosystem::app/[0-9a-f-]{36}' "$made/manifest.yml" | head -n 1) || app=""
   [[ $app =~ $APP_PATTERN && $app != "$NO_APP" ]] ||
-    fail "forge left no app id in $work/manifest.yml: look for the app in https://developer.atlassian.com/console/myapps and put its id into $app_file"
+    fail "forge left no app id in $made/manifest.yml: look for the app in https://developer.atlassian.com/console/myapps and put its id into $app_file"
   keep "$app"
   note "its id is kept in $app_file: keep a copy elsewhere"
 }
@@ -228,29 +231,29 @@ update_parameter() {
 
 # The app as Forge deploys it: manifest.yml, package.json and the folder with the page.
 build() {
-  note "building the app in $work"
+  note "building the app in $made"
   ask_bundle "$app"
   if $dry_run; then
     echo "would write manifest.yml and build the page"
     return
   fi
-  rm -rf "$work/page" "$work/build"
-  mkdir -p "$work/build"
-  cp "$here/page/"* "$work/build"
-  npm ci --prefix "$work/build" --ignore-scripts --no-audit --no-fund --loglevel=error ||
+  rm -rf "$made/page" "$build"
+  mkdir -p "$made" "$build"
+  cp "$here/page/"* "$build"
+  npm ci --prefix "$build" --ignore-scripts --no-audit --no-fund --loglevel=error ||
     fail "npm could not fetch what builds the page; it says why above"
-  npm run --prefix "$work/build" --silent build -- --log-level=warning "--define:PAGE_PATH=\"$(field page_path)\"" ||
+  npm run --prefix "$build" --silent build -- --log-level=warning "--define:PAGE_PATH=\"$(field page_path)\"" ||
     fail "the page could not be built"
-  mv "$work/build/dist" "$work/page"
-  field manifest >"$work/manifest.yml"
-  printf '{"name": "gitlab-for-jira-forge", "private": true}\n' >"$work/package.json"
+  mv "$build/dist" "$made/page"
+  field manifest >"$made/manifest.yml"
+  printf '{"name": "gitlab-for-jira-forge", "private": true}\n' >"$made/package.json"
 }
 
 forge_here() {
   if $dry_run; then
     run forge "$@"
   else
-    (cd "$work" && forge "$@") || fail "forge $1 failed; it says why above. Run this again when that is mended"
+    (cd "$made" && forge "$@") || fail "forge $1 failed; it says why above. Run this again when that is mended"
   fi
 }
 
