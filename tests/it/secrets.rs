@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use standins::gitlab::{
     Fault, GitlabStandin, HeldDeliveries, ProjectHandle, Role, Tier, Version, commit, merge_request,
 };
-use standins::jira::{Api, FailureRule, JiraStandin, SiteHandle};
+use standins::jira::{Api, FailureRule, ForgeApp, JiraStandin, SiteHandle};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
@@ -42,7 +42,7 @@ struct Program {
 }
 
 impl Program {
-    fn new(jira: &JiraStandin, gitlab: &GitlabStandin) -> Self {
+    fn new(jira: &JiraStandin, app: &ForgeApp, gitlab: &GitlabStandin) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let data = tempfile::tempdir().unwrap();
         let variables = vec![
@@ -50,6 +50,8 @@ impl Program {
             ("BASE_URL", format!("http://{address}")),
             ("ATLASSIAN_API_URL", jira.api_url()),
             ("INSTALL_KEYS_URL", jira.install_keys_url()),
+            ("FORGE_APP_ID", app.id().to_owned()),
+            ("FORGE_JWKS_URL", jira.forge_key_set_url()),
             ("GITLAB_URL", gitlab.url().to_owned()),
             ("ALLOWED_PRIVATE_HOSTS", "http://127.0.0.1".to_owned()),
             ("RUST_LOG", "trace".to_owned()),
@@ -164,6 +166,29 @@ async fn by_oauth(program: &mut Program, site: &SiteHandle) -> (String, String) 
     program.done(&arguments, &secret).await;
     program.secrets.insert(secret.clone());
     (id, secret)
+}
+
+/// The Forge door: an install, the hour's token, the page, and strangers.
+async fn by_forge(program: &mut Program, site: &SiteHandle, app: &ForgeApp) {
+    let manifest = program.done(&["forge", "manifest", "--app-id", app.id()], "").await;
+    app.deploy(manifest["manifest"].as_str().unwrap()).unwrap();
+    let (installation, answers) = app.install(site).await.unwrap();
+    assert_eq!(answers, [200]);
+    let page = installation.page(&format!("{PERSON}@account"), "/forge/page").unwrap();
+    for call in [installation.hourly().unwrap(), page.clone()] {
+        program.secrets.extend([call.token(), call.system_token().unwrap().to_owned()]);
+        let answer = call.send().await.unwrap();
+        assert_eq!((answer.status, answer.text.contains("eyJ")), (200, false), "{}", answer.text);
+    }
+    for wrong in [
+        installation.hourly().unwrap().header("kid", HOSTILE).claim("iss", HOSTILE),
+        installation.hourly().unwrap().app_claim("apiBaseUrl", "https://api.example"),
+        page.claim("context", json!({ "siteUrl": HOSTILE, "cloudId": format!("{HOSTILE}/..") })),
+    ] {
+        let wrong = wrong.field("text", BODY_TEXT).with_system_token(Some(HOSTILE));
+        program.secrets.insert(wrong.token());
+        assert!((400..500).contains(&wrong.send().await.unwrap().status));
+    }
 }
 
 /// Links a group, by a hook that is made or by one made by hand; answers what the command does.
@@ -310,14 +335,16 @@ fn forms(secret: &str) -> [String; 4] {
 async fn no_secret_is_ever_written() {
     let jira = JiraStandin::start().await.unwrap();
     let (acme, globex) = (jira.site("acme").await.unwrap(), jira.site("globex").await.unwrap());
+    let (initech, app) = (jira.site("initech").await.unwrap(), jira.register_forge_app());
     let gitlab = GitlabStandin::start(Version::V19_1).await.unwrap();
     let ada = gitlab.user(PERSON).with_public_email();
-    let mut program = Program::new(&jira, &gitlab);
+    let mut program = Program::new(&jira, &app, &gitlab);
     let mut child = program.serve().await;
     for site in [&acme, &globex] {
         site.add_issue_range("PAY", 1..=50);
     }
     by_connect(&mut program, &acme).await;
+    by_forge(&mut program, &initech, &app).await;
     let client = by_oauth(&mut program, &globex).await;
 
     let token = ada.token(&["api"]);
@@ -327,6 +354,8 @@ async fn no_secret_is_ever_written() {
     link(&mut program, &acme, "payments", token.expose_secret(), &[]).await;
     let by_hand = ["--no-hook", "--credential", "given"];
     let manual = link(&mut program, &globex, "payments", token.expose_secret(), &by_hand).await;
+    // Asks Jira through the door that Forge opened.
+    link(&mut program, &initech, "payments", token.expose_secret(), &by_hand).await;
 
     let stage = Stage { acme: &acme, globex: &globex, client, gitlab: &gitlab, api, manual };
     let held = gitlab.hold_deliveries();
@@ -370,6 +399,7 @@ fn logs_are_clean(program: &Program) {
     let log = std::fs::read_to_string(program.log()).unwrap();
     for told in [
         "installed",
+        "the Forge app was installed",
         "group linked",
         "took a delivery in",
         "called GitLab",

@@ -264,7 +264,6 @@ impl ForgeInstallations {
         let Some(installation) = changed else { return Ok(Admission::Outdated) };
         if site.writer == Some(installation.id) && site.state.condition == SiteCondition::AwaitingToken {
             self.store.set_condition(&site, SiteCondition::Active).await?;
-            self.store.end_rests(site.id).await?;
         }
         Ok(Admission::Open(Box::new(site), installation))
     }
