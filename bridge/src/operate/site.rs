@@ -252,7 +252,7 @@ impl Operator {
                 site.writer = Some(id);
             }
             site.base_url.clone_from(&base_url);
-            if site.state.condition != SiteCondition::Active {
+            if !matches!(site.state.condition, SiteCondition::Active | SiteCondition::Switching) {
                 site.state = SiteState { condition: SiteCondition::Active, since: now };
             }
         });

@@ -167,6 +167,9 @@ impl Installed {
                 }
                 if site.writer == Some(id) {
                     site.base_url.clone_from(&base_url);
+                }
+                // A change of doors goes on whatever the old door says.
+                if site.writer == Some(id) && site.state.condition != SiteCondition::Switching {
                     site.state = SiteState { condition: SiteCondition::Active, since: now };
                 }
             })
