@@ -98,7 +98,8 @@ impl LifecycleCall {
     }
 }
 
-fn set(object: &mut Value, name: &str, value: Value) {
+/// Sets a field of a token or a body; null removes it.
+pub(super) fn set(object: &mut Value, name: &str, value: Value) {
     match object.as_object_mut() {
         Some(object) if value.is_null() => drop(object.remove(name)),
         _ => object[name] = value,

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::jira::keys::{Signature, compact_token};
+use crate::jira::lifecycle::set;
 use crate::jira::state::World;
 
 /// How long an invocation token lives, in seconds.
@@ -147,12 +148,5 @@ impl RemoteCall {
         let status = response.status().as_u16();
         let text = response.text().await?;
         Ok(RemoteAnswer { status, body: serde_json::from_str(&text).unwrap_or_default(), text })
-    }
-}
-
-fn set(object: &mut Value, name: &str, value: Value) {
-    match object.as_object_mut() {
-        Some(object) if value.is_null() => drop(object.remove(name)),
-        _ => object[name] = value,
     }
 }
