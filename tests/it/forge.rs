@@ -209,7 +209,9 @@ async fn the_page_shows_doors_links_and_what_to_type() {
     assert_eq!((&page["doors"][0]["kind"], &page["doors"][0]["writes"]), (&json!("forge"), &json!(true)));
     assert_eq!(page["links"][0]["group"], "acme");
     let link = page["commands"][0]["command"].as_str().unwrap();
-    assert!(link.starts_with("bridge group link --site ") && link.contains(&host), "{link}");
+    let data_dir = stage.world.data_dir().display();
+    let whole = format!("bridge group link --data-dir {data_dir} --site {host} --group ");
+    assert!(link.starts_with(&whole), "{link}");
     assert!(!answer.text.contains("eyJ"), "no token");
 }
 
