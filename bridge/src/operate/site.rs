@@ -235,9 +235,7 @@ impl Operator {
         let doors = self.store.installations(site.id).await?;
         let renewed = doors.iter().find(|door| door.door.kind() == DoorKind::OauthCredentials);
         let id = renewed.map_or_else(InstallationId::generate, |door| door.id);
-        // A door that Jira refuses is no better than none.
-        let refused = site.state.condition == SiteCondition::CredentialRejected;
-        let writer = site.writer.filter(|writer| !refused && doors.iter().any(|door| door.id == *writer));
+        let writer = site.writer.filter(|writer| doors.iter().any(|door| door.id == *writer));
         let writes = writer.is_none_or(|writer| writer == id);
         let installation = self.installation(site.id, id, credentials).await?;
         self.store.put_installation(&installation).await?;

@@ -58,7 +58,7 @@ pub(super) fn of_door(error: &DoorError, site: &Site) -> Refusal {
         }
         DoorError::Address(cause) => format!("{host} must not be called: {cause}."),
         DoorError::AwaitingToken => format!(
-            "Forge has not brought a new token for {host}: it does so every hour as long as the app is installed."
+            "Forge has not brought a new token for {host}: it does so every hour as long as the app is installed. To go on without, say --keep-jira-data where the command takes it."
         ),
         DoorError::CloudId => {
             format!("Atlassian's id of {host} is not known: run `bridge site add` to prove it.")

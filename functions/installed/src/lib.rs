@@ -159,12 +159,9 @@ impl Installed {
         self.store.put_installation(installation).await.map_err(Error::unavailable)?;
         let (base_url, now) = (base_url.to_owned(), self.clock.now());
         let id = installation.id;
+        self.store.take_over(site, id).await.map_err(Error::unavailable)?;
         self.store
             .update_site(site.id, move |site| {
-                // A door that Jira refuses is no better than none.
-                if site.writer.is_none() || site.state.condition == SiteCondition::CredentialRejected {
-                    site.writer = Some(id);
-                }
                 if site.writer == Some(id) {
                     site.base_url.clone_from(&base_url);
                 }
@@ -175,7 +172,6 @@ impl Installed {
             })
             .await
             .map_err(Error::unavailable)?;
-        self.store.end_rests(site.id).await.map_err(Error::unavailable)?;
         tracing::info!(site.id = %site.id, site.host = site.host(), "installed again");
         Ok(())
     }

@@ -75,8 +75,8 @@ fn is_later(issued_at: shared::clock::Timestamp, installation: &Installation) ->
 
 impl Uninstalled {
     async fn close(&self, site: &Site, installation: &Installation) -> Result<(), Error> {
-        self.store.delete_installation(installation).await.map_err(Error::unavailable)?;
         self.store.lose_writer(installation).await.map_err(Error::unavailable)?;
+        self.store.delete_installation(installation).await.map_err(Error::unavailable)?;
         tracing::info!(site.id = %site.id, site.host = site.host(), "uninstalled");
         Ok(())
     }

@@ -112,10 +112,10 @@ impl SiteCondition {
         match self {
             Self::Active => None,
             Self::CredentialRejected => Some(
-                "Jira refuses the credential: create new OAuth credentials and run `bridge site add` again, or reinstall the app.",
+                "Jira refuses the credential: create new OAuth credentials and run `bridge site add` again, or reinstall the app. A Forge app that is still installed gets a new token within the hour.",
             ),
             Self::PermissionMissing => Some(
-                "Jira refuses this kind of data: give the OAuth credentials all five permissions, or reinstall the app with its present descriptor.",
+                "Jira refuses this kind of data: give the OAuth credentials all five permissions, reinstall the Connect app with its present descriptor, or approve the Forge app's new version.",
             ),
             Self::Renamed => Some(
                 "The Jira site has another name now: run `bridge site add` with the new host, or wait for Jira's `installed` event.",

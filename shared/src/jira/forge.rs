@@ -25,6 +25,9 @@ use crate::store::{Store, StoreError};
 /// (<https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>).
 const TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 3600);
 
+/// The same of one that comes with a page's call, of which Forge promises nothing.
+const PAGE_TOKEN_LIFETIME: Duration = Duration::from_secs(20 * 60);
+
 /// The longest that a token is good for, whatever it says.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(4 * 3600);
 
@@ -147,8 +150,8 @@ impl ForgeInstallations {
         if installation.installed_at > invocation.issued_at {
             return Ok(false);
         }
-        self.store.close_forge_door(&installation, invocation.issued_at).await?;
         self.store.lose_writer(&installation).await?;
+        self.store.close_forge_door(&installation, invocation.issued_at).await?;
         tracing::info!(site.id = %installation.site, "the Forge app was uninstalled");
         Ok(true)
     }
@@ -163,12 +166,13 @@ impl ForgeInstallations {
         if let Some(pointer) = self.store.forge_pointer(&invocation.installation_id).await? {
             match self.store.site(pointer.site).await? {
                 Some(site) => match self.store.installation(site.id, pointer.installation).await? {
-                    Some(installation) => {
+                    Some(installation) if pointer.closed_at.is_none() => {
                         let site = self.with_address(site, Some(installation.id), invocation, token).await?;
+                        let site = self.let_write(site, installation.id).await?;
                         return Ok(Some((site, installation)));
                     }
-                    None if is_late(&pointer, invocation) => return Ok(None),
-                    None => again = Some((site, pointer.installation)),
+                    _ if is_late(&pointer, invocation) => return Ok(None),
+                    _ => again = Some((site, pointer.installation)),
                 },
                 // An operator removed the site.
                 None => self.store.forget_forge_pointer(&invocation.installation_id).await?,
@@ -182,16 +186,17 @@ impl ForgeInstallations {
             return self.create(invocation, token).await.map(Some);
         };
         let site = self.with_address(site, None, invocation, token).await?;
+        let id = again.as_ref().map_or_else(InstallationId::generate, |(_, id)| *id);
         let doors = self.store.installations(site.id).await?;
-        if let Some(other) = doors.iter().find(|door| door.door.kind() == DoorKind::Forge) {
+        let is_other = |door: &&Installation| door.door.kind() == DoorKind::Forge && door.id != id;
+        if let Some(other) = doors.iter().find(is_other) {
             let is_older = other.installed_at < invocation.issued_at;
             if !(is_older && (again.is_none() || is_silent(other, invocation.issued_at))) {
                 return Ok(None);
             }
-            self.store.close_forge_door(other, invocation.issued_at).await?;
             self.store.lose_writer(other).await?;
+            self.store.close_forge_door(other, invocation.issued_at).await?;
         }
-        let id = again.as_ref().map_or_else(InstallationId::generate, |(_, id)| *id);
         let installation = installation(&site, id, invocation);
         self.store.open_forge_door(&installation, again.is_some()).await?;
         let site = self.let_write(site, id).await?;
@@ -215,25 +220,21 @@ impl ForgeInstallations {
         Ok((site, installation))
     }
 
-    /// Makes the installation the site's writer where there is none.
+    /// Makes the installation the site's writer where there is none. Every call sees to it, since the one that made the
+    /// installation may have been cut off before.
     async fn let_write(&self, site: Site, id: InstallationId) -> Result<Site, StoreError> {
-        let now = self.clock.now();
-        let changed = self
-            .store
-            .update_site(site.id, move |site| {
-                // A door that Jira refuses is no better than none.
-                let is_refused = site.state.condition == SiteCondition::CredentialRejected;
-                if site.writer.is_none() || is_refused {
-                    site.writer = Some(id);
-                    site.state = SiteState { condition: SiteCondition::Active, since: now };
-                }
-            })
-            .await?;
-        self.store.end_rests(site.id).await?;
-        Ok(changed.unwrap_or(site))
+        if site.writer == Some(id) {
+            return Ok(site);
+        }
+        if let Some(writer) = site.writer
+            && self.store.installation(site.id, writer).await?.is_some()
+        {
+            return Ok(site);
+        }
+        Ok(self.store.take_over(&site, id).await?.unwrap_or(site))
     }
 
-    /// Keeps the token, unless a newer one has come.
+    /// Keeps the token, unless one that is good for longer has come.
     async fn keep_token(
         &self,
         site: Site,
@@ -246,14 +247,14 @@ impl ForgeInstallations {
         let kept = SystemToken {
             token: self.envelope.seal(token, &context).await?,
             sent_at,
-            usable_until: usable_until(token, sent_at),
+            usable_until: usable_until(token, sent_at, invocation.person.is_some()),
         };
         let version = invocation.app_version.clone();
         let changed = self
             .store
             .update_installation(&installation, |installation| {
                 if let Door::Forge { token, app_version, .. } = &mut installation.door
-                    && token.as_ref().is_none_or(|token| token.sent_at <= sent_at)
+                    && token.as_ref().is_none_or(|token| token.usable_until <= kept.usable_until)
                 {
                     *token = Some(kept.clone());
                     app_version.clone_from(&version);
@@ -306,12 +307,16 @@ impl ForgeInstallations {
         invocation: &Invocation,
         token: Option<&SecretString>,
     ) -> Result<Option<String>, ForgeError> {
-        let address = match (told_address(invocation), token) {
-            (Some(told), _) => Some(told.to_owned()),
-            (None, Some(token)) => self.ask_address(&invocation.cloud_id, token).await,
+        // A person may see the site under a name of its own, which is no address of a site.
+        let told = told_address(invocation).and_then(|address| site_address(address, &self.guard));
+        let address = match (told, token) {
+            (Some(told), _) => Some(told),
+            (None, Some(token)) => {
+                let asked = self.ask_address(&invocation.cloud_id, token).await;
+                asked.and_then(|address| site_address(&address, &self.guard))
+            }
             (None, None) => None,
         };
-        let address = address.and_then(|address| site_address(&address, &self.guard));
         match &address {
             _ if self.allowed_sites.is_empty() => Ok(address),
             Some(known) if is_listed_site(&self.allowed_sites, known) => Ok(address),
@@ -375,10 +380,11 @@ fn is_late(pointer: &ForgePointer, invocation: &Invocation) -> bool {
 }
 
 /// Until when a token is used. It is opaque by contract; where it says when it ends, that is believed.
-fn usable_until(token: &SecretString, sent_at: Timestamp) -> Timestamp {
+fn usable_until(token: &SecretString, sent_at: Timestamp, of_page: bool) -> Timestamp {
     let ends_at =
         unverified::claimed_expiry(token.expose_secret()).map(|exp| Timestamp(exp.saturating_mul(1000)));
-    let ends_at = ends_at.unwrap_or_else(|| sent_at.after(TOKEN_LIFETIME));
+    let assumed = if of_page { PAGE_TOKEN_LIFETIME } else { TOKEN_LIFETIME };
+    let ends_at = ends_at.unwrap_or_else(|| sent_at.after(assumed));
     ends_at.min(sent_at.after(LONGEST_LIFETIME)).before(LEAST_LIFETIME)
 }
 

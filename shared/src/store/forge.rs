@@ -15,7 +15,7 @@ pub struct ForgePointer {
     pub site: SiteId,
     /// The installation.
     pub installation: InstallationId,
-    /// When the app was uninstalled, by Forge's clock.
+    /// When the app was uninstalled, or lost its place to another installation, by Forge's clock.
     pub closed_at: Option<Timestamp>,
 }
 

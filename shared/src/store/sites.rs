@@ -171,7 +171,24 @@ impl Store {
         self.delete_many(&[installation_key(installation)]).await
     }
 
-    /// Notes that a door is closed: if it wrote, the site waits for another one, and Jira has deleted what came through it.
+    /// Makes an installation the writer of its site where none writes: a writer that is not there any more is none. Never
+    /// in the middle of a change of doors, and never in place of one that stands there, whatever Jira says of it.
+    pub async fn take_over(&self, site: &Site, id: InstallationId) -> Result<Option<Site>, StoreError> {
+        let doors = self.installations(site.id).await?;
+        let (is_there, now) = (|writer| doors.iter().any(|door| door.id == writer), self.clock.now());
+        let changed = self.update_site(site.id, |site| {
+            if !site.writer.is_some_and(is_there) && site.state.condition != SiteCondition::Switching {
+                site.writer = Some(id);
+                site.state = SiteState { condition: SiteCondition::Active, since: now };
+            }
+        });
+        let changed = changed.await?;
+        self.end_rests(site.id).await?;
+        Ok(changed)
+    }
+
+    /// Notes that a door is about to be closed: if it wrote, the site waits for another one, and Jira has deleted what came
+    /// through it. Before the installation goes, so that what is cut off in between can be done again.
     pub async fn lose_writer(&self, installation: &Installation) -> Result<(), StoreError> {
         let has_links = !self.subscriptions(installation.site).await?.is_empty();
         let now = self.clock.now();

@@ -123,7 +123,7 @@ impl<'a> Courier<'a> {
 
     async fn remove(&mut self, entity: Entity) -> Result<Delivered, StoreError> {
         let api = entity.key.kind.api();
-        let fate = match self.resting(api) {
+        let fate = match self.held_up(api).await? {
             Some(fate) => fate,
             None => {
                 self.calls += 1;
@@ -242,7 +242,7 @@ impl<'a> Courier<'a> {
     }
 
     async fn submit(&mut self, call: &Call) -> Result<Submitted, StoreError> {
-        if let Some(fate) = self.resting(call.api) {
+        if let Some(fate) = self.held_up(call.api).await? {
             return Ok(Submitted::Fate(fate));
         }
         self.calls += 1;
@@ -259,6 +259,20 @@ impl<'a> Courier<'a> {
             }
             Err(error) => Ok(Submitted::Fate(self.fate_of(call.api, &error).await?)),
         }
+    }
+
+    /// Why a call can't be made now. Asked before each, because another door may have taken over since the batch began, and
+    /// two must not write.
+    async fn held_up(&self, api: Api) -> Result<Option<Fate>, StoreError> {
+        if let Some(fate) = self.resting(api) {
+            return Ok(Some(fate));
+        }
+        let now = self.store.site(self.site.id).await?;
+        let is_ours = now.is_some_and(|now| {
+            now.writer == self.site.writer && now.state.condition != SiteCondition::Switching
+        });
+        let changed = || Fate::Waiting(self.clock.now().after(FIRST_REST), "Another door writes.".to_owned());
+        Ok((!is_ours).then(changed))
     }
 
     fn resting(&self, api: Api) -> Option<Fate> {

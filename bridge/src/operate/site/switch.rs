@@ -6,12 +6,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::domain::{DoorKind, Installation, Site, SiteCondition, SiteState};
 use shared::jira::client::{JiraClient, JiraError};
+use shared::jira::doors::DoorError;
 
 use crate::operate::group::sent::Sent;
 use crate::operate::{Operator, Refusal, trouble};
 
-/// What is at work on a batch when the change begins may still send through the door before. A batch takes seconds.
-const LAST_CALLS: Duration = Duration::from_secs(10);
+/// A call to Jira that is under way when the change begins ends within this time (`shared::outbound`); `sync` begins no
+/// other.
+const LAST_CALL: Duration = Duration::from_secs(35);
+
+/// How often it is looked whether anything is still at work.
+const GLANCE: Duration = Duration::from_secs(1);
 
 impl Operator {
     pub(in crate::operate) async fn site_switch(
@@ -31,18 +36,21 @@ impl Operator {
                 self.doors.open(&site, next).await.map_err(|error| trouble::of_door(&error, &site))?;
             client.check().await.map_err(|error| trouble::of_jira(&error, &site))?;
             let has_links = !self.store.subscriptions(site.id).await?.is_empty();
-            self.begin_switch(&site, has_links).await?;
             let before = doors.iter().find(|door| site.writer == Some(door.id));
-            match before {
-                Some(before) if has_links && !keep_jira_data => {
-                    self.clock.sleep(LAST_CALLS).await;
-                    notes.extend(self.take_back(&site, before).await?);
-                }
-                Some(_) if keep_jira_data => notes.push(
+            let before = match before.filter(|_| has_links && !keep_jira_data) {
+                Some(before) => self.door_before(&site, before, &mut notes).await?,
+                None => None,
+            };
+            self.begin_switch(&site, has_links).await?;
+            self.wait_for_what_is_at_work().await?;
+            if let Some(jira) = before {
+                self.take_back(&site, &jira, &mut notes).await?;
+            }
+            if keep_jira_data {
+                notes.push(
                     "What the door before had sent stays in Jira, as asked, until that door is closed there."
                         .to_owned(),
-                ),
-                _ => {}
+                );
             }
             if has_links {
                 notes.push(
@@ -70,6 +78,12 @@ impl Operator {
     }
 
     async fn end_switch(&self, site: &Site, next: &Installation) -> Result<(), Refusal> {
+        if self.store.installation(site.id, next.id).await?.is_none() {
+            return Err(Refusal::new(format!(
+                "The door that was to write was closed meanwhile: open it again, and run `bridge site switch` again for {}.",
+                site.host()
+            )));
+        }
         let (id, now) = (next.id, self.clock.now());
         let changed = self.store.update_site(site.id, |site| {
             // Whatever else is wrong with the door that writes already is not ours to call well.
@@ -83,29 +97,66 @@ impl Operator {
         Ok(())
     }
 
-    /// Removes what came through a door, through that door; notes what can't be removed.
-    async fn take_back(&self, site: &Site, before: &Installation) -> Result<Vec<String>, Refusal> {
+    /// Jira through the door before; `None`, with a note, when that door does not open any more.
+    async fn door_before(
+        &self,
+        site: &Site,
+        before: &Installation,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<JiraClient>, Refusal> {
         let jira = match self.doors.open(site, before).await {
             Ok(jira) => jira,
-            Err(error) => return Ok(vec![stays(&error.to_string())]),
+            // What passes by itself must not leave everything in Jira for good.
+            Err(error @ (DoorError::AwaitingToken | DoorError::Secret(_))) => {
+                return Err(trouble::of_door(&error, site));
+            }
+            Err(error @ (DoorError::Address(_) | DoorError::CloudId)) => {
+                notes.push(stays(&error.to_string()));
+                return Ok(None);
+            }
         };
         match jira.check().await {
-            Ok(()) => {}
+            Ok(()) => Ok(Some(jira)),
             Err(error @ (JiraError::Unauthorized | JiraError::Forbidden(_) | JiraError::NotFound)) => {
-                return Ok(vec![stays(&error.to_string())]);
+                notes.push(stays(&error.to_string()));
+                Ok(None)
             }
-            Err(error) => return Err(again(&error, site)),
+            Err(error) => Err(again(&error, site)),
         }
-        let mut notes = Vec::new();
+    }
+
+    /// Waits until no message is being worked on, or what was has had time to see the change.
+    async fn wait_for_what_is_at_work(&self) -> Result<(), Refusal> {
+        let given_up = self.clock.now().after(LAST_CALL);
+        while self.clock.now() < given_up {
+            self.clock.sleep(GLANCE).await;
+            let mut in_flight = 0;
+            for queue in self.queues.values() {
+                in_flight += queue.depth().await?.in_flight;
+            }
+            if in_flight == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what came through a door, through that door; notes what can't be removed.
+    async fn take_back(
+        &self,
+        site: &Site,
+        jira: &JiraClient,
+        notes: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
         for link in self.store.subscriptions(site.id).await? {
             let gitlab = self.gitlab_of(&link).await.unwrap_or_else(|refusal| {
                 notes.push(refusal.sentence);
                 None
             });
             let sent = Sent { operator: self, site, link: &link, gitlab: gitlab.as_ref() };
-            self.take_back_link(&sent, &jira, &mut notes).await?;
+            self.take_back_link(&sent, jira, notes).await?;
         }
-        Ok(notes)
+        Ok(())
     }
 
     async fn take_back_link(
@@ -139,6 +190,6 @@ fn stays(cause: &str) -> String {
 fn again(error: &JiraError, site: &Site) -> Refusal {
     let cause = trouble::of_jira(error, site).sentence;
     Refusal::new(format!(
-        "{cause} Run `bridge site switch` again; until then nothing is sent and nothing is lost."
+        "{cause} Run `bridge site switch` again, with --keep-jira-data if that stays so; work that waits is not lost."
     ))
 }

@@ -184,6 +184,39 @@ async fn f68_an_uninstall_closes_the_door_and_late_calls_do_not_open_it() {
     assert_eq!(open.state.condition, SiteCondition::Active);
 }
 
+/// What a call that was killed half-way leaves behind is put right by the next one.
+#[tokio::test]
+async fn a_site_whose_writer_is_gone_has_none() {
+    let setup = Setup::new().await;
+    let (site, first) = setup.open(&setup.call("one")).await;
+    // Killed after the door was made, before it wrote.
+    setup.forge.store.update_site(site.id, |site| site.writer = None).await.expect("changed");
+    setup.clock.advance(HOUR);
+    assert_eq!(setup.open(&setup.call("one")).await.0.writer, Some(first.id));
+    // Killed in the middle of an uninstall.
+    setup.forge.store.delete_installation(&first).await.expect("deleted");
+    setup.clock.advance(HOUR);
+    let (again, second) = setup.open(&setup.call("two")).await;
+    assert_eq!((again.id, again.writer), (site.id, Some(second.id)));
+}
+
+/// Of a page's token nobody knows how long it is good for.
+#[tokio::test]
+async fn the_token_that_is_good_for_longest_is_kept() {
+    let setup = Setup::new().await;
+    let hourly = setup.call("one");
+    setup.open(&hourly).await;
+    setup.clock.advance(Duration::from_secs(60));
+    let mut page = setup.call("one");
+    page.person = Some(Person { account_id: "admin".to_owned(), site_url: None, is_on_admin_page: true });
+    let (_, installation) = setup.open(&page).await;
+    assert_eq!(setup.token_of(&installation).await, format!("token of {}", hourly.issued_at.0));
+    setup.clock.advance(4 * HOUR);
+    page.issued_at = setup.clock.now();
+    let (_, installation) = setup.open(&page).await;
+    assert_eq!(setup.token_of(&installation).await, format!("token of {}", page.issued_at.0));
+}
+
 #[tokio::test]
 async fn an_uninstall_older_than_the_install_changes_nothing() {
     let setup = Setup::new().await;
@@ -273,7 +306,7 @@ async fn a_site_that_an_operator_removed_is_made_anew() {
 fn a_token_is_used_until_shortly_before_it_ends() {
     let sent_at = Timestamp(1_767_607_200_000);
     let minutes =
-        |token: &str| usable_until(&SecretString::from(token), sent_at).since(sent_at).as_secs() / 60;
+        |token: &str| usable_until(&SecretString::from(token), sent_at, false).since(sent_at).as_secs() / 60;
     assert_eq!(minutes("opaque"), 115);
     let saying = |exp: i64| {
         use base64::Engine as _;

@@ -306,3 +306,23 @@ async fn a_revoked_credential_holds_work_and_rejects_none() {
         assert_eq!(world.condition().await, SiteCondition::CredentialRejected);
     }
 }
+
+/// Another door took over after the batch began: nothing more goes through this one.
+#[tokio::test]
+async fn a_door_that_does_not_write_any_more_sends_nothing() {
+    let world = World::new(|_| accepted()).await;
+    for change in [
+        |site: &mut Site| site.writer = Some(InstallationId::generate()),
+        |site: &mut Site| site.state.condition = SiteCondition::Switching,
+    ] {
+        let mut courier = world.courier().await;
+        world.store.update_site(world.site, change).await.expect("changed");
+        let gone = Entity { content: Content::Deleted, ..commit(2) };
+        let delivered = courier.deliver(vec![commit(1), gone]).await.expect("the store works");
+        assert!(
+            delivered.iter().all(|delivered| matches!(delivered.fate, Fate::Waiting(..))),
+            "{delivered:?}"
+        );
+    }
+    assert!(world.server.requests().is_empty());
+}
