@@ -96,7 +96,7 @@ pub const EVENTS_QUEUE: &str = "events";
 
 /// Any of Forge's calls may be the first that comes in, so each can make the installation.
 const FORGE_ACCESS: &[Access] = &[
-    Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"]),
+    Access::Table(&["BatchWriteItem", "GetItem", "PutItem", "Query"]),
     Access::Seal(&[Purpose::SystemToken]),
     Access::Outbound,
 ];
@@ -153,7 +153,15 @@ pub const FUNCTIONS: &[Function] = &[
         access: FORGE_ACCESS,
     },
     Function { name: "forge-token", trigger: Trigger::Http(&[FORGE_TOKEN]), access: FORGE_ACCESS },
-    Function { name: "forge-page", trigger: Trigger::Http(&[FORGE_PAGE]), access: FORGE_ACCESS },
+    Function {
+        name: "forge-page",
+        trigger: Trigger::Http(&[FORGE_PAGE]),
+        access: &[
+            Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"]),
+            Access::Seal(&[Purpose::SystemToken]),
+            Access::Outbound,
+        ],
+    },
     Function {
         name: "sync",
         trigger: Trigger::Queue(EVENTS_QUEUE),

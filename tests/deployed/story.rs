@@ -292,7 +292,7 @@ impl Stage {
         let sites = self.bundle.bridge(&["site", "list"], None).await;
         let sites = sites["sites"].as_array().unwrap();
         let gone = sites.iter().filter(|site| site["condition"] == "uninstalled");
-        assert_eq!(gone.count(), 1, "{sites:?}");
+        assert_eq!(gone.count(), 2, "the Connect app, and the Forge app of another site: {sites:?}");
     }
 
     async fn roles_allow_what_was_done_and_nothing_else(&self) {

@@ -159,7 +159,10 @@ impl Installed {
         self.store.put_installation(installation).await.map_err(Error::unavailable)?;
         let (base_url, now) = (base_url.to_owned(), self.clock.now());
         let id = installation.id;
-        self.store.take_over(site, id).await.map_err(Error::unavailable)?;
+        if self.store.take_over(site, id).await.map_err(Error::unavailable)?.is_none() {
+            // It wrote before, too: what rested because of its secret or its address goes on.
+            self.store.end_rests(site.id).await.map_err(Error::unavailable)?;
+        }
         self.store
             .update_site(site.id, move |site| {
                 if site.writer == Some(id) {

@@ -226,11 +226,6 @@ impl ForgeInstallations {
         if site.writer == Some(id) {
             return Ok(site);
         }
-        if let Some(writer) = site.writer
-            && self.store.installation(site.id, writer).await?.is_some()
-        {
-            return Ok(site);
-        }
         Ok(self.store.take_over(&site, id).await?.unwrap_or(site))
     }
 

@@ -172,12 +172,18 @@ impl Store {
     }
 
     /// Makes an installation the writer of its site where none writes: a writer that is not there any more is none. Never
-    /// in the middle of a change of doors, and never in place of one that stands there, whatever Jira says of it.
+    /// in the middle of a change of doors, and never in place of one that is there, whatever Jira says of it. `None`:
+    /// another one writes.
     pub async fn take_over(&self, site: &Site, id: InstallationId) -> Result<Option<Site>, StoreError> {
-        let doors = self.installations(site.id).await?;
-        let (is_there, now) = (|writer| doors.iter().any(|door| door.id == writer), self.clock.now());
+        if let Some(writer) = site.writer
+            && self.installation(site.id, writer).await?.is_some()
+        {
+            return Ok(None);
+        }
+        let (gone, now) = (site.writer, self.clock.now());
         let changed = self.update_site(site.id, |site| {
-            if !site.writer.is_some_and(is_there) && site.state.condition != SiteCondition::Switching {
+            let is_free = site.writer.is_none() || site.writer == gone;
+            if is_free && site.state.condition != SiteCondition::Switching {
                 site.writer = Some(id);
                 site.state = SiteState { condition: SiteCondition::Active, since: now };
             }
@@ -190,7 +196,7 @@ impl Store {
     /// Notes that a door is about to be closed: if it wrote, the site waits for another one, and Jira has deleted what came
     /// through it. Before the installation goes, so that what is cut off in between can be done again.
     pub async fn lose_writer(&self, installation: &Installation) -> Result<(), StoreError> {
-        let has_links = !self.subscriptions(installation.site).await?.is_empty();
+        let has_links = self.has_subscriptions(installation.site).await?;
         let now = self.clock.now();
         self.update_site(installation.site, |site| {
             if site.writer == Some(installation.id) {

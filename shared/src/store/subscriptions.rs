@@ -24,6 +24,12 @@ impl Store {
         Ok(subscriptions)
     }
 
+    /// Whether a site has any.
+    pub async fn has_subscriptions(&self, site: SiteId) -> Result<bool, StoreError> {
+        let pointers: Vec<Pointer> = self.query(&format!("SITE#{site}"), "SUBSCRIPTION#").await?;
+        Ok(!pointers.is_empty())
+    }
+
     /// Stores a new subscription.
     pub async fn create_subscription(&self, subscription: &Subscription) -> Result<(), StoreError> {
         let pointer = Pointer(subscription.id);
