@@ -354,6 +354,20 @@ async fn f53_the_app_joins_a_site_and_takes_over_when_told_to() {
     }
 }
 
+#[tokio::test]
+async fn a_door_that_stands_by_takes_over_when_the_one_that_wrote_is_gone() {
+    let stage = Stage::new().await;
+    let forge = stage.world.install_forge_app().await.unwrap();
+    next_second().await;
+    assert_eq!(stage.world.site.uninstall().await.unwrap(), 200);
+    assert_eq!(condition(&stage.world).await, "uninstalled");
+    assert_eq!(forge.tick().await.unwrap(), [200]);
+    push(&stage, "PAY-1").await;
+    assert_eq!((branches(&stage, "PAY-1"), condition(&stage.world).await), (1, "active".to_owned()));
+    let site = &sites(&stage.world).await[0];
+    assert!(site["needs_resync_since"].is_string(), "Jira has deleted what Connect had sent: {site}");
+}
+
 async fn switch(stage: &Stage, to: DoorName) {
     let site = stage.world.site.base_url();
     let command = Command::SiteSwitch { site, to, keep_jira_data: false };
