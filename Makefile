@@ -17,7 +17,7 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## show the whole bundle at work against stand-ins for Jira and GitLab
-	$(CARGO) run -p bridge -- demo $(ARGS)
+	$(CARGO) run -p gitlab-jira -- demo $(ARGS)
 
 test: ## run every test (with cargo-nextest where it is installed)
 	$(CARGO) test --quiet --workspace --doc

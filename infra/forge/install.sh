@@ -20,8 +20,8 @@ usage: infra/forge/install.sh --site SITE (--stack NAME | --data-dir DIR) [OPTIO
   --developer-space ID  where to register the app; asked for if there is a terminal
   --dry-run             say what would be done, and change nothing
 
-Needs node (20.18.1 or newer), npm, Forge's CLI (npm install -g @forge/cli) and bridge. Sign in with `forge login`, or set
-FORGE_EMAIL and FORGE_API_TOKEN. BRIDGE names another bridge than the one on PATH.
+Needs node (20.18.1 or newer), npm, Forge's CLI (npm install -g @forge/cli) and gitlab-jira. Sign in with `forge login`, or set
+FORGE_EMAIL and FORGE_API_TOKEN. GITLAB_JIRA names another program than the one on PATH.
 END
 }
 
@@ -35,7 +35,7 @@ work=${FORGE_WORK_DIR:-$here/../../target/forge}
 # What Forge gets, and beside it, so that Forge looks at none of it, what makes the page.
 made=$work/app
 build=$work/build
-bridge=${BRIDGE:-bridge}
+gitlab_jira=${GITLAB_JIRA:-gitlab-jira}
 
 site="" stack="" data_dir="" connect_key="" app_file="" space="" answer=""
 update=false update_stack=false dry_run=false
@@ -101,7 +101,7 @@ check_tools() {
   ((major >= 20)) || fail "Forge's CLI needs Node.js 20.18.1 or newer, best 22, and this is $(node --version)"
   command -v npm >/dev/null || fail "there is no npm, which comes with Node.js: it builds the app's page"
   command -v forge >/dev/null || fail "there is no forge: run npm install -g @forge/cli"
-  command -v "$bridge" >/dev/null || fail "there is no $bridge: run cargo install --locked --path bridge"
+  command -v "$gitlab_jira" >/dev/null || fail "there is no $gitlab_jira: run cargo install --locked --path cli"
   said=$(forge whoami 2>&1) ||
     fail "forge is not signed in: run forge login, or set FORGE_EMAIL and FORGE_API_TOKEN (a token of id.atlassian.com). It says:
 $said"
@@ -112,7 +112,7 @@ ask_bundle() {
   local arguments=(forge manifest --json --app-id "$1")
   if [[ -n $stack ]]; then arguments+=(--stack "$stack"); else arguments+=(--data-dir "$data_dir"); fi
   if [[ -n $connect_key ]]; then arguments+=(--connect-key "$connect_key"); fi
-  answer=$("$bridge" "${arguments[@]}") || fail "the bundle could not be asked; bridge says why"
+  answer=$("$gitlab_jira" "${arguments[@]}") || fail "the bundle could not be asked; gitlab-jira says why"
 }
 
 # A field of the bundle's answer; empty if it has none.
@@ -197,8 +197,8 @@ tell_bundle() {
     return
   fi
   if [[ -n $data_dir ]]; then
-    $dry_run && echo "would stop here until bridge serve runs with FORGE_APP_ID=$app" && return
-    fail "the bundle does not know the app yet: start bridge serve with FORGE_APP_ID=$app in its environment, then run this again"
+    $dry_run && echo "would stop here until gitlab-jira serve runs with FORGE_APP_ID=$app" && return
+    fail "the bundle does not know the app yet: start gitlab-jira serve with FORGE_APP_ID=$app in its environment, then run this again"
   fi
   if ! $update_stack; then
     $dry_run && echo "would stop here until the stack has ForgeAppId=$app (--update-stack sets it)" && return
@@ -284,7 +284,7 @@ main() {
   build
   deploy_and_install
   if ! $dry_run; then
-    note "done. In Jira: Settings, Apps, GitLab. Then link a group: bridge group link --help"
+    note "done. In Jira: Settings, Apps, GitLab. Then link a group: gitlab-jira group link --help"
   fi
 }
 

@@ -16,7 +16,7 @@ pub fn of_link(link: &Subscription, missed: Option<Missed>) -> Option<String> {
     let of_state = match link.state {
         SubscriptionState::Active => link.attention.clone(),
         SubscriptionState::Pending => Some(format!(
-            "Linking or unlinking did not end: run `bridge group unlink {}`, and link the group again if it is wanted.",
+            "Linking or unlinking did not end: run `gitlab-jira group unlink {}`, and link the group again if it is wanted.",
             link.id
         )),
     };

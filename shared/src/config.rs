@@ -326,18 +326,18 @@ mod tests {
     #[test]
     fn a_proxy_and_a_prefix_name_it_too() {
         let identity = identity(&[
-            ("BASE_URL", "https://apps.example.com/bridge"),
+            ("BASE_URL", "https://apps.example.com/gitlab-jira"),
             ("PROXY_URL", "https://gitlab.com"),
             ("ADDITIONAL_AUDIENCE_URL", "http://internal.example.com/"),
         ])
         .expect("complete");
         assert_eq!(
             (identity.display_name().as_str(), identity.path_prefix().as_str()),
-            ("GitLab", "/bridge")
+            ("GitLab", "/gitlab-jira")
         );
         assert_eq!(
             identity.audiences(),
-            ["https://apps.example.com/bridge/-/jira_connect", "https://internal.example.com/-/jira_connect"]
+            ["https://apps.example.com/gitlab-jira/-/jira_connect", "https://internal.example.com/-/jira_connect"]
         );
     }
 

@@ -21,7 +21,7 @@ use aws_sdk_dynamodb::types::{
 };
 use shared::store::embedded::EmbeddedEngine;
 
-const TABLE: &str = "bridge";
+const TABLE: &str = "gitlab-jira";
 
 /// Enough that a child is killed before, within and after a commit; few enough for every run of the suite.
 const KILLS: u32 = 25;

@@ -1,5 +1,5 @@
 //! The bundle as a stack in an emulator of AWS: deployed with the SAM CLI from what `sam build` made, reached at its own
-//! addresses, operated with `bridge --stack`, and deleted. What happens with it belongs to the story.
+//! addresses, operated with `program --stack`, and deleted. What happens with it belongs to the story.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -101,16 +101,16 @@ impl Bundle {
         Self { gate, public_url, emulator, http, _fronts: fronts }
     }
 
-    /// What `bridge` answers to an operator command on the stack.
-    pub async fn bridge(&self, arguments: &[&str], secret: Option<&str>) -> Value {
-        let mut bridge = command(env!("CARGO_BIN_EXE_bridge"), &self.emulator);
-        bridge.args(arguments).args(["--stack", STACK, "--json"]).env_remove("BRIDGE_DATA_DIR");
-        let mut bridge = bridge.stdin(Stdio::piped()).spawn().unwrap();
-        let mut stdin = bridge.stdin.take().unwrap();
+    /// What `program` answers to an operator command on the stack.
+    pub async fn program(&self, arguments: &[&str], secret: Option<&str>) -> Value {
+        let mut program = command(env!("CARGO_BIN_EXE_gitlab-jira"), &self.emulator);
+        program.args(arguments).args(["--stack", STACK, "--json"]).env_remove("GITLAB_JIRA_DATA_DIR");
+        let mut program = program.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = program.stdin.take().unwrap();
         stdin.write_all(secret.unwrap_or_default().as_bytes()).await.unwrap();
         drop(stdin);
-        let answer = bridge.wait_with_output().await.unwrap();
-        assert!(answer.status.success(), "bridge {arguments:?}\n{}\n{}", text(&answer), self.log().await);
+        let answer = program.wait_with_output().await.unwrap();
+        assert!(answer.status.success(), "program {arguments:?}\n{}\n{}", text(&answer), self.log().await);
         serde_json::from_slice(&answer.stdout).unwrap_or_else(|_| panic!("{}", text(&answer)))
     }
 
@@ -118,7 +118,7 @@ impl Bundle {
     pub async fn settled(&self) {
         let given_up = Instant::now() + PATIENCE;
         loop {
-            let status = self.bridge(&["status"], None).await;
+            let status = self.program(&["status"], None).await;
             let events = &status["queues"]["events"];
             if events["ready"] == 0 && events["in_flight"] == 0 {
                 return;

@@ -88,7 +88,7 @@ impl Stage {
         let call = call();
         assert_eq!(call.send().await.unwrap(), 200);
         assert_eq!(call.send().await.unwrap(), 401, "a token counts once");
-        let sites = self.bundle.bridge(&["site", "list"], None).await;
+        let sites = self.bundle.program(&["site", "list"], None).await;
         assert_eq!(sites["sites"].as_array().unwrap().len(), 1);
         assert_eq!(sites["sites"][0]["condition"], "active", "{sites}");
     }
@@ -107,7 +107,7 @@ impl Stage {
         let host = host(site);
         let mut arguments = vec!["group", "link", "--site", &host, "--group", group, "--gitlab-token-stdin"];
         arguments.extend(options);
-        self.bundle.bridge(&arguments, Some(token.expose_secret())).await
+        self.bundle.program(&arguments, Some(token.expose_secret())).await
     }
 
     async fn events_arrive_on_issues(&self) {
@@ -164,7 +164,7 @@ impl Stage {
         let (client_id, secret) = site.add_oauth_credentials(&apis);
         let host = host(&site);
         let arguments = ["site", "add", "--site", &host, "--client-id", &client_id, "--client-secret-stdin"];
-        self.bundle.bridge(&arguments, Some(&secret)).await;
+        self.bundle.program(&arguments, Some(&secret)).await;
 
         let ada = self.gitlab.user("ada");
         let group = self.gitlab.group("ops", Tier::Premium);
@@ -200,7 +200,7 @@ impl Stage {
     async fn a_site_with_the_forge_app_works_too(&self) {
         let site = self.jira.site("forged").await.unwrap();
         site.add_issue_range("FRG", 1..=5);
-        let manifest = self.bundle.bridge(&["forge", "manifest", "--app-id", self.forge.id()], None).await;
+        let manifest = self.bundle.program(&["forge", "manifest", "--app-id", self.forge.id()], None).await;
         self.forge.deploy(manifest["manifest"].as_str().unwrap()).unwrap();
         let (installation, answers) = self.forge.install(&site).await.unwrap();
         assert_eq!(answers, [200], "{}", self.bundle.log().await);
@@ -241,13 +241,13 @@ impl Stage {
         self.bundle.gate.break_down("webhook", "AmazonSQS.SendMessageBatch");
         self.api.push("PAY-3-x", [commit("PAY-3 x").adds("e", 1)]).await;
         self.bundle.gate.repair();
-        let status = self.bundle.bridge(&["status"], None).await;
+        let status = self.bundle.program(&["status"], None).await;
         assert_eq!(status["links"][0]["missed"]["deliveries"], 1, "{status}");
 
         // What no release ever sent is put aside.
         self.bundle.send_nonsense().await;
         self.bundle.settled().await;
-        let letters = self.bundle.bridge(&["dlq", "list"], None).await;
+        let letters = self.bundle.program(&["dlq", "list"], None).await;
         assert_eq!(
             letters["letters"].as_array().map(Vec::len),
             Some(1),
@@ -259,7 +259,7 @@ impl Stage {
         self.site.fail(FailureRule::status(503).times(1));
         self.api.push("PAY-4-x", [commit("PAY-4 x").adds("c", 1)]).await;
         self.bundle.settled().await;
-        let status = self.bundle.bridge(&["status"], None).await;
+        let status = self.bundle.program(&["status"], None).await;
         assert_eq!(status["queues"]["events"]["delayed"], 1, "{status}");
     }
 
@@ -267,11 +267,11 @@ impl Stage {
         // A delivery was missed: its link needs somebody.
         let log = self.bundle.on_schedule("housekeeping").await;
         assert!(log.contains(r#""LinksNeedingAttention":1"#), "{log}");
-        let explained = self.bundle.bridge(&["explain", "PAY-1"], None).await;
+        let explained = self.bundle.program(&["explain", "PAY-1"], None).await;
         let outcomes = explained["sites"][0]["outcomes"].as_array().unwrap();
         let accepted = outcomes.iter().filter(|outcome| outcome["result"] == "accepted");
         assert_eq!((outcomes.len(), accepted.count()), (6, 6), "{explained}");
-        let diagnosis = self.bundle.bridge(&["doctor"], None).await;
+        let diagnosis = self.bundle.program(&["doctor"], None).await;
         let checks = diagnosis["checks"].as_array().unwrap();
         let found =
             |check: &str| checks.iter().find(|found| found["check"] == check).map(|found| &found["ok"]);
@@ -283,13 +283,13 @@ impl Stage {
     }
 
     async fn goes(&self, subscription: &str) {
-        self.bundle.bridge(&["group", "unlink", subscription], None).await;
+        self.bundle.program(&["group", "unlink", subscription], None).await;
         self.bundle.settled().await;
         assert_eq!(self.on_issue("PAY-1"), [0; 6], "what was sent is taken back");
         next_second().await;
         let status = self.site.uninstall().await.unwrap();
         assert_eq!(status, 200, "{:?}\n{}", self.bundle.gate.take_denied(), self.bundle.log().await);
-        let sites = self.bundle.bridge(&["site", "list"], None).await;
+        let sites = self.bundle.program(&["site", "list"], None).await;
         let sites = sites["sites"].as_array().unwrap();
         let gone = sites.iter().filter(|site| site["condition"] == "uninstalled");
         assert_eq!(gone.count(), 2, "the Connect app, and the Forge app of another site: {sites:?}");

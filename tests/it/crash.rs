@@ -27,9 +27,9 @@ struct Program {
 
 impl Program {
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bridge"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gitlab-jira"));
         command
-            .env("BRIDGE_DATA_DIR", self.data.path())
+            .env("GITLAB_JIRA_DATA_DIR", self.data.path())
             .env("BASE_URL", format!("http://{}", self.listen))
             .env("ATLASSIAN_API_URL", &self.jira)
             .env("GITLAB_URL", &self.gitlab)

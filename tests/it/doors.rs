@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bridge::demo::world::World;
-use bridge::operate::Command;
+use gitlab_jira::demo::world::World;
+use gitlab_jira::operate::Command;
 use shared::clock::SystemClock;
 use standins::gitlab::{Version, commit};
 

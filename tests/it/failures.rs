@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::demo::world::World;
-use bridge::operate::{Command, CredentialChoice};
+use gitlab_jira::demo::world::World;
+use gitlab_jira::operate::{Command, CredentialChoice};
 use housekeeping::{Housekeeping, Needy};
 use shared::clock::ScaledClock;
 use standins::gitlab::{Fault, Role, Tier, Version, commit};

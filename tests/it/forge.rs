@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::demo::world::World;
-use bridge::operate::{Command, DoorName};
+use gitlab_jira::demo::world::World;
+use gitlab_jira::operate::{Command, DoorName};
 use serde_json::{Value, json};
 use shared::clock::{Clock as _, ScaledClock, SystemClock};
 use shared::domain::DoorKind;
@@ -210,7 +210,7 @@ async fn the_page_shows_doors_links_and_what_to_type() {
     assert_eq!(page["links"][0]["group"], "acme");
     let link = page["commands"][0]["command"].as_str().unwrap();
     let data_dir = stage.world.data_dir().display();
-    let whole = format!("bridge group link --data-dir {data_dir} --site {host} --group ");
+    let whole = format!("gitlab-jira group link --data-dir {data_dir} --site {host} --group ");
     assert!(link.starts_with(&whole), "{link}");
     assert!(!answer.text.contains("eyJ"), "no token");
 }

@@ -8,8 +8,8 @@ pub mod webhook;
 
 use std::sync::Arc;
 
-use bridge::demo::world::World;
-use bridge::operate::Command;
+use gitlab_jira::demo::world::World;
+use gitlab_jira::operate::Command;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bridge::operate::CredentialChoice;
+use gitlab_jira::operate::CredentialChoice;
 use standins::gitlab::{Role, Tier, commit, merge_request};
 
 use crate::stage::Stage;
@@ -155,7 +155,7 @@ async fn a_merge_request_that_names_only_other_projects_leaves_the_issue() {
     let payments = stage.world.gitlab.group("narrow", Tier::Premium);
     payments.grant(&stage.ada, Role::Owner);
     let mut command = stage.world.link_command("narrow", &stage.token, CredentialChoice::Auto);
-    if let bridge::operate::Command::GroupLink(link) = &mut command {
+    if let gitlab_jira::operate::Command::GroupLink(link) = &mut command {
         link.project_keys = vec!["PAY".to_owned()];
     }
     stage.command(command).await;
@@ -167,7 +167,7 @@ async fn a_merge_request_that_names_only_other_projects_leaves_the_issue() {
     request.update("OPS-2 Feature", "").await;
     stage.settled().await;
     assert!(stage.world.site.issue("PAY-9").pull_requests.is_empty());
-    let explained = stage.command(bridge::operate::Command::Explain { key: "OPS-2".to_owned() }).await;
+    let explained = stage.command(gitlab_jira::operate::Command::Explain { key: "OPS-2".to_owned() }).await;
     assert!(explained.to_string().contains("not one of the link's project keys"), "{explained}");
 }
 

@@ -7,8 +7,8 @@ use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bridge::demo::world::World;
-use bridge::operate::CredentialChoice;
+use gitlab_jira::demo::world::World;
+use gitlab_jira::operate::CredentialChoice;
 use serde_json::Value;
 use shared::clock::SystemClock;
 use standins::gitlab::{Role, Tier, Version};

@@ -46,7 +46,7 @@ impl Program {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let data = tempfile::tempdir().unwrap();
         let variables = vec![
-            ("BRIDGE_DATA_DIR", data.path().to_str().unwrap().to_owned()),
+            ("GITLAB_JIRA_DATA_DIR", data.path().to_str().unwrap().to_owned()),
             ("BASE_URL", format!("http://{address}")),
             ("ATLASSIAN_API_URL", jira.api_url()),
             ("INSTALL_KEYS_URL", jira.install_keys_url()),
@@ -73,7 +73,7 @@ impl Program {
 
     fn command(&self) -> Command {
         let log = || std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bridge"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gitlab-jira"));
         command.envs(self.variables.clone()).stdout(log()).stderr(log()).kill_on_drop(true);
         command
     }

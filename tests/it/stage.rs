@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bridge::demo::world::World;
+use gitlab_jira::demo::world::World;
 use secrecy::SecretString;
 use serde_json::Value;
 use shared::clock::{SharedClock, SystemClock};
@@ -63,13 +63,13 @@ impl Stage {
     }
 
     /// What an operator command answers.
-    pub async fn command(&self, command: bridge::operate::Command) -> Value {
+    pub async fn command(&self, command: gitlab_jira::operate::Command) -> Value {
         self.world.command(command).await.unwrap()
     }
 
     /// The messages that were given up.
     pub async fn dead(&self) -> u64 {
-        let status = self.command(bridge::operate::Command::Status).await;
+        let status = self.command(gitlab_jira::operate::Command::Status).await;
         status["queues"]["events"]["dead"].as_u64().unwrap()
     }
 }

@@ -25,7 +25,7 @@ const NAME_SUFFIX: &str = "-forge-page";
 pub struct ForgePage {
     /// Lets callers in.
     pub gate: ForgeGate,
-    /// What tells `bridge` which bundle this is: ` --stack NAME` or ` --data-dir DIR`; empty if that is not known.
+    /// What tells `gitlab-jira` which bundle this is: ` --stack NAME` or ` --data-dir DIR`; empty if that is not known.
     pub on: Arc<str>,
 }
 
@@ -119,7 +119,7 @@ async fn overview(page: &ForgePage, site: &Site, here: &Installation) -> Result<
 fn commands(on: &str, site: &Site, here: &Installation) -> Vec<Value> {
     let host = site.host();
     let command =
-        |title: &str, command: &str| json!({ "title": title, "command": format!("bridge {command}") });
+        |title: &str, command: &str| json!({ "title": title, "command": format!("gitlab-jira {command}") });
     let link = format!("group link{on} --site {host} --group my-group --gitlab-token-stdin < token.txt");
     let mut commands = vec![command("Link a group", &link)];
     if site.writer != Some(here.id) {
@@ -149,7 +149,7 @@ mod tests {
     fn commands_say_which_bundle_they_are_for() {
         assert_eq!(on_stack("my-stack-forge-page"), " --stack my-stack");
         assert_eq!(on_stack("something-else"), "");
-        assert_eq!(on_directory(Path::new("/var/lib/bridge")), " --data-dir /var/lib/bridge");
+        assert_eq!(on_directory(Path::new("/var/lib/gitlab-jira")), " --data-dir /var/lib/gitlab-jira");
         assert_eq!(on_directory(Path::new("/home/o'neil/x y")), r" --data-dir '/home/o'\''neil/x y'");
     }
 }

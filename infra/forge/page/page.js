@@ -25,8 +25,8 @@ const doorNames = { forge: "Forge", oauth: "OAuth credentials", connect: "Connec
 // https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/
 const hints = [
   ["Invocation Token", "The bundle takes this page for another app's: compare its FORGE_APP_ID with the id of this app."],
-  ["Invalid response", "The bundle gave no answer: is it running, and does its address lead to it? Run `bridge doctor`."],
-  ["timed out", "The bundle took too long to answer. Reload the page; if that does not help, run `bridge doctor`."],
+  ["Invalid response", "The bundle gave no answer: is it running, and does its address lead to it? Run `gitlab-jira doctor`."],
+  ["timed out", "The bundle took too long to answer. Reload the page; if that does not help, run `gitlab-jira doctor`."],
 ];
 
 function element(tag, properties, ...children) {

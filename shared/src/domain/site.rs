@@ -112,24 +112,24 @@ impl SiteCondition {
         match self {
             Self::Active => None,
             Self::CredentialRejected => Some(
-                "Jira refuses the credential: create new OAuth credentials and run `bridge site add` again, or reinstall the app. A Forge app that is still installed gets a new token within the hour.",
+                "Jira refuses the credential: create new OAuth credentials and run `gitlab-jira site add` again, or reinstall the app. A Forge app that is still installed gets a new token within the hour.",
             ),
             Self::PermissionMissing => Some(
                 "Jira refuses this kind of data: give the OAuth credentials all five permissions, reinstall the Connect app with its present descriptor, or approve the Forge app's new version.",
             ),
             Self::Renamed => Some(
-                "The Jira site has another name now: run `bridge site add` with the new host, or wait for Jira's `installed` event.",
+                "The Jira site has another name now: run `gitlab-jira site add` with the new host, or wait for Jira's `installed` event.",
             ),
             Self::Suspended => {
                 Some("The Jira site does not answer: ask its administrator whether it is deactivated.")
             }
             Self::Uninstalled => Some(
-                "The app that wrote was uninstalled: install it again, add OAuth credentials, or let another door write with `bridge site switch`.",
+                "The app that wrote was uninstalled: install it again, add OAuth credentials, or let another door write with `gitlab-jira site switch`.",
             ),
             Self::AwaitingToken => Some(
                 "Forge brings a token every hour and has not: ask the site's administrator whether the app is still installed, and look at its logs with `forge logs`. Work goes on with the next token.",
             ),
-            Self::Switching => Some("The change of doors did not end: run `bridge site switch` again."),
+            Self::Switching => Some("The change of doors did not end: run `gitlab-jira site switch` again."),
         }
     }
 }

@@ -32,7 +32,7 @@ mod tests {
     fn the_hashed_path_is_the_sent_one_below_the_base() {
         for (uri, path) in [
             ("/-/jira_connect/events/installed?user_key=a", "/events/installed"),
-            ("/bridge/-/jira_connect/branches/route", "/branches/route"),
+            ("/gitlab-jira/-/jira_connect/branches/route", "/branches/route"),
             ("/-/jira_connect/a%20b%2Fc", "/a%20b%2Fc"),
         ] {
             assert_eq!(connect_path(&uri.parse().expect("a URI")), path);

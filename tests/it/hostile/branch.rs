@@ -10,7 +10,7 @@ use standins::jira::{RsaKey, Signature, TenantToken};
 
 use super::{Fortress, refused};
 use crate::stage::Stage;
-use bridge::demo::world::World;
+use gitlab_jira::demo::world::World;
 
 const TARGET: &str = "/branches/route?issue_key=PAY-1&issue_summary=x";
 

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bridge::demo::world::World;
-use bridge::operate::{Command, CredentialChoice};
+use gitlab_jira::demo::world::World;
+use gitlab_jira::operate::{Command, CredentialChoice};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::clock::SystemClock;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use bridge::demo::world::World;
+use gitlab_jira::demo::world::World;
 use serde_json::{Value, json};
 use shared::bundle::{FUNCTIONS, Trigger};
 use shared::clock::SystemClock;
@@ -172,7 +172,7 @@ async fn other_methods_and_other_paths_are_not_there() {
         "/webhooks/gitlab/",
         "/webhooks/gitlab/01ARZ3NDEKTSV4RRFFQ69G5FAV/x",
         "/status",
-        "/bridge.sock",
+        "/control.sock",
         "/%2e%2e/key",
         "/.env",
     ] {

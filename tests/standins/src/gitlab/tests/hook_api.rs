@@ -10,7 +10,7 @@ const SIGNING_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 #[tokio::test]
 async fn secrets_go_in_and_never_come_out() {
     let scene = Scene::new(Version::V19_1).await;
-    let wish = json!({ "url": "https://bridge.example/hook", "token": "t0p", "signing_token": SIGNING_TOKEN, "push_events": false, "pipeline_events": true });
+    let wish = json!({ "url": "https://gitlab-jira.example/hook", "token": "t0p", "signing_token": SIGNING_TOKEN, "push_events": false, "pipeline_events": true });
     let made = scene.api.post(&scene.group_path("/hooks"), wish).await;
     assert_eq!(made.status, StatusCode::CREATED);
     assert_eq!(
@@ -23,9 +23,9 @@ async fn secrets_go_in_and_never_come_out() {
     assert!(!text.contains("t0p") && !text.contains("whsec_"), "{text}");
 
     let path = scene.group_path(&format!("/hooks/{}", made.body["id"]));
-    let changed = scene.api.put(&path, json!({ "url": "https://bridge.example/other", "token": "" })).await;
+    let changed = scene.api.put(&path, json!({ "url": "https://gitlab-jira.example/other", "token": "" })).await;
     assert_eq!((changed.status, &changed.body["token_present"]), (StatusCode::OK, &json!(false)));
-    assert_eq!(scene.api.get(&path).await.body["url"], "https://bridge.example/other");
+    assert_eq!(scene.api.get(&path).await.body["url"], "https://gitlab-jira.example/other");
     assert_eq!(scene.api.delete(&path).await.status, StatusCode::NO_CONTENT);
     assert_eq!(scene.api.get(&path).await.status, StatusCode::NOT_FOUND);
 }

@@ -79,7 +79,7 @@ fn next_month(scene: &Scene) -> String {
 #[tokio::test]
 async fn a_group_token_belongs_to_a_bot_with_a_role() {
     let scene = Scene::new(Version::V19_1).await;
-    let wish = json!({ "name": "bridge", "scopes": ["read_api", "self_rotate"], "access_level": 30, "expires_at": next_month(&scene) });
+    let wish = json!({ "name": "gitlab-jira", "scopes": ["read_api", "self_rotate"], "access_level": 30, "expires_at": next_month(&scene) });
     let made = scene.api.post(&scene.group_path("/access_tokens"), wish).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
     assert_eq!(made.body["access_level"], 30);
@@ -101,7 +101,7 @@ async fn a_group_token_belongs_to_a_bot_with_a_role() {
 async fn group_tokens_are_refused_without_right_tier_scope_or_end() {
     let scene = Scene::new(Version::V19_1).await;
     let path = scene.group_path("/access_tokens");
-    let wish = json!({ "name": "bridge", "scopes": ["api"], "expires_at": next_month(&scene) });
+    let wish = json!({ "name": "gitlab-jira", "scopes": ["api"], "expires_at": next_month(&scene) });
     let keeper = scene.member("keeper", Role::Maintainer);
     assert_eq!(keeper.post(&path, wish.clone()).await.status, StatusCode::BAD_REQUEST);
     let bot = Api::new(&scene.gitlab, &scene.group.bot_token(Role::Owner, &["api"]));
@@ -129,11 +129,11 @@ async fn the_scope_self_rotate_and_ends_are_newer() {
     let scene = Scene::new(Version::V17_3).await;
     let path = scene.group_path("/access_tokens");
     let wish =
-        json!({ "name": "bridge", "scopes": ["read_api", "self_rotate"], "expires_at": next_month(&scene) });
+        json!({ "name": "gitlab-jira", "scopes": ["read_api", "self_rotate"], "expires_at": next_month(&scene) });
     assert_eq!(scene.api.post(&path, wish).await.status, StatusCode::BAD_REQUEST);
 
     let scene = Scene::new(Version::V15_7).await;
-    let wish = json!({ "name": "bridge", "scopes": ["read_api"] });
+    let wish = json!({ "name": "gitlab-jira", "scopes": ["read_api"] });
     let made = scene.api.post(&scene.group_path("/access_tokens"), wish).await;
     assert_eq!((made.status, &made.body["expires_at"]), (StatusCode::CREATED, &json!(null)));
 }

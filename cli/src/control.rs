@@ -1,0 +1,122 @@
+//! How commands reach the bundle: through the socket of the `serve` that owns the data directory, or, when none runs, by
+//! owning the directory for a moment. One JSON line each way.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::clock::SystemClock;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::local::Local;
+use crate::operate::{Command, Operator, Refusal};
+use crate::settings::Settings;
+
+/// Name of the socket in the data directory.
+const SOCKET: &str = "control.sock";
+
+/// Where `serve` leaves its base URL for commands that run without it.
+const BASE_URL: &str = "base-url";
+
+/// Commands are small, and answers are lists.
+const MAX_LINE: u64 = 16 * 1024 * 1024;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Done(Value),
+    Refused(Refusal),
+}
+
+/// Listens on the socket of `directory`, which only its owner may open.
+pub fn listen(directory: &Path, base_url: &str) -> anyhow::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = directory.join(SOCKET);
+    // Left by a process that was killed; the lock says that it is gone.
+    if path.exists() {
+        std::fs::remove_file(&path).context("the old socket can't be removed")?;
+    }
+    let listener = UnixListener::bind(&path).with_context(|| format!("{} can't be made", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::write(directory.join(BASE_URL), base_url)?;
+    Ok(listener)
+}
+
+/// Answers commands until the process ends.
+pub async fn answer(listener: UnixListener, operator: Arc<Operator>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let operator = operator.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = answer_one(stream, &operator).await {
+                        tracing::warn!(%error, "a command was not answered");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::error!(%error, "the socket fails");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn answer_one(mut stream: UnixStream, operator: &Operator) -> anyhow::Result<()> {
+    let (reader, mut writer) = stream.split();
+    let line = read_line(reader).await?;
+    let answer = match serde_json::from_str::<Command>(&line) {
+        Ok(command) => match operator.run(command).await {
+            Ok(value) => Answer::Done(value),
+            Err(refusal) => Answer::Refused(refusal),
+        },
+        Err(_) => {
+            let sentence =
+                "The running gitlab-jira does not know this command: it is of another version.".to_owned();
+            Answer::Refused(Refusal { sentence })
+        }
+    };
+    write_line(&mut writer, &answer).await
+}
+
+/// Carries out a command on `directory`.
+pub async fn command(directory: &Path, command: Command) -> anyhow::Result<Result<Value, Refusal>> {
+    match UnixStream::connect(directory.join(SOCKET)).await {
+        Ok(stream) => ask(stream, &command).await,
+        Err(_) => {
+            let base_url = std::fs::read_to_string(directory.join(BASE_URL)).unwrap_or_default();
+            let settings = Settings::from_env(base_url.trim())?;
+            let local = Local::open(settings, directory, Arc::new(SystemClock)).await?;
+            Ok(local.operator.run(command).await)
+        }
+    }
+}
+
+async fn ask(mut stream: UnixStream, command: &Command) -> anyhow::Result<Result<Value, Refusal>> {
+    let (reader, mut writer) = stream.split();
+    write_line(&mut writer, command).await?;
+    let line = read_line(reader).await?;
+    Ok(match serde_json::from_str(&line).context("the running gitlab-jira gives no answer")? {
+        Answer::Done(value) => Ok(value),
+        Answer::Refused(refusal) => Err(refusal),
+    })
+}
+
+async fn read_line(reader: impl tokio::io::AsyncRead + Unpin) -> anyhow::Result<String> {
+    let mut line = String::new();
+    BufReader::new(reader.take(MAX_LINE)).read_line(&mut line).await?;
+    Ok(line)
+}
+
+async fn write_line(
+    writer: &mut (impl tokio::io::AsyncWrite + Unpin),
+    value: &impl Serialize,
+) -> anyhow::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    writer.write_all(&line).await?;
+    Ok(writer.flush().await?)
+}

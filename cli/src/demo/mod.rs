@@ -1,0 +1,61 @@
+//! `gitlab-jira demo`: the product doing its job where a person can watch. Stand-ins play Jira and GitLab; everything between
+//! them is the real bundle, reached over HTTP as in production.
+
+mod check;
+mod page;
+mod story;
+pub mod world;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use shared::clock::SystemClock;
+use shared::domain::DoorKind;
+use standins::gitlab::Version;
+use tokio::net::TcpListener;
+
+use world::World;
+
+/// Plays the story through one of the doors and tells it; with `once`, ends after it and fails unless everything arrived.
+pub async fn run(once: bool, door: DoorKind, listen: SocketAddr) -> anyhow::Result<ExitCode> {
+    let world = World::start(Version::V19_1, Arc::new(SystemClock)).await?;
+    let page = if once { None } else { Some(page::serve(&world, listen).await?) };
+    println!("Jira     {}   (a stand-in that checks what Jira checks)", world.site.base_url());
+    println!("GitLab   {}   (a stand-in, version 19.1)", world.gitlab.url());
+    println!("gitlab-jira   {}", world.base_url());
+    if let Some(address) = page {
+        println!("Look at  http://{address}/");
+    }
+    println!();
+    story::play(&world, door).await?;
+    let missing = check::missing(&world.site);
+    println!();
+    let mut issues = world.site.issues();
+    issues.sort_by_key(|issue| (issue.key.len(), issue.key.clone()));
+    for issue in issues {
+        println!("{}", check::summary(&world.site.issue(&issue.key)));
+    }
+    if !missing.is_empty() {
+        println!("\nNot everything arrived:");
+        for sentence in &missing {
+            println!("  - {sentence}");
+        }
+        return Ok(ExitCode::FAILURE);
+    }
+    println!("\nEverything that was expected is on its issue.");
+    if let Some(address) = page {
+        println!("The page http://{address}/ stays until you press Ctrl-C.");
+        tokio::signal::ctrl_c().await.context("the interrupt can't be waited for")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Binds a loopback port: any, if the wanted one is taken.
+async fn bind(wanted: SocketAddr) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(wanted).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind((wanted.ip(), 0)).await.context("no port can be listened on"),
+    }
+}

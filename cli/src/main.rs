@@ -1,0 +1,55 @@
+//! The program a person runs.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use gitlab_jira::cli::{Action, Cli};
+use gitlab_jira::{control, demo, operate, serve, stack};
+use clap::Parser as _;
+use shared::clock::SystemClock;
+use shared::telemetry::{self, Format};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let filter = std::env::var("RUST_LOG").ok();
+    match cli.action {
+        Action::Serve { listen, admin_listen, data_dir } => {
+            telemetry::init(Format::Text, filter.as_deref());
+            serve::serve(listen, admin_listen, &data_dir, Arc::new(SystemClock)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Demo { once, door, listen } => {
+            telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("error")));
+            demo::run(once, door.into(), listen).await
+        }
+        action => {
+            telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("warn")));
+            let Some((command, on)) = action.command()? else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            let answer = match &on.stack {
+                Some(stack) => stack::command(stack, command.clone()).await?,
+                None => control::command(&on.data_dir, command.clone()).await?,
+            };
+            match answer {
+                Ok(answer) if on.json => println!("{answer}"),
+                Ok(answer) => println!("{}", operate::render(&command, &answer)),
+                Err(refusal) => {
+                    eprintln!("{refusal}");
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

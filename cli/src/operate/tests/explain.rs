@@ -1,0 +1,99 @@
+//! `explain` and the dead letters.
+
+use serde_json::json;
+use shared::store::outcomes::{Outcome, Verdict};
+use shared::sync::entity::{EntityKey, EntityKind};
+
+use super::super::{Command, GroupLink};
+use super::Bench;
+
+fn explain(key: &str) -> Command {
+    Command::Explain { key: key.to_owned() }
+}
+
+#[tokio::test]
+async fn outcomes_are_told_with_what_explains_them() {
+    let bench = Bench::new().await;
+    bench.add_site().await;
+    bench.done(Command::GroupLink(bench.adas())).await;
+    let (site, now) = (bench.stored_site().await, bench.operator.clock.now());
+    let outcome = |id: &str, at, verdict| {
+        let entity = EntityKey { kind: EntityKind::Branch, project: "1".to_owned(), id: id.to_owned() };
+        let outcome = Outcome { entity, label: format!("acme/api:{id}"), at, verdict, dropped_keys: 2 };
+        (vec!["PAY-1".to_owned()], outcome)
+    };
+    let later = now.after(std::time::Duration::from_secs(1));
+    let rejected = Verdict::Rejected { reason: "the URL is wrong".to_owned() };
+    let outcomes = vec![outcome("a", now, Verdict::Accepted { number: 7 }), outcome("b", later, rejected)];
+    bench.operator.store.record_outcomes(site.id, outcomes).await.unwrap();
+    let explained = bench.done(explain(" PAY-1 ")).await;
+    let told = &explained["sites"][0]["outcomes"];
+    assert_eq!(explained["sites"][0]["host"], bench.host());
+    assert_eq!(
+        told[0],
+        json!({
+            "kind": "branch", "label": "acme/api:b", "at": later.iso8601(), "dropped_keys": 2,
+            "result": "rejected", "reason": "the URL is wrong",
+        })
+    );
+    assert_eq!((&told[1]["result"], &told[1]["number"]), (&json!("accepted"), &json!(7)));
+    assert_eq!(explained["notes"], json!([]));
+}
+
+#[tokio::test]
+async fn silence_is_explained_too() {
+    let bench = Bench::new().await;
+    let notes = bench.done(explain("PAY-1")).await["notes"].to_string();
+    assert!(notes.contains("No group is linked"), "{notes}");
+    bench.add_site().await;
+    let link = GroupLink { project_keys: vec!["OPS".to_owned(), "OPS".to_owned()], ..bench.adas() };
+    bench.done(Command::GroupLink(link)).await;
+    let site = bench.stored_site().await;
+    let suppress = |site: &mut shared::domain::Site| site.suppressed_projects.push("PAY".to_owned());
+    bench.operator.store.update_site(site.id, suppress).await.unwrap();
+    bench.queue.bury("{}".to_owned(), "unreadable".to_owned()).await.unwrap();
+    let explained = bench.done(explain("PAY-1")).await;
+    assert_eq!(explained["sites"], json!([]));
+    let notes = explained["notes"].to_string();
+    for cause in ["30 days", "only keys of OPS through", "has no project PAY", "gitlab-jira dlq list"] {
+        assert!(notes.contains(cause), "{cause}: {notes}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_refused() {
+    let bench = Bench::new().await;
+    for (text, cause) in [
+        ("pay-1", "ask for PAY-1"),
+        ("", "not an issue key"),
+        ("PAY", "not an issue key"),
+        ("PAY-1 PAY-2", "not an"),
+    ] {
+        let sentence = Bench::refused(bench.run(explain(text)).await);
+        assert!(sentence.contains(cause), "{text}: {sentence}");
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_without_their_texts_and_tried_again() {
+    let bench = Bench::new().await;
+    let body = json!({ "id": "01J", "body": { "subscription": "01S", "author": "ada@example.com" } });
+    for reason in ["first", "second", "third"] {
+        bench.queue.bury(body.to_string(), reason.to_owned()).await.unwrap();
+    }
+    let listed = bench.done(Command::DlqList { limit: 2 }).await;
+    assert_eq!((listed["letters"].as_array().unwrap().len(), &listed["dead"]), (2, &json!(3)));
+    assert_eq!(
+        (&listed["letters"][0]["message"], &listed["letters"][0]["subscription"]),
+        (&json!("01J"), &json!("01S"))
+    );
+    assert!(!listed.to_string().contains("ada@example.com"));
+    let id = listed["letters"][0]["id"].as_str().unwrap().to_owned();
+    let sentence = Bench::refused(bench.run(Command::DlqRedrive { ids: vec!["999".to_owned()] }).await);
+    assert!(sentence.contains("gitlab-jira dlq list"), "{sentence}");
+    assert_eq!(bench.done(Command::DlqRedrive { ids: vec![id] }).await, json!({ "redriven": 1 }));
+    assert_eq!(bench.done(Command::DlqRedrive { ids: Vec::new() }).await, json!({ "redriven": 2 }));
+    let status = bench.done(Command::Status).await;
+    assert_eq!(status["queues"]["events"], json!({ "ready": 3, "delayed": 0, "in_flight": 0, "dead": 0 }));
+    Bench::refused(bench.run(Command::DlqList { limit: 0 }).await);
+}

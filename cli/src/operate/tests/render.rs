@@ -1,0 +1,60 @@
+//! What a person reads.
+
+use serde_json::json;
+
+use super::super::{Command, GroupLink, render};
+use super::{Bench, site_add, unlink};
+
+#[tokio::test]
+async fn every_answer_reads_well() {
+    let bench = Bench::new().await;
+    let read = |command: Command| {
+        let bench = &bench;
+        async move {
+            let answer = bench.done(command.clone()).await;
+            let text = render(&command, &answer);
+            assert!(!text.is_empty() && !text.contains("null") && !text.contains('"'), "{text}");
+            assert!(text.lines().all(|line| line == line.trim_end()), "{text:?}");
+            (answer, text)
+        }
+    };
+    assert!(read(Command::SiteList).await.1.contains("No site yet"));
+    assert!(read(Command::GroupList { site: None }).await.1.contains("No group is linked"));
+    assert!(read(Command::Status).await.1.contains("No site yet"));
+    let (id, secret) = bench.site.add_oauth_credentials(&super::APIS);
+    let (_, added) = read(site_add(&bench.host(), &id, &secret)).await;
+    assert!(added.contains("Next: gitlab-jira group link --site"), "{added}");
+    let (linked, text) = read(Command::GroupLink(GroupLink { no_hook: true, ..bench.adas() })).await;
+    assert!(text.contains(linked["secrets"]["token"].as_str().unwrap()), "{text}");
+    assert!(read(Command::SiteList).await.1.contains("oauth_credentials"));
+    assert!(read(Command::GroupList { site: None }).await.1.contains("manual"));
+    assert!(read(Command::Status).await.1.contains("IN FLIGHT"));
+    assert!(
+        read(Command::Explain { key: "PAY-1".to_owned() })
+            .await
+            .1
+            .contains("Note: Nothing is known of PAY-1")
+    );
+    assert!(read(Command::DlqList { limit: 5 }).await.1.contains("No message was given up"));
+    bench.queue.bury("{}".to_owned(), "unreadable".to_owned()).await.unwrap();
+    assert!(read(Command::DlqList { limit: 5 }).await.1.contains("Next: gitlab-jira dlq redrive"));
+    assert!(read(Command::Status).await.1.contains("Next: gitlab-jira dlq list"));
+    assert!(read(Command::DlqRedrive { ids: Vec::new() }).await.1.contains("1 message is"));
+    assert!(read(unlink(&linked["subscription"])).await.1.contains("made by hand"));
+    assert!(read(Command::SiteRemove { site: bench.host() }).await.1.contains("is forgotten"));
+}
+
+#[test]
+fn columns_stand_below_each_other_and_controls_are_taken_out() {
+    let answer = json!({ "key": "PAY-1", "notes": [], "sites": [{ "host": "acme.atlassian.net", "outcomes": [
+        { "kind": "pull_request", "label": "acme/api!7", "at": "t", "result": "waiting", "until": "u", "reason": "a rest." },
+        { "kind": "branch", "label": "\u{1b}[2Jé", "at": "t", "result": "accepted", "number": 1, "dropped_keys": 3 },
+    ] }] });
+    let text = render(&Command::Explain { key: "PAY-1".to_owned() }, &answer);
+    let expected = "\
+PAY-1 on acme.atlassian.net
+WHAT          NAME        WHEN  RESULT
+pull request  acme/api!7  t     waits until u: a rest.
+branch         [2Jé       t     on the issue (3 further keys are more than Jira takes)";
+    assert_eq!(text, expected);
+}

@@ -1,0 +1,110 @@
+//! `gitlab-jira serve`: the bundle alone, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use shared::clock::SharedClock;
+use tokio::net::TcpListener;
+
+use crate::control;
+use crate::local::Local;
+use crate::operate::{Command, Operator};
+use crate::settings::Settings;
+
+/// Where `serve` leaves the address of its admin listener.
+const ADMIN_ADDRESS: &str = "admin-address";
+
+/// Serves on `listen` and, for its owner only, on `admin_listen` and a socket in `directory`.
+pub async fn serve(
+    listen: SocketAddr,
+    admin_listen: SocketAddr,
+    directory: &Path,
+    clock: SharedClock,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(admin_listen.ip().is_loopback(), "--admin-listen takes a loopback address only");
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("{listen} can't be listened on"))?;
+    let address = listener.local_addr()?;
+    let settings = Settings::from_env(&format!("http://{address}"))?;
+    let base_url = settings.lifecycle.identity.base_url.clone();
+    if settings.allowed_jira_sites.is_empty() {
+        tracing::warn!("ALLOWED_JIRA_SITES is empty: any Jira site may install the app");
+    }
+    let local = Local::open(settings, directory, clock).await?;
+    let socket = control::listen(directory, &base_url)?;
+    let admin = TcpListener::bind(admin_listen)
+        .await
+        .with_context(|| format!("{admin_listen} can't be listened on"))?;
+    std::fs::write(directory.join(ADMIN_ADDRESS), admin.local_addr()?.to_string())?;
+    let tasks = local.start();
+    let commands = tokio::spawn(control::answer(socket, local.operator.clone()));
+    let admin_address = admin.local_addr()?;
+    let admin_router = admin_router(local.operator.clone());
+    let admin = tokio::spawn(async move { axum::serve(admin, admin_router).await });
+    tracing::info!(address = %address, admin.address = %admin_address, base_url, "serving");
+    println!("Serving {base_url} on http://{address}, status on http://{admin_address}/status");
+    axum::serve(listener, local.router()?).with_graceful_shutdown(stop()).await?;
+    for task in tasks {
+        task.abort();
+    }
+    commands.abort();
+    admin.abort();
+    Ok(())
+}
+
+/// Until a person or the system says stop.
+async fn stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = tokio::signal::ctrl_c();
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = interrupt.await;
+        return;
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn admin_router(operator: Arc<Operator>) -> Router {
+    Router::new().route("/status", get(status)).with_state(operator)
+}
+
+/// A page in a browser on this machine must not read it under another name.
+async fn status(State(operator): State<Arc<Operator>>, headers: HeaderMap) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if !is_loopback(host) {
+        return (StatusCode::FORBIDDEN, "Ask by a loopback address.").into_response();
+    }
+    match operator.run(Command::Status).await {
+        Ok(status) => Json(status).into_response(),
+        Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, refusal.sentence).into_response(),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = host.parse::<SocketAddr>().map(|address| address.ip());
+    name.or_else(|_| host.trim_matches(['[', ']']).parse()).is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_literal_loopback_hosts_may_ask() {
+        for host in ["127.0.0.1", "127.0.0.1:8080", "[::1]:8080", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost", "localhost:8080", "evil.example", "10.0.0.1:80", ""] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}
