@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
-use crate::operate::{Command, CredentialChoice, DoorName, GroupLink, Hidden};
+use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink, Hidden};
 
 /// GitLab's branches, commits, merge requests, pipelines, deployments and feature flags on Jira's issues.
 #[derive(Debug, Parser)]
@@ -28,8 +28,8 @@ pub enum Action {
         #[arg(long)]
         once: bool,
         /// How the bundle gets into Jira.
-        #[arg(long, value_enum, default_value_t = DoorName::Forge)]
-        door: DoorName,
+        #[arg(long, value_enum, default_value_t = ConnectionName::Forge)]
+        connection: ConnectionName,
         /// Where the page is.
         #[arg(long, default_value = "127.0.0.1:8642")]
         listen: SocketAddr,
@@ -97,7 +97,7 @@ pub struct On {
 /// What to do with sites.
 #[derive(Debug, Subcommand)]
 pub enum SiteAction {
-    /// Opens the OAuth-credentials door of a site.
+    /// Opens the OAuth-credentials connection of a site.
     Add {
         /// Its host, such as acme.atlassian.net.
         #[arg(long)]
@@ -112,21 +112,21 @@ pub enum SiteAction {
         #[command(flatten)]
         on: On,
     },
-    /// Lists sites with their doors and what each needs.
+    /// Lists sites with their connections and what each needs.
     List {
         /// Where and how.
         #[command(flatten)]
         on: On,
     },
-    /// Lets another door of a site write: removes from Jira what the one before had sent.
+    /// Lets another connection of a site write: removes from Jira what the one before had sent.
     Switch {
         /// Its host name or id.
         #[arg(long)]
         site: String,
-        /// The door that is to write.
+        /// The connection that is to write.
         #[arg(long, value_enum)]
-        to: DoorName,
-        /// Leaves at Jira what the door before had sent.
+        to: ConnectionName,
+        /// Leaves at Jira what the connection before had sent.
         #[arg(long)]
         keep_jira_data: bool,
         /// Where and how.

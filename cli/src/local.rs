@@ -21,7 +21,7 @@ use shared::clock::SharedClock;
 use shared::envelope::{Envelope, KeyFile};
 use shared::gitlab::client::GitlabHttp;
 use shared::http::{TenantGate, measured};
-use shared::jira::doors::{AccessTokens, Doors};
+use shared::jira::connections::{AccessTokens, Connections};
 use shared::outbound::RedirectRule;
 use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
 use shared::queue::{Received, SharedQueue};
@@ -96,7 +96,7 @@ impl Local {
             reads: settings.lifecycle.outbound.client(RedirectRule::SameOriginGet)?,
             writes: strict.clone(),
         };
-        let doors = Doors {
+        let connections = Connections {
             http: strict,
             guard: settings.lifecycle.outbound.guard.clone(),
             envelope: envelope.clone(),
@@ -111,16 +111,16 @@ impl Local {
             envelope: envelope.clone(),
             queue: events.clone(),
             clock: clock.clone(),
-            doors: doors.clone(),
+            connections: connections.clone(),
             gitlab: gitlab.clone(),
             guard: settings.lifecycle.outbound.guard.clone(),
             verifier: verifier.clone(),
-            lookups: sync::Lookups::default(),
+            lookups: sync::GitlabCache::default(),
         };
         let operator = Arc::new(Operator {
             store,
             envelope,
-            doors,
+            connections,
             gitlab,
             guard: settings.lifecycle.outbound.guard.clone(),
             queues: BTreeMap::from([(EVENTS_QUEUE, events.clone() as SharedQueue)]),
@@ -211,7 +211,7 @@ impl Local {
             }
         });
         let housekeeping = Housekeeping { store: self.operator.store.clone() };
-        let housekeeping = tokio::spawn(keep_house(housekeeping, self.operator.clock.clone()));
+        let housekeeping = tokio::spawn(run_housekeeping(housekeeping, self.operator.clock.clone()));
         vec![pump, sweep, housekeeping]
     }
 }
@@ -248,7 +248,7 @@ fn keep_private(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Looks at what needs somebody, at once and then on the schedule.
-async fn keep_house(housekeeping: Housekeeping, clock: SharedClock) {
+async fn run_housekeeping(housekeeping: Housekeeping, clock: SharedClock) {
     loop {
         if let Err(error) = housekeeping.run().await {
             tracing::warn!(cause = with_causes(&error), "could not look at what needs somebody");

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Parser as _;
 use gitlab_jira::cli::{Action, Cli};
 use gitlab_jira::{control, demo, operate, serve, stack};
-use clap::Parser as _;
 use shared::clock::SystemClock;
 use shared::telemetry::{self, Format};
 
@@ -28,9 +28,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             serve::serve(listen, admin_listen, &data_dir, Arc::new(SystemClock)).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Action::Demo { once, door, listen } => {
+        Action::Demo { once, connection, listen } => {
             telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("error")));
-            demo::run(once, door.into(), listen).await
+            demo::run(once, connection.into(), listen).await
         }
         action => {
             telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("warn")));

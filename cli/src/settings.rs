@@ -1,7 +1,7 @@
 //! What the local process is told by variables. The functions on AWS read the same names.
 
 use shared::config::{
-    ConfigError, Forge, Lifecycle, Reader, allowed_jira_sites, atlassian_api_url, gitlab_url,
+    ConfigError, Forge, Lifecycle, Variables, allowed_jira_sites, atlassian_api_url, gitlab_url,
 };
 use url::Url;
 
@@ -34,13 +34,13 @@ impl Settings {
 
     /// Reads variables from `source`.
     pub fn read(source: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(source);
-        let lifecycle = Lifecycle::read(&mut reader);
-        let forge = Forge::read(&mut reader);
-        let gitlab_url = gitlab_url(&mut reader);
-        let atlassian_api_url = atlassian_api_url(&mut reader);
-        let oauth_application_id = reader.optional("OAUTH_APPLICATION_ID");
-        let allowed_jira_sites = allowed_jira_sites(&reader);
+        let mut variables = Variables::new(source);
+        let lifecycle = Lifecycle::read(&mut variables);
+        let forge = Forge::read(&mut variables);
+        let gitlab_url = gitlab_url(&mut variables);
+        let atlassian_api_url = atlassian_api_url(&mut variables);
+        let oauth_application_id = variables.optional("OAUTH_APPLICATION_ID");
+        let allowed_jira_sites = allowed_jira_sites(&variables);
         let settings = lifecycle.zip(forge).zip(gitlab_url).zip(atlassian_api_url).map(
             |(((lifecycle, forge), gitlab_url), atlassian_api_url)| Self {
                 lifecycle,
@@ -51,6 +51,6 @@ impl Settings {
                 allowed_jira_sites,
             },
         );
-        reader.finish(settings)
+        variables.finish(settings)
     }
 }

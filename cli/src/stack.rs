@@ -13,7 +13,7 @@ use shared::bundle::EVENTS_QUEUE;
 use shared::clock::{SharedClock, SystemClock};
 use shared::envelope::{Envelope, Kms};
 use shared::gitlab::client::GitlabHttp;
-use shared::jira::doors::{AccessTokens, Doors};
+use shared::jira::connections::{AccessTokens, Connections};
 use shared::outbound::RedirectRule;
 use shared::queue::SharedQueue;
 use shared::queue::sqs::SqsQueue;
@@ -67,7 +67,7 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
     );
     let outbound = &settings.lifecycle.outbound;
     let strict = outbound.client(RedirectRule::None)?;
-    let doors = Doors {
+    let connections = Connections {
         http: strict.clone(),
         guard: outbound.guard.clone(),
         envelope: envelope.clone(),
@@ -79,7 +79,7 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
     Ok(Operator {
         store,
         envelope,
-        doors,
+        connections,
         gitlab: GitlabHttp { reads: outbound.client(RedirectRule::SameOriginGet)?, writes: strict },
         guard: outbound.guard.clone(),
         queues: BTreeMap::from([(EVENTS_QUEUE, Arc::new(events) as SharedQueue)]),

@@ -16,7 +16,7 @@ usage: infra/forge/install.sh --site SITE (--stack NAME | --data-dir DIR) [OPTIO
   --update              deploy again and upgrade the site's installation, after a change of addresses or a new release
   --update-stack        tell the stack the app's id, if it does not know it (needs the AWS CLI)
   --connect-key KEY     take the place of the Connect app with this key, and keep what it sent
-  --app-file FILE       where the app's id is kept (docs/DOORS.md has the default)
+  --app-file FILE       where the app's id is kept (docs/CONNECTIONS.md has the default)
   --developer-space ID  where to register the app; asked for if there is a terminal
   --dry-run             say what would be done, and change nothing
 

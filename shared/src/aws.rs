@@ -1,7 +1,6 @@
 //! Clients of AWS's services for a function on Lambda, and why their calls fail. What is done with them belongs to `store`, `envelope` and `queue`;
 //! whoever runs outside Lambda, with the credentials of a person, brings an [`SdkConfig`] of its own.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -20,11 +18,11 @@ use aws_smithy_runtime_api::client::http::{
 };
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::Reader;
+use crate::config::Variables;
 use crate::envelope::{Envelope, Kms};
 use crate::queue::sqs::SqsQueue;
 use crate::store::Store;
-use crate::trust;
+use crate::tls_roots;
 
 /// A connection inside a region takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -41,15 +39,18 @@ const ATTEMPTS: u32 = 3;
 
 /// Where a function runs, from the variables that Lambda sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Environment {
+pub struct AwsEnvironment {
     region: String,
     endpoint_url: Option<String>,
 }
 
-impl Environment {
+impl AwsEnvironment {
     /// Reads `AWS_REGION` and `AWS_ENDPOINT_URL`, as every SDK of AWS does.
-    pub fn read(reader: &mut Reader<'_>) -> Self {
-        Self { region: reader.required("AWS_REGION"), endpoint_url: reader.optional("AWS_ENDPOINT_URL") }
+    pub fn read(variables: &mut Variables<'_>) -> Self {
+        Self {
+            region: variables.required("AWS_REGION"),
+            endpoint_url: variables.optional("AWS_ENDPOINT_URL"),
+        }
     }
 }
 
@@ -68,7 +69,7 @@ impl Aws {
     ///
     /// # Errors
     /// When TLS can't be set up.
-    pub fn new(function: &'static str, environment: Environment) -> Result<Self, HttpClientError> {
+    pub fn new(function: &'static str, environment: AwsEnvironment) -> Result<Self, HttpClientError> {
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(CALL_TIMEOUT)
@@ -111,28 +112,9 @@ impl Aws {
     }
 }
 
-/// Why a service did not do what it was asked: the code of its error, or what kept it from answering. Its own sentence is
-/// left out, because it may quote the request.
-pub(crate) fn cause<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Cow<'_, str> {
-    const UNREADABLE: &str = "an answer that can't be read";
-    match error {
-        SdkError::ServiceError(answer) => match answer.err().code() {
-            Some(code) => code.into(),
-            None if answer.raw().status().is_success() => UNREADABLE.into(),
-            None => format!("HTTP status {}", answer.raw().status()).into(),
-        },
-        SdkError::TimeoutError(_) => "no answer in time".into(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => "no connection in time".into(),
-        SdkError::DispatchFailure(failure) if failure.is_io() => "no connection".into(),
-        SdkError::ResponseError(_) => UNREADABLE.into(),
-        // No credentials, or an address that makes no sense.
-        _ => "the call can't be made".into(),
-    }
-}
-
 /// One connector for all clients. Left to the SDK, every client would set up TLS when it is made, and throw it away.
 fn http_client() -> Result<SharedHttpClient, HttpClientError> {
-    let trust = TrustStore::empty().with_pem_certificate(trust::system_pem());
+    let trust = TrustStore::empty().with_pem_certificate(tls_roots::system_pem());
     let connector = Connector::builder()
         .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .sleep_impl(TokioSleep::new())

@@ -139,14 +139,14 @@ impl Clock for ScaledClock {
 
     async fn sleep(&self, duration: Duration) {
         // How long it may take until a sleeper sees that the clock was put forward.
-        const GLANCE: Duration = Duration::from_millis(20);
+        const POLL_INTERVAL: Duration = Duration::from_millis(20);
         let until = self.now().after(duration);
         loop {
             let left = until.since(self.now());
             if left.is_zero() {
                 return;
             }
-            tokio::time::sleep((left / self.factor).clamp(Duration::from_millis(1), GLANCE)).await;
+            tokio::time::sleep((left / self.factor).clamp(Duration::from_millis(1), POLL_INTERVAL)).await;
         }
     }
 }

@@ -25,7 +25,7 @@ const GITLAB_URL: &str = "https://gitlab.com";
 const ATLASSIAN_API_URL: &str = "https://api.atlassian.com";
 
 /// Where variables come from.
-pub struct Reader<'a> {
+pub struct Variables<'a> {
     source: &'a dyn Fn(&str) -> Option<String>,
     problems: Vec<String>,
 }
@@ -45,13 +45,13 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-impl fmt::Debug for Reader<'_> {
+impl fmt::Debug for Variables<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Reader").field("problems", &self.problems).finish_non_exhaustive()
+        formatter.debug_struct("Variables").field("problems", &self.problems).finish_non_exhaustive()
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Variables<'a> {
     /// Reads from `source`; an empty variable counts as missing.
     #[must_use]
     pub fn new(source: &'a dyn Fn(&str) -> Option<String>) -> Self {
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         (self.source)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// A variable that must be there. What is answered without it is never used: [`Reader::finish`] fails.
+    /// A variable that must be there. What is answered without it is never used: [`Variables::finish`] fails.
     pub fn required(&mut self, name: &str) -> String {
         self.optional(name).unwrap_or_else(|| {
             self.problems.push(format!("{name} is missing."));
@@ -141,13 +141,13 @@ const MAX_APP_KEY: usize = 64;
 
 impl Identity {
     /// Reads `BASE_URL`, `PROXY_URL` and `ADDITIONAL_AUDIENCE_URL`.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let base_url = reader.url("BASE_URL", "");
-        let proxy_url = match reader.optional("PROXY_URL") {
-            Some(_) => Some(reader.url("PROXY_URL", "")?),
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let base_url = variables.url("BASE_URL", "");
+        let proxy_url = match variables.optional("PROXY_URL") {
+            Some(_) => Some(variables.url("PROXY_URL", "")?),
             None => None,
         };
-        let additional_audience = reader.optional("ADDITIONAL_AUDIENCE_URL");
+        let additional_audience = variables.optional("ADDITIONAL_AUDIENCE_URL");
         let base_url = base_url?;
         let host = match &proxy_url {
             Some(proxy) => format!("{}{}", proxy.host_str()?, proxy.path().trim_end_matches('/')),
@@ -220,12 +220,12 @@ pub struct Outbound {
 
 impl Outbound {
     /// Reads `ALLOWED_PRIVATE_HOSTS` and `EXTRA_CA_PEM`.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let extra_ca_pem = reader.optional("EXTRA_CA_PEM");
-        match HostGuard::parse(&reader.optional("ALLOWED_PRIVATE_HOSTS").unwrap_or_default()) {
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let extra_ca_pem = variables.optional("EXTRA_CA_PEM");
+        match HostGuard::parse(&variables.optional("ALLOWED_PRIVATE_HOSTS").unwrap_or_default()) {
             Ok(guard) => Some(Self { guard, extra_ca_pem }),
             Err(error) => {
-                reader.problem(format!("ALLOWED_PRIVATE_HOSTS: {error}."));
+                variables.problem(format!("ALLOWED_PRIVATE_HOSTS: {error}."));
                 None
             }
         }
@@ -241,12 +241,12 @@ impl Outbound {
 }
 
 /// Where the keys of lifecycle tokens are: `INSTALL_KEYS_URL`, or the proxy that this app is installed through.
-pub fn lifecycle_keys(reader: &mut Reader<'_>, identity: Option<&Identity>) -> KeySource {
+pub fn lifecycle_keys(variables: &mut Variables<'_>, identity: Option<&Identity>) -> KeySource {
     let mut servers = Vec::new();
-    for entry in reader.list("INSTALL_KEYS_URL", &ATLASSIAN_KEY_SERVERS.join(",")) {
+    for entry in variables.list("INSTALL_KEYS_URL", &ATLASSIAN_KEY_SERVERS.join(",")) {
         match Url::parse(&entry) {
             Ok(url) => servers.push(url),
-            Err(_) => reader.problem("INSTALL_KEYS_URL is not a list of URLs.".to_owned()),
+            Err(_) => variables.problem("INSTALL_KEYS_URL is not a list of URLs.".to_owned()),
         }
     }
     let proxy = identity.and_then(|identity| identity.proxy_url.as_ref());
@@ -266,10 +266,10 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     /// Reads what [`Identity`], [`lifecycle_keys`] and [`Outbound`] read.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let identity = Identity::read(reader);
-        let keys = lifecycle_keys(reader, identity.as_ref());
-        let outbound = Outbound::read(reader);
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let identity = Identity::read(variables);
+        let keys = lifecycle_keys(variables, identity.as_ref());
+        let outbound = Outbound::read(variables);
         Some(Self { identity: identity?, keys, outbound: outbound? })
     }
 
@@ -287,18 +287,18 @@ impl Lifecycle {
 
 /// The sites that may install, by host: `ALLOWED_JIRA_SITES`. Empty means any.
 #[must_use]
-pub fn allowed_jira_sites(reader: &Reader<'_>) -> Vec<String> {
-    reader.list("ALLOWED_JIRA_SITES", "")
+pub fn allowed_jira_sites(variables: &Variables<'_>) -> Vec<String> {
+    variables.list("ALLOWED_JIRA_SITES", "")
 }
 
 /// The GitLab that new links are made with: `GITLAB_URL`.
-pub fn gitlab_url(reader: &mut Reader<'_>) -> Option<Url> {
-    reader.url("GITLAB_URL", GITLAB_URL)
+pub fn gitlab_url(variables: &mut Variables<'_>) -> Option<Url> {
+    variables.url("GITLAB_URL", GITLAB_URL)
 }
 
 /// Atlassian's API gateway: `ATLASSIAN_API_URL`.
-pub fn atlassian_api_url(reader: &mut Reader<'_>) -> Option<Url> {
-    reader.url("ATLASSIAN_API_URL", ATLASSIAN_API_URL)
+pub fn atlassian_api_url(variables: &mut Variables<'_>) -> Option<Url> {
+    variables.url("ATLASSIAN_API_URL", ATLASSIAN_API_URL)
 }
 
 #[cfg(test)]
@@ -309,9 +309,9 @@ mod tests {
         let source = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
-        let mut reader = Reader::new(&source);
-        let identity = Identity::read(&mut reader);
-        reader.finish(identity)
+        let mut variables = Variables::new(&source);
+        let identity = Identity::read(&mut variables);
+        variables.finish(identity)
     }
 
     /// N2.
@@ -337,7 +337,10 @@ mod tests {
         );
         assert_eq!(
             identity.audiences(),
-            ["https://apps.example.com/gitlab-jira/-/jira_connect", "https://internal.example.com/-/jira_connect"]
+            [
+                "https://apps.example.com/gitlab-jira/-/jira_connect",
+                "https://internal.example.com/-/jira_connect"
+            ]
         );
     }
 
@@ -351,9 +354,9 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_named_at_once() {
         let source = |_: &str| None;
-        let mut reader = Reader::new(&source);
-        let _ = (reader.required("TABLE_NAME"), reader.url("BASE_URL", ""));
-        let error = reader.finish(Some(())).expect_err("incomplete");
+        let mut variables = Variables::new(&source);
+        let _ = (variables.required("TABLE_NAME"), variables.url("BASE_URL", ""));
+        let error = variables.finish(Some(())).expect_err("incomplete");
         assert_eq!(error.problems, ["TABLE_NAME is missing.", "BASE_URL is missing."]);
     }
 }

@@ -12,8 +12,8 @@ use serde::de::IgnoredAny;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use crate::aws::{Aws, Environment};
-use crate::config::Reader;
+use crate::aws::{Aws, AwsEnvironment};
+use crate::config::Variables;
 use crate::http::measured;
 use crate::queue::Received;
 use crate::telemetry::{self, Format, Scope, with_causes};
@@ -30,10 +30,10 @@ const ANSWERING_TIME: Duration = Duration::from_secs(2);
 /// As [`start_alone`], and when TLS can't be set up.
 pub fn start<T>(
     function: &'static str,
-    read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+    read: impl FnOnce(&mut Variables<'_>) -> Option<T>,
 ) -> Result<(T, Aws), Error> {
     let (environment, config) =
-        start_alone(function, |reader| Some((Environment::read(reader), read(reader)?)))?;
+        start_alone(function, |variables| Some((AwsEnvironment::read(variables), read(variables)?)))?;
     Ok((config, Aws::new(function, environment)?))
 }
 
@@ -43,15 +43,15 @@ pub fn start<T>(
 /// When a variable is missing or wrong: with all of them in the log, which is where a start that failed is looked into.
 pub fn start_alone<T>(
     function: &'static str,
-    read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+    read: impl FnOnce(&mut Variables<'_>) -> Option<T>,
 ) -> Result<T, Error> {
     let source = |name: &str| std::env::var(name).ok();
     telemetry::init(Format::Json, source("RUST_LOG").as_deref());
     let function_name = source("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| function.to_owned());
     telemetry::write_for_cloudwatch(Scope::new(function, &function_name));
-    let mut reader = Reader::new(&source);
-    let config = read(&mut reader);
-    reader.finish(config).map_err(|error| {
+    let mut variables = Variables::new(&source);
+    let config = read(&mut variables);
+    variables.finish(config).map_err(|error| {
         tracing::error!(function, problems = ?error.problems, "the configuration is not complete");
         error.into()
     })

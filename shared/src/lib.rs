@@ -1,7 +1,8 @@
-//! What the functions share: doors to Jira, GitLab's hooks and API, state, secrets, queues and sync.
+//! What the functions share: connections to Jira, GitLab's hooks and API, state, secrets, queues and sync.
 
 pub mod attention;
 pub mod aws;
+pub mod aws_error;
 pub mod bundle;
 pub mod clock;
 pub mod config;
@@ -17,4 +18,5 @@ pub mod queue;
 pub mod store;
 pub mod sync;
 pub mod telemetry;
-pub mod trust;
+pub mod text;
+pub mod tls_roots;

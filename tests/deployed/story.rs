@@ -156,7 +156,7 @@ impl Stage {
         assert_eq!(answer["application_id"], "demo-application", "{answer}");
     }
 
-    /// The other door to Jira, and a hook that somebody makes by hand.
+    /// The other connection to Jira, and a hook that somebody makes by hand.
     async fn a_site_with_oauth_credentials_works_too(&self) {
         let site = self.jira.site("other").await.unwrap();
         site.add_issue_range("OPS", 1..=5);
@@ -195,7 +195,7 @@ impl Stage {
         assert_eq!(commits, [1, 1], "{}", self.bundle.log().await);
     }
 
-    /// The door for new sites: its manifest comes from the stack, and each of its functions may be the first to hear of
+    /// The connection for new sites: its manifest comes from the stack, and each of its functions may be the first to hear of
     /// an installation.
     async fn a_site_with_the_forge_app_works_too(&self) {
         let site = self.jira.site("forged").await.unwrap();

@@ -1,4 +1,4 @@
-//! Every kind of event, from GitLab to the issue, through every door.
+//! Every kind of event, from GitLab to the issue, through every connection.
 
 use serde_json::json;
 use standins::gitlab::{Role, Version, commit, merge_request};
@@ -7,7 +7,7 @@ use crate::stage::Stage;
 
 #[tokio::test]
 async fn a_push_brings_its_commits_and_its_branch() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         let commits = [
             commit("PAY-1 one").file("src/a.rs", 9, 3).adds("src/b.rs", 20).deletes("old.rs", 4),
             commit("no key").file("src/a.rs", 1, 1),
@@ -29,7 +29,7 @@ async fn a_push_brings_its_commits_and_its_branch() {
 
 #[tokio::test]
 async fn commits_beyond_the_twenty_of_a_hook_are_read() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         let commits: Vec<_> =
             (1..=50).map(|number| commit(&format!("PAY-{number} part")).adds("a", 1)).collect();
         stage.api.push("main", commits).await;
@@ -44,7 +44,7 @@ async fn commits_beyond_the_twenty_of_a_hook_are_read() {
 /// T9.
 #[tokio::test]
 async fn an_open_merge_request_brings_its_branch_and_a_closed_one_does_not() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         stage.api.push("feature", [commit("no key").adds("a", 1)]).await;
         stage.settled().await;
         assert!(stage.world.site.issue("PAY-2").branches.is_empty());
@@ -67,7 +67,7 @@ async fn an_open_merge_request_brings_its_branch_and_a_closed_one_does_not() {
 /// KB3.
 #[tokio::test]
 async fn a_branch_takes_keys_from_its_name_and_its_open_merge_requests() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         stage.api.push("PAY-3-x", [commit("no key").adds("a", 1)]).await;
         let closed = stage.api.open_merge_request(merge_request("PAY-3-x", "PAY-4 closed")).await;
         closed.close().await;
@@ -85,7 +85,7 @@ async fn a_branch_takes_keys_from_its_name_and_its_open_merge_requests() {
 
 #[tokio::test]
 async fn reviewers_say_what_they_said() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         let (grace, alan, edsger) = (
             stage.world.gitlab.user("grace"),
             stage.world.gitlab.user("alan"),
@@ -116,7 +116,7 @@ async fn reviewers_say_what_they_said() {
 
 #[tokio::test]
 async fn a_merge_request_whose_last_key_is_edited_away_leaves_the_issue() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         stage.api.push("feature", [commit("x").adds("a", 1)]).await;
         let request = stage.api.open_merge_request(merge_request("feature", "PAY-8 Feature")).await;
         stage.settled().await;
@@ -131,7 +131,7 @@ async fn a_merge_request_whose_last_key_is_edited_away_leaves_the_issue() {
 /// T2, M6.
 #[tokio::test]
 async fn a_pipeline_is_a_build_of_its_commits_and_merge_requests_issues() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         stage.api.push("PAY-9-ci", [commit("Merge branch 'a' into 'b'\n\nFixes PAY-10").adds("a", 1)]).await;
         stage.api.open_merge_request(merge_request("PAY-9-ci", "PAY-11 title").describe("PAY-12")).await;
         let pipeline = stage.api.start_pipeline("PAY-9-ci").await.with_tests(90, 8, 2);
@@ -154,7 +154,7 @@ async fn a_pipeline_is_a_build_of_its_commits_and_merge_requests_issues() {
 
 #[tokio::test]
 async fn a_merge_requests_pipeline_belongs_to_its_source_branch() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         stage.api.push("PAY-13-mr", [commit("x").adds("a", 1)]).await;
         let request = stage.api.open_merge_request(merge_request("PAY-13-mr", "PAY-13 MR")).await;
         let on_branch = stage.api.start_pipeline("PAY-13-mr").await;
@@ -176,7 +176,7 @@ async fn a_merge_requests_pipeline_belongs_to_its_source_branch() {
 /// M31, M35, M37.
 #[tokio::test]
 async fn a_deployment_brings_what_was_committed_since_the_last_success() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         stage.api.push("main", [commit("PAY-14 first").adds("a", 1)]).await;
         let first = stage.api.deploy("production", "main");
         first.status("running").await;
@@ -211,7 +211,7 @@ async fn a_deployment_brings_what_was_committed_since_the_last_success() {
 /// M36.
 #[tokio::test]
 async fn a_success_in_another_environment_or_of_another_ref_does_not_count() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         stage.api.push("main", [commit("PAY-21 x").adds("a", 1)]).await;
         stage.api.deploy("production", "main").status("success").await;
         stage.settled().await;
@@ -234,7 +234,7 @@ async fn a_success_in_another_environment_or_of_another_ref_does_not_count() {
 /// C44.
 #[tokio::test]
 async fn what_names_no_issue_makes_no_call() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         stage.settled().await;
         stage.world.site.forget_calls();
         stage.api.push("feature", [commit("no key").adds("a", 1)]).await;
@@ -252,7 +252,7 @@ async fn what_names_no_issue_makes_no_call() {
 /// M29.
 #[tokio::test]
 async fn a_deployment_without_a_job_has_a_url_and_a_pipeline_all_the_same() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         stage.api.push("main", [commit("PAY-17 x").adds("a", 1)]).await;
         stage.api.deploy_externally("staging", "main").status("success").await;
         stage.settled().await;
@@ -266,7 +266,7 @@ async fn a_deployment_without_a_job_has_a_url_and_a_pipeline_all_the_same() {
 /// C40, M7, T6.
 #[tokio::test]
 async fn a_flag_is_sent_when_its_description_has_a_key() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
     let flag = stage.api.feature_flag("new-ui").describe("PAY-18").strategy(
         "gradualRolloutUserId",
         json!({"percentage": "50", "groupId": "default"}),
@@ -296,7 +296,7 @@ async fn a_flag_is_sent_when_its_description_has_a_key() {
 
 #[tokio::test]
 async fn tags_notes_and_members_lead_to_nothing() {
-    Stage::through_every_door(async |stage| {
+    Stage::through_every_connection(async |stage| {
         stage.settled().await;
         stage.world.site.forget_calls();
         stage.api.push_tag("PAY-19", "main").await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gitlab_jira::demo::world::World;
 use gitlab_jira::operate::{Command, CredentialChoice};
-use housekeeping::{Housekeeping, Needy};
+use housekeeping::{Housekeeping, UnhealthyCounts};
 use shared::clock::ScaledClock;
 use standins::gitlab::{Fault, Role, Tier, Version, commit};
 use standins::jira::{Api, FailureRule};
@@ -77,12 +77,12 @@ async fn a_suspended_site_holds_its_work_for_days() {
     let sites = stage.command(Command::SiteList).await;
     assert_eq!(sites["sites"][0]["condition"], "suspended", "{sites}");
     let housekeeping = Housekeeping { store: stage.world.local.operator.store.clone() };
-    assert_eq!(housekeeping.run().await.unwrap(), Needy { sites: 1, links: 0 });
+    assert_eq!(housekeeping.run().await.unwrap(), UnhealthyCounts { sites: 1, links: 0 });
     stage.world.site.resume();
     let site = stage.world.site.clone();
     eventually(|| !site.issue("PAY-3").branches.is_empty()).await;
     assert_eq!(stage.dead().await, 0);
-    assert_eq!(housekeeping.run().await.unwrap(), Needy::default());
+    assert_eq!(housekeeping.run().await.unwrap(), UnhealthyCounts::default());
 }
 
 #[tokio::test]

@@ -1,15 +1,15 @@
-//! The Forge door: what Forge brings, what it repeats, what it leaves out, and who may not come through.
+//! The Forge connection: what Forge brings, what it repeats, what it leaves out, and who may not come through.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gitlab_jira::demo::world::World;
-use gitlab_jira::operate::{Command, DoorName};
+use gitlab_jira::operate::{Command, ConnectionName};
 use serde_json::{Value, json};
 use shared::clock::{Clock as _, ScaledClock, SystemClock};
-use shared::domain::DoorKind;
+use shared::domain::ConnectionKind;
 use standins::gitlab::{Version, commit};
-use standins::jira::{Api, Door, FailureRule, ForgeInstallation, RemoteCall, RsaKey, Signature};
+use standins::jira::{Api, Connection, FailureRule, ForgeInstallation, RemoteCall, RsaKey, Signature};
 
 use crate::stage::Stage;
 
@@ -17,7 +17,7 @@ async fn world() -> World {
     World::start(Version::V19_1, Arc::new(SystemClock)).await.unwrap()
 }
 
-/// A stage behind the Forge door, and Forge's side of it.
+/// A stage behind the Forge connection, and Forge's side of it.
 async fn stage() -> (Stage, ForgeInstallation) {
     let world = world().await;
     let forge = world.install_forge_app().await.unwrap();
@@ -72,10 +72,10 @@ async fn forge_repeats_and_doubles_what_it_tells() {
         assert_eq!(forge.tick().await.unwrap(), [200]);
     }
     let sites = sites(&stage.world).await;
-    assert_eq!((sites.len(), sites[0]["doors"].as_array().unwrap().len()), (1, 1));
+    assert_eq!((sites.len(), sites[0]["connections"].as_array().unwrap().len()), (1, 1));
     push(&stage, "PAY-1").await;
     assert_eq!(branches(&stage, "PAY-1"), 1);
-    assert!(stage.world.site.recorded().iter().all(|call| call.door == Door::Forge));
+    assert!(stage.world.site.recorded().iter().all(|call| call.connection == Connection::Forge));
 }
 
 /// The `installed` call never came: the hour's call makes up for it.
@@ -89,8 +89,8 @@ async fn any_call_of_the_app_makes_up_for_one_that_was_lost() {
     assert_eq!(forge.tick().await.unwrap(), [200]);
     let found = sites(&world).await;
     assert_eq!(found[0]["base_url"], world.site.base_url());
-    let (door, needs) = (&found[0]["doors"][0]["kind"], &found[0]["doors"][0]["needs"]);
-    assert_eq!((door, needs), (&json!("forge"), &Value::Null));
+    let (connection, needs) = (&found[0]["connections"][0]["kind"], &found[0]["connections"][0]["needs"]);
+    assert_eq!((connection, needs), (&json!("forge"), &Value::Null));
 }
 
 /// F2 to F7, F30: what a stranger can send, on every path. None of it changes anything.
@@ -199,14 +199,17 @@ async fn only_listed_sites_may_install() {
 }
 
 #[tokio::test]
-async fn the_page_shows_doors_links_and_what_to_type() {
+async fn the_page_shows_connections_links_and_what_to_type() {
     let (stage, forge) = stage().await;
     let answer = forge.page("admin", "/forge/page").unwrap().send().await.unwrap();
     assert_eq!(answer.status, 200);
     let page = &answer.body;
     let host = stage.world.site.base_url().split_once("://").unwrap().1.to_owned();
     assert_eq!((&page["site"]["host"], &page["site"]["condition"]), (&json!(host), &json!("active")));
-    assert_eq!((&page["doors"][0]["kind"], &page["doors"][0]["writes"]), (&json!("forge"), &json!(true)));
+    assert_eq!(
+        (&page["connections"][0]["kind"], &page["connections"][0]["writes"]),
+        (&json!("forge"), &json!(true))
+    );
     assert_eq!(page["links"][0]["group"], "acme");
     let link = page["commands"][0]["command"].as_str().unwrap();
     let data_dir = stage.world.data_dir().display();
@@ -226,7 +229,7 @@ async fn a_gap_of_six_hours_loses_nothing() {
     assert_eq!((branches(&stage, "PAY-1"), stage.dead().await), (0, 0));
     let found = sites(&stage.world).await;
     assert!(found[0]["remedy"].as_str().unwrap().contains("forge logs"));
-    assert!(found[0]["doors"][0]["needs"].as_str().unwrap().contains("token"));
+    assert!(found[0]["connections"][0]["needs"].as_str().unwrap().contains("token"));
     assert_eq!(forge.tick().await.unwrap(), [200]);
     assert_eq!(condition(&stage.world).await, "active");
     // The events look again every quarter of an hour.
@@ -321,31 +324,34 @@ async fn f68_an_uninstall_holds_the_work_and_a_new_install_goes_on() {
     assert_eq!((branches(&stage, "PAY-2"), condition(&stage.world).await), (1, "active".to_owned()));
 }
 
-/// F53: the same links, whatever door comes when.
+/// F53: the same links, whatever connection comes when.
 #[tokio::test]
 async fn f53_the_app_joins_a_site_and_takes_over_when_told_to() {
-    for first in [DoorKind::Connect, DoorKind::OauthCredentials] {
+    for first in [ConnectionKind::Connect, ConnectionKind::OauthCredentials] {
         let stage = Stage::through(first).await;
         push(&stage, "PAY-1").await;
         let forge = stage.world.install_forge_app().await.unwrap();
         let found = sites(&stage.world).await;
-        assert_eq!((found.len(), found[0]["doors"].as_array().unwrap().len()), (1, 2), "{found:?}");
+        assert_eq!((found.len(), found[0]["connections"].as_array().unwrap().len()), (1, 2), "{found:?}");
         // It stands by: nothing is written through it.
         push(&stage, "PAY-2").await;
-        assert!(stage.world.site.recorded().iter().all(|call| call.door != Door::Forge));
+        assert!(stage.world.site.recorded().iter().all(|call| call.connection != Connection::Forge));
 
-        switch(&stage, DoorName::Forge).await;
+        switch(&stage, ConnectionName::Forge).await;
         assert_eq!([branches(&stage, "PAY-1"), branches(&stage, "PAY-2")], [0, 0], "taken back");
         let calls = stage.world.site.recorded().len();
         push(&stage, "PAY-3").await;
         let later = stage.world.site.recorded();
-        assert!(later.len() > calls && later[calls..].iter().all(|call| call.door == Door::Forge));
+        assert!(
+            later.len() > calls && later[calls..].iter().all(|call| call.connection == Connection::Forge)
+        );
         assert_eq!(branches(&stage, "PAY-3"), 1);
         let found = sites(&stage.world).await;
         assert!(found[0]["needs_resync_since"].is_string());
 
         // And back. Uninstalling the one that stands by leaves the other.
-        let back = if first == DoorKind::Connect { DoorName::Connect } else { DoorName::Oauth };
+        let back =
+            if first == ConnectionKind::Connect { ConnectionName::Connect } else { ConnectionName::Oauth };
         switch(&stage, back).await;
         next_second().await;
         assert_eq!(forge.uninstall().await.unwrap(), 200);
@@ -355,7 +361,7 @@ async fn f53_the_app_joins_a_site_and_takes_over_when_told_to() {
 }
 
 #[tokio::test]
-async fn a_door_that_stands_by_takes_over_when_the_one_that_wrote_is_gone() {
+async fn a_connection_that_stands_by_takes_over_when_the_one_that_wrote_is_gone() {
     let stage = Stage::new().await;
     let forge = stage.world.install_forge_app().await.unwrap();
     next_second().await;
@@ -368,31 +374,31 @@ async fn a_door_that_stands_by_takes_over_when_the_one_that_wrote_is_gone() {
     assert!(site["needs_resync_since"].is_string(), "Jira has deleted what Connect had sent: {site}");
 }
 
-async fn switch(stage: &Stage, to: DoorName) {
+async fn switch(stage: &Stage, to: ConnectionName) {
     let site = stage.world.site.base_url();
     let command = Command::SiteSwitch { site, to, keep_jira_data: false };
     stage.command(command).await;
 }
 
 #[tokio::test]
-async fn a_door_that_is_not_there_can_not_write() {
+async fn a_connection_that_is_not_there_can_not_write() {
     let stage = Stage::new().await;
     let site = stage.world.site.base_url();
-    let command = Command::SiteSwitch { site, to: DoorName::Forge, keep_jira_data: false };
+    let command = Command::SiteSwitch { site, to: ConnectionName::Forge, keep_jira_data: false };
     let refusal = stage.world.command(command).await.unwrap_err();
     assert!(refusal.sentence.contains("install.sh"), "{refusal}");
     assert_eq!(condition(&stage.world).await, "active");
 }
 
-/// A change of doors that was cut off holds the work, says so, and is given again.
+/// A change of connections that was cut off holds the work, says so, and is given again.
 #[tokio::test]
-async fn a_change_of_doors_can_be_given_again() {
+async fn a_change_of_connections_can_be_given_again() {
     let stage = Stage::new().await;
     push(&stage, "PAY-1").await;
     stage.world.install_forge_app().await.unwrap();
     stage.world.site.fail(FailureRule::status(503).on(Api::Builds).times(1));
     let site = stage.world.site.base_url();
-    let command = Command::SiteSwitch { site, to: DoorName::Forge, keep_jira_data: false };
+    let command = Command::SiteSwitch { site, to: ConnectionName::Forge, keep_jira_data: false };
     let refusal = stage.world.command(command.clone()).await.unwrap_err();
     assert!(refusal.sentence.contains("site switch"), "{refusal}");
     assert_eq!(condition(&stage.world).await, "switching");
@@ -417,8 +423,8 @@ async fn nobody_takes_a_site_over_by_naming_its_address() {
     let found = sites(&world).await;
     assert_eq!(found.len(), 2, "{found:?}");
     let genuine = found.iter().find(|site| site["cloud_id"] == world.site.cloud_id()).unwrap();
-    assert_eq!(genuine["doors"].as_array().unwrap().len(), 1);
-    assert_eq!(genuine["doors"][0]["kind"], "forge");
+    assert_eq!(genuine["connections"].as_array().unwrap().len(), 1);
+    assert_eq!(genuine["connections"][0]["kind"], "forge");
 
     // The impostor comes last.
     let stage = {
@@ -436,7 +442,7 @@ async fn nobody_takes_a_site_over_by_naming_its_address() {
     for site in &found {
         let is_genuine = site["cloud_id"] == stage.world.site.cloud_id();
         assert_eq!(site["subscriptions"], u64::from(is_genuine), "{site}");
-        assert_eq!(site["doors"].as_array().unwrap().len(), 1);
+        assert_eq!(site["connections"].as_array().unwrap().len(), 1);
     }
     push(&stage, "PAY-1").await;
     assert_eq!(branches(&stage, "PAY-1"), 1);

@@ -3,8 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that can't go on fails")]
 
+mod connections;
 mod crash;
-mod doors;
 mod events;
 mod failures;
 mod forge;

@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::routing::post;
 use gitlab_jira::demo::world::World;
 use gitlab_jira::operate::{Command, render};
-use housekeeping::{Housekeeping, Needy};
+use housekeeping::{Housekeeping, UnhealthyCounts};
 use serde_json::Value;
 use shared::clock::{Clock as _, SystemClock};
 use shared::envelope::{Context, DataKey, Envelope, KeyBytes, KeyService, KeyServiceError};
@@ -59,7 +59,7 @@ impl Queue for Down {
         Err(QueueError::Unavailable("down".into()))
     }
 
-    async fn bury(&self, _: String, _: String) -> Result<(), QueueError> {
+    async fn send_to_dead_letter_queue(&self, _: String, _: String) -> Result<(), QueueError> {
         Err(QueueError::Unavailable("down".into()))
     }
 
@@ -164,7 +164,7 @@ async fn without_the_queue_nothing_is_promised() {
     let line = text.lines().find(|line| line.contains("2 deliveries could not be taken in since")).unwrap();
     assert!(line.starts_with("acme (") && line.contains("Recent events"), "{line}");
     let housekeeping = Housekeeping { store: stage.world.local.operator.store.clone() };
-    assert_eq!(housekeeping.run().await.unwrap(), Needy { sites: 0, links: 1 });
+    assert_eq!(housekeeping.run().await.unwrap(), UnhealthyCounts { sites: 0, links: 1 });
     // The queue is back, and somebody sends it again: it is no repeat.
     assert!(delivery.send().await.unwrap().is_success());
     stage.settled().await;

@@ -119,7 +119,7 @@ impl Program {
     }
 }
 
-/// The Connect door: an install, a rotated secret, people's links, and strangers with tokens of their own.
+/// The Connect connection: an install, a rotated secret, people's links, and strangers with tokens of their own.
 async fn by_connect(program: &mut Program, site: &SiteHandle) {
     let base = format!("http://{}/-/jira_connect", program.address);
     site.act_as(&format!("{PERSON}@account"));
@@ -156,7 +156,7 @@ async fn by_connect(program: &mut Program, site: &SiteHandle) {
     program.names.insert(site.client_key());
 }
 
-/// The OAuth-credentials door, with a wrong secret first; answers client id and secret.
+/// The OAuth-credentials connection, with a wrong secret first; answers client id and secret.
 async fn by_oauth(program: &mut Program, site: &SiteHandle) -> (String, String) {
     let apis = [Api::DevInfo, Api::Builds, Api::Deployments, Api::FeatureFlags];
     let (id, secret) = site.add_oauth_credentials(&apis);
@@ -168,7 +168,7 @@ async fn by_oauth(program: &mut Program, site: &SiteHandle) -> (String, String) 
     (id, secret)
 }
 
-/// The Forge door: an install, the hour's token, the page, and strangers.
+/// The Forge connection: an install, the hour's token, the page, and strangers.
 async fn by_forge(program: &mut Program, site: &SiteHandle, app: &ForgeApp) {
     let manifest = program.done(&["forge", "manifest", "--app-id", app.id()], "").await;
     app.deploy(manifest["manifest"].as_str().unwrap()).unwrap();
@@ -354,7 +354,7 @@ async fn no_secret_is_ever_written() {
     link(&mut program, &acme, "payments", token.expose_secret(), &[]).await;
     let by_hand = ["--no-hook", "--credential", "given"];
     let manual = link(&mut program, &globex, "payments", token.expose_secret(), &by_hand).await;
-    // Asks Jira through the door that Forge opened.
+    // Asks Jira through the connection that Forge opened.
     link(&mut program, &initech, "payments", token.expose_secret(), &by_hand).await;
 
     let stage = Stage { acme: &acme, globex: &globex, client, gitlab: &gitlab, api, manual };

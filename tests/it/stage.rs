@@ -6,7 +6,7 @@ use gitlab_jira::demo::world::World;
 use secrecy::SecretString;
 use serde_json::Value;
 use shared::clock::{SharedClock, SystemClock};
-use shared::domain::DoorKind;
+use shared::domain::ConnectionKind;
 use standins::gitlab::{GroupHandle, ProjectHandle, Role, Tier, UserHandle, Version, commit};
 
 /// A world in which Ada owns the linked group `acme` with the project `api`.
@@ -24,18 +24,18 @@ impl Stage {
         Self::of(Version::V19_1, Arc::new(SystemClock)).await
     }
 
-    /// Plays a story through each door, one after another.
-    pub async fn through_every_door(story: impl AsyncFn(Self)) {
-        for door in [DoorKind::Forge, DoorKind::OauthCredentials, DoorKind::Connect] {
-            println!("through the door {}", door.name());
-            story(Self::through(door).await).await;
+    /// Plays a story through each connection, one after another.
+    pub async fn through_every_connection(story: impl AsyncFn(Self)) {
+        for connection in [ConnectionKind::Forge, ConnectionKind::OauthCredentials, ConnectionKind::Connect] {
+            println!("through the connection {}", connection.name());
+            story(Self::through(connection).await).await;
         }
     }
 
-    /// The same stage behind another door.
-    pub async fn through(door: DoorKind) -> Self {
+    /// The same stage behind another connection.
+    pub async fn through(connection: ConnectionKind) -> Self {
         let world = World::start(Version::V19_1, Arc::new(SystemClock)).await.unwrap();
-        world.open_door(door).await.unwrap();
+        world.open_connection(connection).await.unwrap();
         Self::linked(world).await
     }
 
@@ -45,7 +45,7 @@ impl Stage {
         Self::linked(world).await
     }
 
-    /// Links the group through whatever door is open.
+    /// Links the group through whatever connection is open.
     pub async fn linked(world: World) -> Self {
         world.site.add_issue_range("PAY", 1..=50);
         let ada = world.gitlab.user("ada").with_public_email();

@@ -12,14 +12,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use shared::clock::SystemClock;
-use shared::domain::DoorKind;
+use shared::domain::ConnectionKind;
 use standins::gitlab::Version;
 use tokio::net::TcpListener;
 
 use world::World;
 
-/// Plays the story through one of the doors and tells it; with `once`, ends after it and fails unless everything arrived.
-pub async fn run(once: bool, door: DoorKind, listen: SocketAddr) -> anyhow::Result<ExitCode> {
+/// Plays the story through one of the connections and tells it; with `once`, ends after it and fails unless everything arrived.
+pub async fn run(once: bool, connection: ConnectionKind, listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let world = World::start(Version::V19_1, Arc::new(SystemClock)).await?;
     let page = if once { None } else { Some(page::serve(&world, listen).await?) };
     println!("Jira     {}   (a stand-in that checks what Jira checks)", world.site.base_url());
@@ -29,7 +29,7 @@ pub async fn run(once: bool, door: DoorKind, listen: SocketAddr) -> anyhow::Resu
         println!("Look at  http://{address}/");
     }
     println!();
-    story::play(&world, door).await?;
+    story::play(&world, connection).await?;
     let missing = check::missing(&world.site);
     println!();
     let mut issues = world.site.issues();

@@ -3,26 +3,26 @@
 use std::time::Instant;
 
 use serde_json::json;
-use shared::domain::DoorKind;
+use shared::domain::ConnectionKind;
 use standins::gitlab::{ProjectHandle, Role, Tier, UserHandle, commit, merge_request};
 use standins::jira::RecordedCall;
 
 use super::world::World;
 
 /// Plays it, saying at each step what was done and what Jira was told.
-pub async fn play(world: &World, door: DoorKind) -> anyhow::Result<()> {
+pub async fn play(world: &World, connection: ConnectionKind) -> anyhow::Result<()> {
     let mut teller = Teller { world, started: Instant::now(), told: 0 };
     world.site.add_issue_range("PAY", 1..=20);
 
-    world.open_door(door).await?;
-    let opened = match door {
-        DoorKind::Forge => {
+    world.open_connection(connection).await?;
+    let opened = match connection {
+        ConnectionKind::Forge => {
             "Forge installs the app: the bundle verified the invocation token and sealed the token for Jira"
         }
-        DoorKind::OauthCredentials => {
+        ConnectionKind::OauthCredentials => {
             "OAuth credentials are added: the bundle proved them by a call to Jira and sealed the secret"
         }
-        DoorKind::Connect => {
+        ConnectionKind::Connect => {
             "Jira installs the app: the bundle verified the signed event and sealed the shared secret"
         }
     };

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use secrecy::SecretString;
 use serde_json::Value;
 use shared::clock::SharedClock;
-use shared::domain::DoorKind;
+use shared::domain::ConnectionKind;
 use standins::gitlab::{GitlabStandin, Version};
 use standins::jira::{Api, ForgeApp, ForgeInstallation, JiraStandin, SiteHandle};
 use tempfile::TempDir;
@@ -94,7 +94,7 @@ impl World {
         self.site.install(&self.connect_base_url()).await
     }
 
-    /// Opens the OAuth-credentials door of the site.
+    /// Opens the OAuth-credentials connection of the site.
     pub async fn add_oauth_credentials(&self) -> anyhow::Result<Value> {
         let apis = [Api::DevInfo, Api::Builds, Api::Deployments, Api::FeatureFlags];
         let (client_id, client_secret) = self.site.add_oauth_credentials(&apis);
@@ -121,12 +121,12 @@ impl World {
         self.forge.deploy(&forge::manifest(&addresses, self.forge.id(), None)?)
     }
 
-    /// Opens a door of the site.
-    pub async fn open_door(&self, door: DoorKind) -> anyhow::Result<()> {
-        match door {
-            DoorKind::Connect => self.install().await,
-            DoorKind::OauthCredentials => self.add_oauth_credentials().await.map(drop),
-            DoorKind::Forge => self.install_forge_app().await.map(drop),
+    /// Opens a connection of the site.
+    pub async fn open_connection(&self, connection: ConnectionKind) -> anyhow::Result<()> {
+        match connection {
+            ConnectionKind::Connect => self.install().await,
+            ConnectionKind::OauthCredentials => self.add_oauth_credentials().await.map(drop),
+            ConnectionKind::Forge => self.install_forge_app().await.map(drop),
         }
     }
 

@@ -58,12 +58,12 @@ impl Operator {
         Ok(!hooks.is_empty() && hooks.iter().all(|hook| hook.signed))
     }
 
-    /// Jira through the door of `site` that writes; `None` when none is open.
+    /// Jira through the connection of `site` that writes; `None` when none is open.
     pub(super) async fn jira(&self, site: &Site) -> Result<Option<JiraClient>, Refusal> {
         let Some(writer) = site.writer else { return Ok(None) };
         let Some(installation) = self.store.installation(site.id, writer).await? else { return Ok(None) };
-        let client = self.doors.open(site, &installation).await;
-        client.map(Some).map_err(|error| trouble::of_door(&error, site))
+        let client = self.connections.open(site, &installation).await;
+        client.map(Some).map_err(|error| trouble::of_connection(&error, site))
     }
 
     /// GitLab through the stored token of a link; `None` when it has none.

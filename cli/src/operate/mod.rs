@@ -20,10 +20,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::clock::SharedClock;
-use shared::domain::DoorKind;
+use shared::domain::ConnectionKind;
 use shared::envelope::Envelope;
 use shared::gitlab::client::GitlabHttp;
-use shared::jira::doors::Doors;
+use shared::jira::connections::Connections;
 use shared::outbound::HostGuard;
 use shared::queue::SharedQueue;
 use shared::store::Store;
@@ -42,7 +42,7 @@ pub struct Operator {
     /// Secrets.
     pub envelope: Arc<Envelope>,
     /// Ways into Jira.
-    pub doors: Doors,
+    pub connections: Connections,
     /// The way to GitLab.
     pub gitlab: GitlabHttp,
     /// Which hosts may be called.
@@ -67,7 +67,7 @@ pub struct Operator {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// `gitlab-jira site add`: opens the OAuth-credentials door.
+    /// `gitlab-jira site add`: opens the OAuth-credentials connection.
     SiteAdd {
         /// Host of the site, with a port if it is not the default; or an origin.
         site: String,
@@ -78,18 +78,18 @@ pub enum Command {
     },
     /// `gitlab-jira site list`.
     SiteList,
-    /// `gitlab-jira site remove`: closes all doors of a site without links and forgets it.
+    /// `gitlab-jira site remove`: closes all connections of a site without links and forgets it.
     SiteRemove {
         /// Host name or clientKey.
         site: String,
     },
-    /// `gitlab-jira site switch`: lets another door of a site write.
+    /// `gitlab-jira site switch`: lets another connection of a site write.
     SiteSwitch {
         /// Host name, clientKey or id.
         site: String,
-        /// The door.
-        to: DoorName,
-        /// Whether what the door before had sent stays at Jira.
+        /// The connection.
+        to: ConnectionName,
+        /// Whether what the connection before had sent stays at Jira.
         #[serde(default)]
         keep_jira_data: bool,
     },
@@ -139,10 +139,10 @@ pub enum Command {
     },
 }
 
-/// A kind of door, as a person types it.
+/// A kind of connection, as a person types it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum DoorName {
+pub enum ConnectionName {
     /// The Forge app.
     Forge,
     /// OAuth credentials.
@@ -151,12 +151,12 @@ pub enum DoorName {
     Connect,
 }
 
-impl From<DoorName> for DoorKind {
-    fn from(name: DoorName) -> Self {
+impl From<ConnectionName> for ConnectionKind {
+    fn from(name: ConnectionName) -> Self {
         match name {
-            DoorName::Forge => Self::Forge,
-            DoorName::Oauth => Self::OauthCredentials,
-            DoorName::Connect => Self::Connect,
+            ConnectionName::Forge => Self::Forge,
+            ConnectionName::Oauth => Self::OauthCredentials,
+            ConnectionName::Connect => Self::Connect,
         }
     }
 }

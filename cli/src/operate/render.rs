@@ -31,8 +31,11 @@ pub fn render(command: &Command, answer: &Value) -> String {
 
 fn site_added(answer: &Value) -> Vec<String> {
     let role = if answer["writes"] == true { "writes" } else { "stands by" };
-    let mut lines =
-        vec![format!("{} is added as {}; this door {role}.", text(&answer["host"]), text(&answer["site"]))];
+    let mut lines = vec![format!(
+        "{} is added as {}; this connection {role}.",
+        text(&answer["host"]),
+        text(&answer["site"])
+    )];
     lines.extend(notes(answer));
     lines.push(format!("Next: gitlab-jira group link --site {} --group GROUP", text(&answer["host"])));
     lines
@@ -44,13 +47,13 @@ fn sites(answer: &Value) -> Vec<String> {
         return vec!["No site yet: install the app in Jira or run `gitlab-jira site add`.".to_owned()];
     }
     let mut lines = table(
-        &["SITE", "ID", "CONDITION", "SINCE", "DOORS", "LINKS"],
+        &["SITE", "ID", "CONDITION", "SINCE", "CONNECTIONS", "LINKS"],
         sites.iter().map(|site| {
-            let doors: Vec<String> = list(&site["doors"])
+            let connections: Vec<String> = list(&site["connections"])
                 .iter()
-                .map(|door| {
-                    let mark = if door["writes"] == true { "" } else { " (stands by)" };
-                    format!("{}{mark}", text(&door["kind"]))
+                .map(|connection| {
+                    let mark = if connection["writes"] == true { "" } else { " (stands by)" };
+                    format!("{}{mark}", text(&connection["kind"]))
                 })
                 .collect();
             vec![
@@ -58,7 +61,7 @@ fn sites(answer: &Value) -> Vec<String> {
                 text(&site["id"]),
                 text(&site["condition"]),
                 day(&site["since"]),
-                if doors.is_empty() { "none".to_owned() } else { doors.join(", ") },
+                if connections.is_empty() { "none".to_owned() } else { connections.join(", ") },
                 text(&site["subscriptions"]),
             ]
         }),
@@ -66,16 +69,21 @@ fn sites(answer: &Value) -> Vec<String> {
     lines.extend(remedies(sites));
     for site in sites.iter().filter(|site| !site["needs_resync_since"].is_null()) {
         lines.push(format!(
-            "{}: another door writes since {}; what was sent before comes back with its next change in GitLab.",
+            "{}: another connection writes since {}; what was sent before comes back with its next change in GitLab.",
             text(&site["host"]),
             day(&site["needs_resync_since"])
         ));
     }
-    for (site, door) in
-        sites.iter().flat_map(|site| list(&site["doors"]).iter().map(move |door| (site, door)))
+    for (site, connection) in sites
+        .iter()
+        .flat_map(|site| list(&site["connections"]).iter().map(move |connection| (site, connection)))
     {
-        if let Some(needs) = door["needs"].as_str() {
-            lines.push(format!("{}: the door {} needs {needs}.", text(&site["host"]), text(&door["kind"])));
+        if let Some(needs) = connection["needs"].as_str() {
+            lines.push(format!(
+                "{}: the connection {} needs {needs}.",
+                text(&site["host"]),
+                text(&connection["kind"])
+            ));
         }
     }
     lines

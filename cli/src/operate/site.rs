@@ -1,4 +1,4 @@
-//! Jira sites: opening the OAuth-credentials door, listing and forgetting them, and which door writes ([`switch`]). How
+//! Jira sites: opening the OAuth-credentials connection, listing and forgetting them, and which connection writes ([`switch`]). How
 //! apps get in belongs to the functions that Jira and Forge call.
 
 mod switch;
@@ -6,10 +6,12 @@ mod switch;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
-use shared::domain::{Door, DoorKind, Installation, InstallationId, Site, SiteCondition, SiteId, SiteState};
+use shared::domain::{
+    Connection, ConnectionKind, Installation, InstallationId, Site, SiteCondition, SiteId, SiteState,
+};
 use shared::envelope::{EnvelopeError, Purpose};
 use shared::jira::client::{JiraClient, JiraError, cloud_id};
-use shared::jira::doors::{AccessTokens, Doors, secret_context};
+use shared::jira::connections::{AccessTokens, Connections, secret_context};
 use shared::outbound::{GuardError, is_atlassian_site, is_listed_site};
 use shared::store::StoreError;
 use url::Url;
@@ -47,7 +49,7 @@ impl Operator {
         let host = base_url.split_once("://").map_or(base_url.as_str(), |(_, host)| host);
         tracing::info!(site.id = %id, site.host = host, writes, "OAuth credentials added");
         Ok(json!({
-            "site": id, "host": host, "cloud_id": cloud_id, "door": DoorKind::OauthCredentials, "writes": writes,
+            "site": id, "host": host, "cloud_id": cloud_id, "connection": ConnectionKind::OauthCredentials, "writes": writes,
             "notes": self.notes_on(id, host, writes).await?,
         }))
     }
@@ -55,14 +57,14 @@ impl Operator {
     pub(super) async fn site_list(&self) -> Result<Value, Refusal> {
         let (mut sites, now) = (Vec::new(), self.clock.now());
         for site in self.store.sites().await? {
-            let doors: Vec<Value> = self
+            let connections: Vec<Value> = self
                 .store
                 .installations(site.id)
                 .await?
                 .iter()
                 .map(|installation| {
                     json!({
-                        "installation": installation.id, "kind": installation.door.kind(),
+                        "installation": installation.id, "kind": installation.connection.kind(),
                         "writes": site.writer == Some(installation.id), "needs": needs(installation, now),
                         "installed_at": installation.installed_at.iso8601(),
                     })
@@ -72,7 +74,7 @@ impl Operator {
             sites.push(json!({
                 "id": site.id, "host": site.host(), "base_url": site.base_url, "cloud_id": site.cloud_id,
                 "condition": condition, "since": site.state.since.iso8601(), "remedy": condition.remedy(),
-                "doors": doors, "draft": site.draft, "needs_work": site.needs_work,
+                "connections": connections, "draft": site.draft, "needs_work": site.needs_work,
                 "suppressed_projects": site.suppressed_projects,
                 "needs_resync_since": site.needs_resync_since.map(Timestamp::iso8601),
                 "subscriptions": self.store.subscriptions(site.id).await?.len(),
@@ -93,9 +95,11 @@ impl Operator {
                 names.join(", ")
             )));
         }
-        let doors = self.store.installations(site.id).await?;
-        let has_app = doors.iter().any(|door| door.door.kind() != DoorKind::OauthCredentials);
-        self.store.end_rests(site.id).await?;
+        let connections = self.store.installations(site.id).await?;
+        let has_app = connections
+            .iter()
+            .any(|connection| connection.connection.kind() != ConnectionKind::OauthCredentials);
+        self.store.end_backoffs(site.id).await?;
         self.store.delete_site(&site).await?;
         tracing::info!(site.id = %site.id, site.host = site.host(), "site removed");
         let note = if has_app {
@@ -181,7 +185,7 @@ impl Operator {
     async fn ask_cloud_id(&self, urls: &[Url]) -> Result<(Url, String), Refusal> {
         let mut refusal = None;
         for url in urls {
-            match cloud_id(&self.doors.http, url).await {
+            match cloud_id(&self.connections.http, url).await {
                 Ok(cloud_id) => return Ok((url.clone(), cloud_id)),
                 Err(error) => {
                     let sentence = not_a_site(&error, &origin(url));
@@ -199,14 +203,14 @@ impl Operator {
     /// Makes an authenticated call with the credential: only that shows that it belongs to the site.
     async fn prove(&self, url: &Url, cloud_id: &str, credentials: &Credentials) -> Result<(), Refusal> {
         // A token that was got with an earlier secret would prove nothing of this one.
-        let doors = Doors { tokens: AccessTokens::default(), ..self.doors.clone() };
-        let access = doors.client_credentials(
+        let connections = Connections { tokens: AccessTokens::default(), ..self.connections.clone() };
+        let access = connections.client_credentials(
             cloud_id.to_owned(),
             credentials.client_id.clone(),
             credentials.client_secret.clone(),
         );
-        let client = JiraClient::new(doors.http, doors.clock, url.clone(), access);
-        let api = origin(&self.doors.api_url);
+        let client = JiraClient::new(connections.http, connections.clock, url.clone(), access);
+        let api = origin(&self.connections.api_url);
         client.check().await.map_err(|error| Refusal::new(not_proved(&error, &origin(url), &api)))
     }
 
@@ -222,24 +226,27 @@ impl Operator {
         site.writer = Some(installation.id);
         match self.store.create_site(&site, &installation).await {
             Ok(()) => Ok(site.id),
-            Err(StoreError::Conflict) => {
-                Err(Refusal::new("Somebody else is adding this site right now: run `gitlab-jira site add` again."))
-            }
+            Err(StoreError::Conflict) => Err(Refusal::new(
+                "Somebody else is adding this site right now: run `gitlab-jira site add` again.",
+            )),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Makes the credential a door of a known site, or renews that door; answers whether it writes. A site that has a
+    /// Makes the credential a connection of a known site, or renews that connection; answers whether it writes. A site that has a
     /// writer keeps it.
     async fn join(&self, site: &Site, base_url: &str, credentials: &Credentials) -> Result<bool, Refusal> {
-        let doors = self.store.installations(site.id).await?;
-        let renewed = doors.iter().find(|door| door.door.kind() == DoorKind::OauthCredentials);
-        let id = renewed.map_or_else(InstallationId::generate, |door| door.id);
-        let writer = site.writer.filter(|writer| doors.iter().any(|door| door.id == *writer));
+        let connections = self.store.installations(site.id).await?;
+        let renewed = connections
+            .iter()
+            .find(|connection| connection.connection.kind() == ConnectionKind::OauthCredentials);
+        let id = renewed.map_or_else(InstallationId::generate, |connection| connection.id);
+        let writer =
+            site.writer.filter(|writer| connections.iter().any(|connection| connection.id == *writer));
         let writes = writer.is_none_or(|writer| writer == id);
         let installation = self.installation(site.id, id, credentials).await?;
         self.store.put_installation(&installation).await?;
-        // The site's own server said who it is, so its new name helps whichever door writes.
+        // The site's own server said who it is, so its new name helps whichever connection writes.
         let renamed = site.state.condition == SiteCondition::Renamed && site.base_url != base_url;
         if !(writes || renamed) {
             return Ok(false);
@@ -255,9 +262,11 @@ impl Operator {
             }
         });
         if changed.await?.is_none() {
-            return Err(Refusal::new("Somebody removed this site right now: run `gitlab-jira site add` again."));
+            return Err(Refusal::new(
+                "Somebody removed this site right now: run `gitlab-jira site add` again.",
+            ));
         }
-        self.store.end_rests(site.id).await?;
+        self.store.end_backoffs(site.id).await?;
         Ok(writes)
     }
 
@@ -269,14 +278,15 @@ impl Operator {
     ) -> Result<Installation, Refusal> {
         let context = secret_context(site, id, Purpose::ClientSecret);
         let client_secret = self.envelope.seal(&credentials.client_secret, &context).await?;
-        let door = Door::OauthCredentials { client_id: credentials.client_id.clone(), client_secret };
-        Ok(Installation { id, site, door, installed_at: self.clock.now() })
+        let connection =
+            Connection::OauthCredentials { client_id: credentials.client_id.clone(), client_secret };
+        Ok(Installation { id, site, connection, installed_at: self.clock.now() })
     }
 
     async fn notes_on(&self, id: SiteId, host: &str, writes: bool) -> Result<Vec<String>, Refusal> {
         let mut notes = Vec::new();
         if !writes {
-            notes.push("Another door of this site writes; this one stands by.".to_owned());
+            notes.push("Another connection of this site writes; this one stands by.".to_owned());
         }
         for other in self.store.sites().await?.iter().filter(|site| site.id != id && site.host() == host) {
             notes.push(format!(
@@ -299,12 +309,12 @@ impl From<EnvelopeError> for Refusal {
     }
 }
 
-/// What a door lacks to be able to write; `None` when nothing is known to be missing.
+/// What a connection lacks to be able to write; `None` when nothing is known to be missing.
 fn needs(installation: &Installation, now: Timestamp) -> Option<&'static str> {
-    match &installation.door {
-        Door::Forge { token: Some(token), .. } if token.usable_until > now => None,
-        Door::Forge { .. } => Some("a token, which Forge brings every hour"),
-        Door::Connect { .. } | Door::OauthCredentials { .. } => None,
+    match &installation.connection {
+        Connection::Forge { token: Some(token), .. } if token.usable_until > now => None,
+        Connection::Forge { .. } => Some("a token, which Forge brings every hour"),
+        Connection::Connect { .. } | Connection::OauthCredentials { .. } => None,
     }
 }
 
@@ -338,7 +348,10 @@ fn not_proved(error: &JiraError, site: &str, api: &str) -> String {
         JiraError::Unavailable { status, .. } => {
             format!("{api} does not answer now ({status}): try again later.")
         }
-        JiraError::TooLarge(_) | JiraError::Settling | JiraError::Renamed | JiraError::Unexpected(_) => {
+        JiraError::TooLarge(_)
+        | JiraError::PermissionsPropagating
+        | JiraError::Renamed
+        | JiraError::Unexpected(_) => {
             format!("{api} does not answer as Atlassian's gateway does: check ATLASSIAN_API_URL.")
         }
     }

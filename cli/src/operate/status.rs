@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use shared::attention;
+use shared::domain::Api;
 use shared::domain::{Site, Subscription};
-use shared::jira::client::Api;
+use shared::store::backoffs::BackoffScope;
 use shared::store::missed::Missed;
-use shared::store::rests::Resting;
 
 use super::{Operator, Refusal};
 
@@ -21,7 +21,7 @@ impl Operator {
             sites.push(json!({
                 "id": site.id, "host": site.host(), "condition": site.state.condition,
                 "remedy": attention::of_site(&site),
-                "rests": self.rests(&site, &subscriptions).await?, "subscriptions": subscriptions.len(),
+                "rests": self.backoffs(&site, &subscriptions).await?, "subscriptions": subscriptions.len(),
             }));
             for link in &subscriptions {
                 let missed = self.store.missed(link.id).await?;
@@ -32,21 +32,23 @@ impl Operator {
     }
 
     /// What is left alone for now on the way to and from a site.
-    async fn rests(&self, site: &Site, links: &[Subscription]) -> Result<Vec<Value>, Refusal> {
-        let mut scopes = vec![("jira".to_owned(), Resting::Site(site.id))];
-        scopes.extend(Api::ALL.map(|api| (format!("jira {api}"), Resting::Api(site.id, api))));
+    async fn backoffs(&self, site: &Site, links: &[Subscription]) -> Result<Vec<Value>, Refusal> {
+        let mut scopes = vec![("jira".to_owned(), BackoffScope::Site(site.id))];
+        scopes.extend(Api::ALL.map(|api| (format!("jira {api}"), BackoffScope::Api(site.id, api))));
         scopes.extend(links.iter().map(|link| {
-            let resting = Resting::Gitlab(link.instance.clone(), link.id.to_string());
+            let resting = BackoffScope::Gitlab(link.instance.clone(), link.id.to_string());
             (format!("gitlab {}", link.group_path), resting)
         }));
         let now = self.clock.now();
-        let mut rests = Vec::new();
+        let mut backoffs = Vec::new();
         for (what, resting) in scopes {
-            if let Some(rest) = self.store.rest(&resting).await?.filter(|rest| rest.until > now) {
-                rests.push(json!({ "what": what, "until": rest.until.iso8601(), "reason": rest.reason }));
+            if let Some(backoff) = self.store.backoff(&resting).await?.filter(|backoff| backoff.until > now) {
+                backoffs.push(
+                    json!({ "what": what, "until": backoff.until.iso8601(), "reason": backoff.reason }),
+                );
             }
         }
-        Ok(rests)
+        Ok(backoffs)
     }
 }
 

@@ -18,7 +18,7 @@ use shared::clock::{SharedClock, SystemClock};
 use shared::domain::{Site, Subscription};
 use shared::envelope::{Envelope, KeyFile};
 use shared::gitlab::client::GitlabHttp;
-use shared::jira::doors::{AccessTokens, Doors};
+use shared::jira::connections::{AccessTokens, Connections};
 use shared::outbound::{HostGuard, RedirectRule, outbound_client};
 use shared::queue::SharedQueue;
 use shared::queue::embedded::EmbeddedQueues;
@@ -73,7 +73,7 @@ impl Bench {
         let envelope = Arc::new(Envelope::new(Arc::new(key)));
         let guard = HostGuard::parse(private_hosts).unwrap();
         let operator = Operator {
-            doors: doors(&jira, &guard, &envelope, &clock),
+            connections: connections(&jira, &guard, &envelope, &clock),
             store,
             envelope,
             gitlab: GitlabHttp {
@@ -109,7 +109,7 @@ impl Bench {
         answer.expect_err("refused").sentence
     }
 
-    /// Opens the OAuth-credentials door.
+    /// Opens the OAuth-credentials connection.
     async fn add_site(&self) -> Value {
         let (id, secret) = self.site.add_oauth_credentials(&APIS);
         self.done(site_add(&self.host(), &id, &secret)).await
@@ -145,8 +145,13 @@ impl Bench {
     }
 }
 
-fn doors(jira: &JiraStandin, guard: &HostGuard, envelope: &Arc<Envelope>, clock: &SharedClock) -> Doors {
-    Doors {
+fn connections(
+    jira: &JiraStandin,
+    guard: &HostGuard,
+    envelope: &Arc<Envelope>,
+    clock: &SharedClock,
+) -> Connections {
+    Connections {
         http: outbound_client(guard, RedirectRule::None, None).unwrap(),
         guard: guard.clone(),
         envelope: envelope.clone(),

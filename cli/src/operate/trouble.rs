@@ -4,7 +4,7 @@
 use shared::domain::Site;
 use shared::gitlab::client::GitlabError;
 use shared::jira::client::JiraError;
-use shared::jira::doors::DoorError;
+use shared::jira::connections::ConnectionError;
 use shared::outbound::refused_by_guard;
 use url::Url;
 
@@ -20,7 +20,7 @@ pub(super) fn of_jira(error: &JiraError, site: &Site) -> Refusal {
         JiraError::Forbidden(api) => format!(
             "The credential of {host} does not cover {api}: give the OAuth credentials all permissions, or reinstall the app with its present descriptor."
         ),
-        JiraError::Settling => {
+        JiraError::PermissionsPropagating => {
             format!("Jira does not let the new app in on {host} yet: try again in ten minutes.")
         }
         JiraError::Renamed => {
@@ -47,20 +47,20 @@ pub(super) fn of_jira(error: &JiraError, site: &Site) -> Refusal {
     })
 }
 
-/// The door of a site does not open.
-pub(super) fn of_door(error: &DoorError, site: &Site) -> Refusal {
+/// The connection of a site does not open.
+pub(super) fn of_connection(error: &ConnectionError, site: &Site) -> Refusal {
     let host = site.host();
     Refusal::new(match error {
-        DoorError::Secret(_) => {
+        ConnectionError::Secret(_) => {
             format!(
                 "The credential of {host} can't be read: {error}. Run `gitlab-jira site add` or reinstall the app."
             )
         }
-        DoorError::Address(cause) => format!("{host} must not be called: {cause}."),
-        DoorError::AwaitingToken => format!(
+        ConnectionError::Address(cause) => format!("{host} must not be called: {cause}."),
+        ConnectionError::AwaitingToken => format!(
             "Forge has not brought a new token for {host}: it does so every hour as long as the app is installed. To go on without, say --keep-jira-data where the command takes it."
         ),
-        DoorError::CloudId => {
+        ConnectionError::CloudId => {
             format!("Atlassian's id of {host} is not known: run `gitlab-jira site add` to prove it.")
         }
     })

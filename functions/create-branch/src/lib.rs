@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
 use shared::bundle::BRANCHES_ROUTE;
-use shared::config::{Reader, gitlab_url};
+use shared::config::{Variables, gitlab_url};
 use shared::http::{Error, JiraUser, TenantGate};
 use url::Url;
 
@@ -30,9 +30,9 @@ pub struct Config {
 
 impl Config {
     /// Reads them.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let (table_name, kms_key_id) = (reader.required("TABLE_NAME"), reader.required("KMS_KEY_ID"));
-        Some(Self { table_name, kms_key_id, gitlab_url: gitlab_url(reader)? })
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
+        Some(Self { table_name, kms_key_id, gitlab_url: gitlab_url(variables)? })
     }
 }
 

@@ -23,7 +23,7 @@ async fn installed(State(gate): State<ForgeGate>, call: ForgeCall) -> Result<Jso
     Ok(done())
 }
 
-/// Only this door closes. Others of the site, and its links, stay.
+/// Only this connection closes. Others of the site, and its links, stay.
 async fn uninstall(State(gate): State<ForgeGate>, call: ForgeCall) -> Result<Json<Value>, Error> {
     gate.installations.close(&call.invocation).await.map_err(Error::unavailable)?;
     Ok(done())

@@ -1,4 +1,4 @@
-//! Answers the app's page in Jira: what state the site is in, which doors it has, which groups are linked, and what to type
+//! Answers the app's page in Jira: what state the site is in, which connections it has, which groups are linked, and what to type
 //! next. The page itself is part of the Forge app.
 
 use std::path::Path;
@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use shared::bundle::FORGE_PAGE;
 pub use shared::config::ForgeFunction as Config;
-use shared::domain::{Door, Installation, Site};
+use shared::domain::{Connection, Installation, Site};
 use shared::http::{Error, ForgeAdmin, ForgeGate};
 use shared::jira::forge::Admission;
 use shared::store::StoreError;
@@ -77,17 +77,17 @@ async fn answer(page: &ForgePage, call: Result<ForgeAdmin, Error>) -> Result<Val
 
 async fn overview(page: &ForgePage, site: &Site, here: &Installation) -> Result<Value, StoreError> {
     let store = &page.gate.installations.store;
-    let doors = store.installations(site.id).await?;
-    let doors: Vec<Value> = doors
+    let connections = store.installations(site.id).await?;
+    let connections: Vec<Value> = connections
         .iter()
-        .map(|door| {
-            let token_until = match &door.door {
-                Door::Forge { token: Some(token), .. } => Some(token.usable_until.iso8601()),
+        .map(|connection| {
+            let token_until = match &connection.connection {
+                Connection::Forge { token: Some(token), .. } => Some(token.usable_until.iso8601()),
                 _ => None,
             };
             json!({
-                "kind": door.door.kind().name(), "writes": site.writer == Some(door.id), "here": door.id == here.id,
-                "installedAt": door.installed_at.iso8601(), "tokenUsableUntil": token_until,
+                "kind": connection.connection.kind().name(), "writes": site.writer == Some(connection.id), "here": connection.id == here.id,
+                "installedAt": connection.installed_at.iso8601(), "tokenUsableUntil": token_until,
             })
         })
         .collect();
@@ -109,13 +109,13 @@ async fn overview(page: &ForgePage, site: &Site, here: &Installation) -> Result<
             "remedy": condition.remedy(),
             "needsResyncSince": site.needs_resync_since.map(|since| since.iso8601()),
         },
-        "doors": doors,
+        "connections": connections,
         "links": links,
         "commands": commands(&page.on, site, here),
     }))
 }
 
-/// What to type to go on, whole but for what only the reader knows.
+/// What to type to go on, whole but for what only the variables knows.
 fn commands(on: &str, site: &Site, here: &Installation) -> Vec<Value> {
     let host = site.host();
     let command =

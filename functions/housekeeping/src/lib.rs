@@ -3,7 +3,7 @@
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use shared::attention;
-use shared::config::Reader;
+use shared::config::Variables;
 use shared::domain::{Site, SubscriptionId};
 use shared::store::{Store, StoreError};
 use shared::telemetry::Measure;
@@ -35,8 +35,8 @@ pub struct Config {
 
 impl Config {
     /// Reads them.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { table_name: reader.required("TABLE_NAME") })
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        Some(Self { table_name: variables.required("TABLE_NAME") })
     }
 }
 
@@ -49,7 +49,7 @@ pub struct Housekeeping {
 
 /// How much needs somebody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needy {
+pub struct UnhealthyCounts {
     /// Sites that hold work.
     pub sites: usize,
     /// Links that are not whole.
@@ -68,19 +68,22 @@ impl Housekeeping {
     ///
     /// # Errors
     /// When the table can't be read to its end; then nothing is counted.
-    pub async fn run(&self) -> Result<Needy, StoreError> {
-        let mut needy = Needy::default();
+    pub async fn run(&self) -> Result<UnhealthyCounts, StoreError> {
+        let mut unhealthy = UnhealthyCounts::default();
         for page in self.store.site_ids().await?.chunks(PAGE) {
             let sites = stream::iter(self.store.sites_by_id(page).await?);
             let mut found = sites.map(|site| self.look_at(site)).buffered(SIDE_BY_SIDE);
             while let Some(found) = found.try_next().await? {
-                name(&found, needy);
-                needy.sites += usize::from(found.site.is_some());
-                needy.links += found.links.len();
+                name(&found, unhealthy);
+                unhealthy.sites += usize::from(found.site.is_some());
+                unhealthy.links += found.links.len();
             }
         }
-        Measure::new("looked at sites and links").count(SITES, needy.sites).count(LINKS, needy.links).log();
-        Ok(needy)
+        Measure::new("looked at sites and links")
+            .count(SITES, unhealthy.sites)
+            .count(LINKS, unhealthy.links)
+            .log();
+        Ok(unhealthy)
     }
 
     async fn look_at(&self, site: Site) -> Result<Found, StoreError> {
@@ -96,7 +99,7 @@ impl Housekeeping {
 }
 
 /// Tells what was found, after as much as was told before.
-fn name(found: &Found, before: Needy) {
+fn name(found: &Found, before: UnhealthyCounts) {
     let room = MAX_NAMED.saturating_sub(before.sites + before.links);
     let site = found.site.map(|remedy| (None, remedy));
     let links = found.links.iter().map(|(id, remedy)| (Some(id), remedy.as_str()));

@@ -9,11 +9,11 @@ use axum::routing::post;
 use http::StatusCode;
 use shared::bundle::INSTALLED;
 use shared::clock::SharedClock;
-use shared::config::{Lifecycle, Reader, allowed_jira_sites};
-use shared::domain::{Door, Installation, InstallationId, Site, SiteCondition, SiteState};
+use shared::config::{Lifecycle, Variables, allowed_jira_sites};
+use shared::domain::{Connection, Installation, InstallationId, Site, SiteCondition, SiteState};
 use shared::envelope::{Envelope, Purpose};
 use shared::http::{Error, JiraLifecycle, LifecycleGate, Tenant};
-use shared::jira::doors::secret_context;
+use shared::jira::connections::secret_context;
 use shared::outbound::{HostGuard, is_listed_site, site_address};
 use shared::store::sites::ClientKeyPointer;
 use shared::store::{Store, StoreError};
@@ -33,10 +33,10 @@ pub struct Config {
 
 impl Config {
     /// Reads them.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let lifecycle = Lifecycle::read(reader);
-        let (table_name, kms_key_id) = (reader.required("TABLE_NAME"), reader.required("KMS_KEY_ID"));
-        let allowed_sites = allowed_jira_sites(reader);
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let lifecycle = Lifecycle::read(variables);
+        let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
+        let allowed_sites = allowed_jira_sites(variables);
         Some(Self { lifecycle: lifecycle?, table_name, kms_key_id, allowed_sites })
     }
 }
@@ -86,7 +86,7 @@ async fn installed(State(state): State<Installed>, call: JiraLifecycle) -> Resul
     let installation = Installation {
         id,
         site: site.id,
-        door: Door::Connect {
+        connection: Connection::Connect {
             client_key: call.tenant.client_key,
             shared_secret: state.envelope.seal(&shared_secret, &context).await.map_err(Error::unavailable)?,
             display_url: call.tenant.display_url,
@@ -161,14 +161,14 @@ impl Installed {
         let id = installation.id;
         if self.store.take_over(site, id).await.map_err(Error::unavailable)?.is_none() {
             // It wrote before, too: what rested because of its secret or its address goes on.
-            self.store.end_rests(site.id).await.map_err(Error::unavailable)?;
+            self.store.end_backoffs(site.id).await.map_err(Error::unavailable)?;
         }
         self.store
             .update_site(site.id, move |site| {
                 if site.writer == Some(id) {
                     site.base_url.clone_from(&base_url);
                 }
-                // A change of doors goes on whatever the old door says.
+                // A change of connections goes on whatever the old connection says.
                 if site.writer == Some(id) && site.state.condition != SiteCondition::Switching {
                     site.state = SiteState { condition: SiteCondition::Active, since: now };
                 }

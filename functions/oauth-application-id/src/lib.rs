@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde_json::json;
 use shared::bundle::OAUTH_APPLICATION_ID;
-use shared::config::Reader;
+use shared::config::Variables;
 
 /// What the function needs.
 #[derive(Clone, Debug)]
@@ -22,10 +22,10 @@ pub struct OauthApplicationId {
 
 impl OauthApplicationId {
     /// Reads `OAUTH_APPLICATION_ID` and `PROXY_URL`.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let application_id = reader.optional("OAUTH_APPLICATION_ID");
-        let proxy = match reader.optional("PROXY_URL") {
-            Some(_) => Some(reader.url("PROXY_URL", "")?),
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let application_id = variables.optional("OAUTH_APPLICATION_ID");
+        let proxy = match variables.optional("PROXY_URL") {
+            Some(_) => Some(variables.url("PROXY_URL", "")?),
             None => None,
         };
         Some(Self { application_id, allowed_origin: proxy.map(|url| url.origin().ascii_serialization()) })

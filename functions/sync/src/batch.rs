@@ -7,17 +7,17 @@ use std::time::Duration;
 use shared::clock::Timestamp;
 use shared::domain::{Subscription, SubscriptionId, SubscriptionState};
 use shared::gitlab::client::GitlabError;
-use shared::gitlab::hooks::{self, HookError};
+use shared::gitlab::hooks::{self, HookError, HookEvent};
 use shared::gitlab::model::Project;
 use shared::queue::disposition::Disposition;
 use shared::store::StoreError;
 use shared::store::coverage::Coverage;
-use shared::sync::message::{EventMessage, Intake, Unverified};
+use shared::sync::message::{EventMessage, Payload, Unverified};
 use shared::sync::verify::VerifyError;
 use ulid::Ulid;
 
-use crate::reader::{Reader, Trouble};
-use crate::{EventSync, STORE_REST, Work, disposition_of};
+use crate::reader::{GitlabReader, ReadError};
+use crate::{EventSync, STORE_BACKOFF, Work, disposition_of};
 
 /// An event that goes on.
 #[derive(Debug)]
@@ -29,19 +29,19 @@ pub(crate) struct Event {
     pub(crate) subscription: Arc<Subscription>,
     pub(crate) received_at: Timestamp,
     pub(crate) project: Project,
-    pub(crate) event: hooks::Event,
+    pub(crate) event: HookEvent,
     /// Whether its message will not be tried again: then what the hook alone says is better than nothing.
     pub(crate) last_attempt: bool,
 }
 
-/// What becomes of a message at the door.
+/// What becomes of a message at the connection.
 pub(crate) enum Admitted {
     Event(Box<Event>),
     Not(Disposition),
 }
 
 /// How long to leave the events of a link alone that is being made or removed: neither takes much longer.
-const PENDING_REST: Duration = Duration::from_secs(30);
+const PENDING_LINK_BACKOFF: Duration = Duration::from_secs(30);
 
 type Subscriptions = HashMap<SubscriptionId, Option<Arc<Subscription>>>;
 
@@ -100,10 +100,10 @@ impl EventSync {
         })))
     }
 
-    async fn verified(&self, message: &EventMessage) -> Result<(Project, hooks::Event), Disposition> {
+    async fn verified(&self, message: &EventMessage) -> Result<(Project, HookEvent), Disposition> {
         match &message.intake {
-            Intake::Verified { project, event } => Ok((project.clone(), event.clone())),
-            Intake::Unverified(unverified) => self.verify(message, unverified).await,
+            Payload::Verified { project, event } => Ok((project.clone(), event.clone())),
+            Payload::Unverified(unverified) => self.verify(message, unverified).await,
         }
     }
 
@@ -111,7 +111,7 @@ impl EventSync {
         &self,
         message: &EventMessage,
         unverified: &Unverified,
-    ) -> Result<(Project, hooks::Event), Disposition> {
+    ) -> Result<(Project, HookEvent), Disposition> {
         let proof = unverified.proof();
         match self.verifier.verify(message.subscription, &proof, message.received_at).await {
             Ok(open) => {
@@ -130,7 +130,7 @@ impl EventSync {
                 Err(Disposition::Drop { reason: format!("Not believed: {error}.") })
             }
             Err(error @ (VerifyError::Store(_) | VerifyError::Secrets(_))) => Err(Disposition::Wait {
-                until: self.clock.now().after(STORE_REST),
+                until: self.clock.now().after(STORE_BACKOFF),
                 reason: error.to_string(),
             }),
         }
@@ -150,7 +150,7 @@ impl EventSync {
             .ok_or_else(|| Disposition::Drop { reason: "The group is no longer linked.".to_owned() })?;
         if subscription.state == SubscriptionState::Pending {
             // What is sent while a link is taken down would stay in Jira for ever.
-            let until = self.clock.now().after(PENDING_REST);
+            let until = self.clock.now().after(PENDING_LINK_BACKOFF);
             return Err(Disposition::Wait { until, reason: "The link is being made or removed.".to_owned() });
         }
         Ok(subscription)
@@ -174,11 +174,11 @@ impl EventSync {
 
     async fn ask_whether_inside(
         &self,
-        reader: &Reader<'_>,
+        reader: &GitlabReader<'_>,
         subscription: &Subscription,
         project: &Project,
     ) -> Result<bool, Disposition> {
-        if let Some(Trouble::Decided(disposition)) = reader.resting() {
+        if let Some(ReadError::Decided(disposition)) = reader.resting() {
             return Err(disposition);
         }
         let group = subscription.group_id.to_string();
@@ -195,8 +195,8 @@ impl EventSync {
             Ok(inside) => Ok(inside),
             Err(GitlabError::NotFound) => Ok(false),
             Err(error) => match reader.trouble(error).await {
-                Trouble::HookOnly => Ok(lies_under(&project.path, &subscription.group_path)),
-                Trouble::Decided(disposition) => Err(disposition),
+                ReadError::HookOnly => Ok(lies_under(&project.path, &subscription.group_path)),
+                ReadError::Decided(disposition) => Err(disposition),
             },
         }
     }

@@ -1,14 +1,14 @@
 //! What the function is told by variables, and what it is made of on AWS.
 
 use shared::aws::Aws;
-use shared::config::{Identity, Outbound, Reader, atlassian_api_url};
+use shared::config::{Identity, Outbound, Variables, atlassian_api_url};
 use shared::gitlab::client::GitlabHttp;
-use shared::jira::doors::{AccessTokens, Doors};
+use shared::jira::connections::{AccessTokens, Connections};
 use shared::outbound::{OutboundClientError, RedirectRule};
 use shared::sync::verify::HookVerifier;
 use url::Url;
 
-use crate::{EventSync, Lookups};
+use crate::{EventSync, GitlabCache};
 
 /// The variables.
 #[derive(Clone, Debug)]
@@ -31,13 +31,13 @@ pub struct Config {
 
 impl Config {
     /// Reads them.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let identity = Identity::read(reader);
-        let atlassian_api_url = atlassian_api_url(reader);
-        let outbound = Outbound::read(reader);
-        let (table_name, kms_key_id) = (reader.required("TABLE_NAME"), reader.required("KMS_KEY_ID"));
-        let events_queue_url = reader.required("EVENTS_QUEUE_URL");
-        let events_dead_letter_queue_url = reader.required("EVENTS_DEAD_LETTER_QUEUE_URL");
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let identity = Identity::read(variables);
+        let atlassian_api_url = atlassian_api_url(variables);
+        let outbound = Outbound::read(variables);
+        let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
+        let events_queue_url = variables.required("EVENTS_QUEUE_URL");
+        let events_dead_letter_queue_url = variables.required("EVENTS_DEAD_LETTER_QUEUE_URL");
         Some(Self {
             identity: identity?,
             atlassian_api_url: atlassian_api_url?,
@@ -57,7 +57,7 @@ impl Config {
         let (store, envelope) = (aws.store(&self.table_name), aws.envelope(&self.kms_key_id));
         let strict = self.outbound.client(RedirectRule::None)?;
         let reads = self.outbound.client(RedirectRule::SameOriginGet)?;
-        let doors = Doors {
+        let connections = Connections {
             http: strict.clone(),
             guard: self.outbound.guard.clone(),
             envelope: envelope.clone(),
@@ -72,10 +72,10 @@ impl Config {
             envelope,
             queue: aws.queue(&self.events_queue_url, Some(&self.events_dead_letter_queue_url)),
             clock: aws.clock(),
-            doors,
+            connections,
             gitlab: GitlabHttp { reads, writes: strict },
             guard: self.outbound.guard,
-            lookups: Lookups::default(),
+            lookups: GitlabCache::default(),
         })
     }
 }

@@ -18,9 +18,9 @@ use shared::clock::{SharedClock, Timestamp};
 use shared::domain::{SiteId, SubscriptionId};
 use shared::envelope::Envelope;
 use shared::gitlab::client::GitlabHttp;
-use shared::jira::doors::Doors;
+use shared::jira::connections::Connections;
 use shared::outbound::HostGuard;
-use shared::queue::disposition::{Disposition, Message, bury_unreadable, settle};
+use shared::queue::disposition::{Disposition, Message, dead_letter_unreadable, settle};
 use shared::queue::{Received, SharedQueue};
 use shared::store::{Store, StoreError};
 use shared::sync::message::EventMessage;
@@ -28,13 +28,13 @@ use shared::sync::verify::HookVerifier;
 
 use crate::batch::{Admitted, Event};
 pub use crate::config::Config;
-pub use crate::reader::Lookups;
+pub use crate::reader::GitlabCache;
 
 /// Sites worked on at the same time: a slow one must not hold up the others.
 const SITES: usize = 8;
 
 /// How long work rests when our own table or keys are out of reach.
-const STORE_REST: std::time::Duration = std::time::Duration::from_secs(60);
+const STORE_BACKOFF: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What the function needs.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct EventSync {
     /// Time.
     pub clock: SharedClock,
     /// Ways into Jira.
-    pub doors: Doors,
+    pub connections: Connections,
     /// The way to GitLab.
     pub gitlab: GitlabHttp,
     /// Which hosts may be called.
@@ -56,7 +56,7 @@ pub struct EventSync {
     /// Verifies what came in unverified.
     pub verifier: HookVerifier,
     /// Answers of GitLab that hold for a moment.
-    pub lookups: Lookups,
+    pub lookups: GitlabCache,
 }
 
 /// A message being worked on.
@@ -83,7 +83,7 @@ impl EventSync {
             match Message::<EventMessage>::read(&received) {
                 Ok(message) => works.push(Work { received, message, disposition: Disposition::Done }),
                 Err(reason) => {
-                    acknowledged.extend(bury_unreadable(self.queue.as_ref(), received, reason).await);
+                    acknowledged.extend(dead_letter_unreadable(self.queue.as_ref(), received, reason).await);
                 }
             }
         }
@@ -135,7 +135,7 @@ impl EventSync {
 fn disposition_of(error: &StoreError, now: Timestamp) -> Disposition {
     match error {
         StoreError::Unavailable(_) => {
-            Disposition::Wait { until: now.after(STORE_REST), reason: error.to_string() }
+            Disposition::Wait { until: now.after(STORE_BACKOFF), reason: error.to_string() }
         }
         StoreError::Conflict => Disposition::Retry { reason: error.to_string() },
         // Written by a newer release, perhaps: there is time to go back to it.

@@ -13,16 +13,16 @@ use shared::gitlab::client::{GitlabClient, GitlabError};
 use shared::gitlab::model::MergeRequest;
 use shared::queue::disposition::Disposition;
 use shared::store::StoreError;
-use shared::store::rests::{Rest, Resting};
+use shared::store::backoffs::{Backoff, BackoffScope};
 use shared::sync::verify::gitlab_token_context;
 
 use crate::EventSync;
 
 /// How long lookups hold. Merge requests change seldom within it, and when they do, their own hook tells.
-const MEMORY: Duration = Duration::from_secs(60);
+const CACHE_TTL: Duration = Duration::from_secs(60);
 
 /// Tiers of environments change about never, and a deployment's commits do not.
-const LONG_MEMORY: Duration = Duration::from_secs(600);
+const LONG_CACHE_TTL: Duration = Duration::from_secs(600);
 
 /// What a person is told when GitLab refuses a token.
 const TOKEN_REFUSED: &str = "GitLab refuses the stored token: link the group again with a new one.";
@@ -31,47 +31,47 @@ const TOKEN_REFUSED: &str = "GitLab refuses the stored token: link the group aga
 const MAX_LOOKUPS: u64 = 2_000;
 
 /// A question to GitLab: instance, project, and what it is about.
-pub(crate) type Question = (Arc<str>, u64, String);
+pub(crate) type CacheKey = (Arc<str>, u64, String);
 
 /// Merge requests by what they were asked for.
-pub(crate) type MergeRequests = Cache<Question, Arc<Vec<MergeRequest>>>;
+pub(crate) type MergeRequests = Cache<CacheKey, Arc<Vec<MergeRequest>>>;
 
 /// GitLab's answers that hold for a moment, shared by all batches of a process.
 #[derive(Clone, Debug)]
-pub struct Lookups {
+pub struct GitlabCache {
     /// Open merge requests of a branch with a given head.
     pub(crate) of_branch: MergeRequests,
     /// Merge requests that contain a commit.
     pub(crate) of_commit: MergeRequests,
     /// Tiers of environments.
-    pub(crate) tiers: Cache<Question, Option<String>>,
+    pub(crate) tiers: Cache<CacheKey, Option<String>>,
     /// Keys of the commits that a deployment brings.
-    pub(crate) deployment_keys: Cache<Question, IssueKeys>,
+    pub(crate) deployment_keys: Cache<CacheKey, IssueKeys>,
     /// Addresses that users show to everybody.
-    pub(crate) emails: Cache<Question, Option<String>>,
+    pub(crate) emails: Cache<CacheKey, Option<String>>,
     /// Pages of projects that merge requests come from.
-    pub(crate) pages: Cache<Question, Option<String>>,
+    pub(crate) pages: Cache<CacheKey, Option<String>>,
 }
 
-impl Default for Lookups {
+impl Default for GitlabCache {
     fn default() -> Self {
-        fn cache<V: Clone + Send + Sync + 'static>(memory: Duration) -> Cache<Question, V> {
+        fn cache<V: Clone + Send + Sync + 'static>(memory: Duration) -> Cache<CacheKey, V> {
             Cache::builder().max_capacity(MAX_LOOKUPS).time_to_live(memory).build()
         }
         Self {
-            of_branch: cache(MEMORY),
-            of_commit: cache(MEMORY),
-            tiers: cache(LONG_MEMORY),
-            deployment_keys: cache(LONG_MEMORY),
-            emails: cache(LONG_MEMORY),
-            pages: cache(LONG_MEMORY),
+            of_branch: cache(CACHE_TTL),
+            of_commit: cache(CACHE_TTL),
+            tiers: cache(LONG_CACHE_TTL),
+            deployment_keys: cache(LONG_CACHE_TTL),
+            emails: cache(LONG_CACHE_TTL),
+            pages: cache(LONG_CACHE_TTL),
         }
     }
 }
 
 /// Why GitLab could not be read.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum ReadError {
     /// The token will not do: what the hook says has to suffice.
     HookOnly,
     /// The work waits, tries again, or is over.
@@ -80,12 +80,12 @@ pub(crate) enum Trouble {
 
 /// GitLab through the token of one link.
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct GitlabReader<'a> {
     pub(crate) sync: &'a EventSync,
     pub(crate) client: GitlabClient,
     pub(crate) instance: Arc<str>,
     subscription: &'a Subscription,
-    rest: Mutex<Option<Rest>>,
+    backoff: Mutex<Option<Backoff>>,
     /// Why GitLab could not be reached in this batch: what is left of it does not wait for more time-outs.
     down: Mutex<Option<String>>,
     /// Whether it was noted in this batch that the token is accepted.
@@ -97,7 +97,7 @@ impl EventSync {
     pub(crate) async fn reader<'a>(
         &'a self,
         subscription: &'a Subscription,
-    ) -> Result<Option<Reader<'a>>, StoreError> {
+    ) -> Result<Option<GitlabReader<'a>>, StoreError> {
         let Some(credential) = &subscription.credential else {
             return Ok(None);
         };
@@ -116,41 +116,41 @@ impl EventSync {
         let Ok(base) = self.guard.check(&subscription.instance) else {
             return Ok(None);
         };
-        let rest = self.store.rest(&resting(subscription)).await?;
-        Ok(Some(Reader {
+        let backoff = self.store.backoff(&resting(subscription)).await?;
+        Ok(Some(GitlabReader {
             sync: self,
             client: GitlabClient::new(self.gitlab.clone(), base, token),
             instance: Arc::from(subscription.instance.as_str()),
             subscription,
-            rest: Mutex::new(rest),
+            backoff: Mutex::new(backoff),
             down: Mutex::new(None),
             accepted: AtomicBool::new(false),
         }))
     }
 }
 
-impl Reader<'_> {
+impl GitlabReader<'_> {
     /// Now, just before a read: the moment its answer is known to be true.
     pub(crate) fn now(&self) -> Timestamp {
         self.sync.clock.now()
     }
 
-    pub(crate) fn question(&self, project: u64, about: String) -> Question {
+    pub(crate) fn question(&self, project: u64, about: String) -> CacheKey {
         (Arc::clone(&self.instance), project, about)
     }
 
     /// Why nothing is to be read now, as what it means for the work.
-    pub(crate) fn resting(&self) -> Option<Trouble> {
+    pub(crate) fn resting(&self) -> Option<ReadError> {
         if let Some(reason) = self.down.lock().ok().and_then(|down| down.clone()) {
-            return Some(Trouble::Decided(Disposition::Retry { reason }));
+            return Some(ReadError::Decided(Disposition::Retry { reason }));
         }
-        let rest = self.rest.lock().ok()?.clone()?;
-        (rest.until > self.now())
-            .then_some(Trouble::Decided(Disposition::Wait { until: rest.until, reason: rest.reason }))
+        let backoff = self.backoff.lock().ok()?.clone()?;
+        (backoff.until > self.now())
+            .then_some(ReadError::Decided(Disposition::Wait { until: backoff.until, reason: backoff.reason }))
     }
 
     /// What a refusal of GitLab means.
-    pub(crate) async fn trouble(&self, error: GitlabError) -> Trouble {
+    pub(crate) async fn trouble(&self, error: GitlabError) -> ReadError {
         match error {
             GitlabError::Unauthorized => self.attend(TOKEN_REFUSED).await,
             GitlabError::Forbidden => {
@@ -159,19 +159,19 @@ impl Reader<'_> {
                 )
                 .await
             }
-            GitlabError::NotFound => {
-                Trouble::Decided(Disposition::Drop { reason: "GitLab does not have it any more.".to_owned() })
-            }
-            GitlabError::RateLimited { retry_after } => self.begin_rest(retry_after).await,
+            GitlabError::NotFound => ReadError::Decided(Disposition::Drop {
+                reason: "GitLab does not have it any more.".to_owned(),
+            }),
+            GitlabError::RateLimited { retry_after } => self.begin_backoff(retry_after).await,
             error @ GitlabError::Unavailable(_) => {
                 let reason = error.to_string();
                 if let Ok(mut down) = self.down.lock() {
                     *down = Some(reason.clone());
                 }
-                Trouble::Decided(Disposition::Retry { reason })
+                ReadError::Decided(Disposition::Retry { reason })
             }
             error @ (GitlabError::Rejected(_) | GitlabError::Unexpected(_)) => {
-                Trouble::Decided(Disposition::Retry { reason: error.to_string() })
+                ReadError::Decided(Disposition::Retry { reason: error.to_string() })
             }
         }
     }
@@ -187,31 +187,36 @@ impl Reader<'_> {
         }
     }
 
-    async fn attend(&self, sentence: &'static str) -> Trouble {
+    async fn attend(&self, sentence: &'static str) -> ReadError {
         if self.subscription.attention.as_deref() != Some(sentence) {
             let note = |subscription: &mut Subscription| subscription.attention = Some(sentence.to_owned());
             if let Err(error) = self.sync.store.update_subscription(self.subscription.id, note).await {
                 tracing::warn!(%error, "could not note that a link needs attention");
             }
         }
-        Trouble::HookOnly
+        ReadError::HookOnly
     }
 
-    async fn begin_rest(&self, retry_after: Duration) -> Trouble {
+    async fn begin_backoff(&self, retry_after: Duration) -> ReadError {
         let now = self.now();
         let until = now.after(retry_after);
-        let rest = Rest { until, row: 1, since: now, reason: "GitLab's rate limit is reached.".to_owned() };
-        if let Err(error) = self.sync.store.begin_rest(&resting(self.subscription), &rest).await {
+        let backoff = Backoff {
+            until,
+            consecutive_failures: 1,
+            since: now,
+            reason: "GitLab's rate limit is reached.".to_owned(),
+        };
+        if let Err(error) = self.sync.store.begin_backoff(&resting(self.subscription), &backoff).await {
             tracing::warn!(%error, "could not note a rest");
         }
-        let reason = rest.reason.clone();
-        if let Ok(mut current) = self.rest.lock() {
-            *current = Some(rest);
+        let reason = backoff.reason.clone();
+        if let Ok(mut current) = self.backoff.lock() {
+            *current = Some(backoff);
         }
-        Trouble::Decided(Disposition::Wait { until, reason })
+        ReadError::Decided(Disposition::Wait { until, reason })
     }
 }
 
-fn resting(subscription: &Subscription) -> Resting {
-    Resting::Gitlab(subscription.instance.clone(), subscription.id.to_string())
+fn resting(subscription: &Subscription) -> BackoffScope {
+    BackoffScope::Gitlab(subscription.instance.clone(), subscription.id.to_string())
 }

@@ -4,17 +4,18 @@
 use std::collections::HashMap;
 
 use shared::clock::Timestamp;
+use shared::domain::EntityKey;
 use shared::domain::Site;
 use shared::jira::client::JiraClient;
 use shared::queue::disposition::Disposition;
 use shared::store::StoreError;
 use shared::store::ledger::LedgerEntry;
 use shared::store::outcomes::{Outcome, Verdict};
-use shared::sync::deliver::{Delivered, Fate};
-use shared::sync::entity::{Content, EntityKey};
+use shared::sync::deliver::{SubmitOutcome, Submitted};
+use shared::sync::entity::Content;
 
 use crate::EventSync;
-use crate::site::outcome;
+use crate::site::explained;
 
 /// Questions to Jira about project keys that a batch may cost.
 const MAX_QUESTIONS: usize = 5;
@@ -37,47 +38,51 @@ impl Settlement {
 
     pub(crate) fn add(
         &mut self,
-        delivered: &[Delivered],
+        delivered: &[Submitted],
         origins: &HashMap<EntityKey, (Vec<usize>, Option<String>)>,
         now: Timestamp,
     ) {
-        for Delivered { entity, fate, unknown_keys } in delivered {
+        for Submitted { entity, outcome, unknown_keys } in delivered {
             let is_deletion = matches!(entity.content, Content::Deleted);
             let (indices, deleted_head) = origins.get(&entity.key).cloned().unwrap_or_default();
-            let disposition = match fate {
-                Fate::Accepted | Fate::UnknownIssues | Fate::Rejected(_) => Disposition::Done,
-                Fate::Waiting(until, reason) => Disposition::Wait { until: *until, reason: reason.clone() },
-                Fate::Failed(reason) => Disposition::Retry { reason: reason.clone() },
+            let disposition = match outcome {
+                SubmitOutcome::Accepted | SubmitOutcome::UnknownIssues | SubmitOutcome::Rejected(_) => {
+                    Disposition::Done
+                }
+                SubmitOutcome::Waiting(until, reason) => {
+                    Disposition::Wait { until: *until, reason: reason.clone() }
+                }
+                SubmitOutcome::Failed(reason) => Disposition::Retry { reason: reason.clone() },
             };
             self.decide(&indices, &disposition);
-            if *fate == Fate::Accepted {
+            if *outcome == SubmitOutcome::Accepted {
                 let deleted_head = is_deletion.then(|| deleted_head.unwrap_or_default());
                 let entry = LedgerEntry { deleted_head, ..entity.ledger_entry() };
                 // Whatever is made anew may come, however far the old one had got.
                 let entry = if is_deletion { LedgerEntry { rank: 0, ..entry } } else { entry };
                 self.ledger.push((entity.key.clone(), entry));
             }
-            if let Fate::Rejected(_) = fate {
+            if let SubmitOutcome::Rejected(_) = outcome {
                 // Jira's words may repeat the entity's; `explain` has them.
                 tracing::warn!(entity.label = entity.label, "Jira refused an entity");
             }
             let (unknown, known): (Vec<_>, Vec<_>) =
                 entity.issue_keys.as_slice().iter().cloned().partition(|key| unknown_keys.contains(key));
-            let verdict = verdict(fate, is_deletion, entity.version.known_at.0);
-            self.outcomes.push((known, outcome(entity, verdict, now)));
-            self.outcomes.push((unknown, outcome(entity, Verdict::UnknownIssue, now)));
+            let verdict = verdict(outcome, is_deletion, entity.version.known_at.0);
+            self.outcomes.push((known, explained(entity, verdict, now)));
+            self.outcomes.push((unknown, explained(entity, Verdict::UnknownIssue, now)));
         }
     }
 }
 
-fn verdict(fate: &Fate, is_deletion: bool, number: i64) -> Verdict {
-    match fate {
-        Fate::Accepted if is_deletion => Verdict::Removed,
-        Fate::Accepted => Verdict::Accepted { number },
-        Fate::UnknownIssues => Verdict::UnknownIssue,
-        Fate::Rejected(reason) => Verdict::Rejected { reason: reason.clone() },
-        Fate::Waiting(until, reason) => Verdict::Waiting { reason: reason.clone(), until: *until },
-        Fate::Failed(reason) => Verdict::Rejected { reason: format!("{reason}; it is tried again") },
+fn verdict(outcome: &SubmitOutcome, is_deletion: bool, number: i64) -> Verdict {
+    match outcome {
+        SubmitOutcome::Accepted if is_deletion => Verdict::Removed,
+        SubmitOutcome::Accepted => Verdict::Accepted { number },
+        SubmitOutcome::UnknownIssues => Verdict::UnknownIssue,
+        SubmitOutcome::Rejected(reason) => Verdict::Rejected { reason: reason.clone() },
+        SubmitOutcome::Waiting(until, reason) => Verdict::Waiting { reason: reason.clone(), until: *until },
+        SubmitOutcome::Failed(reason) => Verdict::Rejected { reason: format!("{reason}; it is tried again") },
     }
 }
 
@@ -87,7 +92,7 @@ impl EventSync {
         &self,
         site: &Site,
         client: &JiraClient,
-        delivered: &[Delivered],
+        delivered: &[Submitted],
     ) -> Result<(), StoreError> {
         let (mut known, mut suppressed) = (Vec::new(), Vec::new());
         let is_settled = |project: &String| {
@@ -102,7 +107,7 @@ impl EventSync {
                 }
                 if delivered.unknown_keys.contains(key) {
                     questions.push(project);
-                } else if delivered.fate == Fate::Accepted {
+                } else if delivered.outcome == SubmitOutcome::Accepted {
                     known.push(project);
                 }
             }
@@ -114,7 +119,7 @@ impl EventSync {
             match client.has_project(&project).await {
                 Ok(Some(true)) => known.push(project),
                 Ok(Some(false)) => suppressed.push(project),
-                // This door can't ask, or Jira does not say now: the key goes on as it is.
+                // This connection can't ask, or Jira does not say now: the key goes on as it is.
                 Ok(None) | Err(_) => {}
             }
         }

@@ -4,25 +4,26 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::domain::{EntityKey, EntityKind};
 use shared::domain::{KeyFilter, Site, SiteCondition, SiteId, Subscription, SubscriptionId};
-use shared::jira::doors::DoorError;
+use shared::jira::connections::ConnectionError;
 use shared::queue::disposition::Disposition;
 use shared::store::StoreError;
+use shared::store::backoffs::BackoffScope;
 use shared::store::ledger::LedgerEntry;
 use shared::store::outcomes::{Outcome, Verdict};
-use shared::store::rests::Resting;
-use shared::sync::deliver::Courier;
-use shared::sync::entity::{Content, Entity, EntityKey, EntityKind, Freshness, Link};
+use shared::sync::deliver::Submitter;
+use shared::sync::entity::{Content, Entity, Freshness, Link};
 use shared::sync::transform::Source;
 
 use crate::EventSync;
 use crate::batch::Event;
 use crate::enrich::{self, Candidate, Enriched};
-use crate::reader::Reader;
+use crate::reader::GitlabReader;
 use crate::settle::Settlement;
 
-/// How long work for a site without an open door rests before it is looked at again.
-const DOOR_REST: Duration = Duration::from_secs(900);
+/// How long work for a site without an open connection rests before it is looked at again.
+const NO_CONNECTION_BACKOFF: Duration = Duration::from_secs(900);
 
 /// A branch made again at the head it was deleted with: within this time the hook is late, after it somebody restored the
 /// branch. GitLab's own queues are seldom further behind.
@@ -33,7 +34,7 @@ type Decided = Vec<(usize, Disposition)>;
 
 /// An entity on its way, with the messages it came from.
 #[derive(Debug)]
-pub(crate) struct Parcel {
+pub(crate) struct PendingEntity {
     pub(crate) entity: Entity,
     pub(crate) indices: Vec<usize>,
     pub(crate) deleted_head: Option<String>,
@@ -52,34 +53,41 @@ impl EventSync {
             return Ok(all(&Disposition::Drop { reason: "The Jira site was removed.".to_owned() }));
         };
         // Looked at before anything is read: a site that rests for days must not cost GitLab a call.
-        let rest = self.store.rest(&Resting::Site(id)).await?.filter(|rest| rest.until > self.clock.now());
-        if let Some(rest) = rest {
-            return Ok(all(&Disposition::Wait { until: rest.until, reason: rest.reason }));
+        let backoff = self
+            .store
+            .backoff(&BackoffScope::Site(id))
+            .await?
+            .filter(|backoff| backoff.until > self.clock.now());
+        if let Some(backoff) = backoff {
+            return Ok(all(&Disposition::Wait { until: backoff.until, reason: backoff.reason }));
         }
-        let client = match self.open_door(&site).await? {
+        let client = match self.open_connection(&site).await? {
             Ok(client) => client,
             Err(disposition) => return Ok(all(&disposition)),
         };
         let mut settlement = Settlement::default();
         let enriched = self.enrich(&site, &events).await?;
-        let parcels = self.parcels(enriched, &mut settlement);
-        let parcels = self.filter(&site, parcels, &events, &mut settlement);
-        let parcels = self.fresh(&site, parcels).await?;
+        let pending = self.pending(enriched, &mut settlement);
+        let pending = self.filter(&site, pending, &events, &mut settlement);
+        let pending = self.fresh(&site, pending).await?;
         let mut origins: HashMap<EntityKey, (Vec<usize>, Option<String>)> = HashMap::new();
-        let mut entities = Vec::with_capacity(parcels.len());
-        for parcel in parcels {
-            origins.insert(parcel.entity.key.clone(), (parcel.indices, parcel.deleted_head));
-            entities.push(parcel.entity);
+        let mut entities = Vec::with_capacity(pending.len());
+        for entity_pending in pending {
+            origins.insert(
+                entity_pending.entity.key.clone(),
+                (entity_pending.indices, entity_pending.deleted_head),
+            );
+            entities.push(entity_pending.entity);
         }
-        let mut courier = Courier::new(&client, &self.store, self.clock.as_ref(), site).await?;
+        let mut submitter = Submitter::new(&client, &self.store, self.clock.as_ref(), site).await?;
         let trace =
             |index: &usize| events.iter().find(|event| event.index == *index).map(|event| event.trace);
         let traces =
             origins.iter().map(|(key, (indices, _))| (key.clone(), indices.iter().filter_map(trace)));
-        courier.traces = traces.map(|(key, traces)| (key, traces.collect())).collect();
-        let delivered = courier.deliver(entities).await?;
-        let site = courier.site;
-        tracing::info!(site.id = %id, jira.calls = courier.calls, events = events.len(), entities = delivered.len(), "synced");
+        submitter.traces = traces.map(|(key, traces)| (key, traces.collect())).collect();
+        let delivered = submitter.deliver(entities).await?;
+        let site = submitter.site;
+        tracing::info!(site.id = %id, jira.calls = submitter.calls, events = events.len(), entities = delivered.len(), "synced");
         settlement.add(&delivered, &origins, self.clock.now());
         self.store.record_sent(id, std::mem::take(&mut settlement.ledger)).await?;
         self.store.record_outcomes(id, std::mem::take(&mut settlement.outcomes)).await?;
@@ -89,13 +97,16 @@ impl EventSync {
         Ok(settlement.decided)
     }
 
-    async fn open_door(
+    async fn open_connection(
         &self,
         site: &Site,
     ) -> Result<Result<shared::jira::client::JiraClient, Disposition>, StoreError> {
-        let wait = |reason: String| Disposition::Wait { until: self.clock.now().after(DOOR_REST), reason };
+        let wait = |reason: String| Disposition::Wait {
+            until: self.clock.now().after(NO_CONNECTION_BACKOFF),
+            reason,
+        };
         if site.state.condition == SiteCondition::Switching {
-            return Ok(Err(wait("Another door is to write.".to_owned())));
+            return Ok(Err(wait("Another connection is to write.".to_owned())));
         }
         let installation = match site.writer {
             Some(writer) => self.store.installation(site.id, writer).await?,
@@ -103,12 +114,12 @@ impl EventSync {
         };
         let Some(installation) = installation else {
             self.store.set_condition(site, SiteCondition::Uninstalled).await?;
-            return Ok(Err(wait("No door to the Jira site is open.".to_owned())));
+            return Ok(Err(wait("No connection to the Jira site is open.".to_owned())));
         };
-        match self.doors.open(site, &installation).await {
+        match self.connections.open(site, &installation).await {
             Ok(client) => Ok(Ok(client)),
             Err(error) => {
-                if matches!(error, DoorError::AwaitingToken) {
+                if matches!(error, ConnectionError::AwaitingToken) {
                     self.store.set_condition(site, SiteCondition::AwaitingToken).await?;
                 }
                 Ok(Err(wait(format!("{error}."))))
@@ -124,7 +135,7 @@ impl EventSync {
             subscriptions.insert(event.subscription.id, &event.subscription);
             projects.entry((event.subscription.id, event.project.id)).or_default().push(event);
         }
-        let mut readers: BTreeMap<SubscriptionId, Option<Reader<'_>>> = BTreeMap::new();
+        let mut readers: BTreeMap<SubscriptionId, Option<GitlabReader<'_>>> = BTreeMap::new();
         for (id, subscription) in &subscriptions {
             readers.insert(*id, self.reader(subscription).await?);
         }
@@ -139,86 +150,103 @@ impl EventSync {
         Ok(enrich::run(tasks).await)
     }
 
-    /// One parcel per entity: of several versions the newest, from all the messages that led to it.
-    fn parcels(&self, enriched: Vec<Enriched>, settlement: &mut Settlement) -> Vec<Parcel> {
-        let mut parcels: BTreeMap<EntityKey, Parcel> = BTreeMap::new();
+    /// One entity_pending per entity: of several versions the newest, from all the messages that led to it.
+    fn pending(&self, enriched: Vec<Enriched>, settlement: &mut Settlement) -> Vec<PendingEntity> {
+        let mut pending: BTreeMap<EntityKey, PendingEntity> = BTreeMap::new();
         for Enriched { indices, entities } in enriched {
             match entities {
                 Err(disposition) => settlement.decide(&indices, &disposition),
                 Ok(candidates) => {
                     for Candidate { entity, push, deleted_head } in candidates {
-                        let parcel =
-                            Parcel { entity, indices: indices.clone(), deleted_head, push, filtered: false };
-                        match parcels.get_mut(&parcel.entity.key) {
-                            Some(known) => known.merge(parcel),
+                        let entity_pending = PendingEntity {
+                            entity,
+                            indices: indices.clone(),
+                            deleted_head,
+                            push,
+                            filtered: false,
+                        };
+                        match pending.get_mut(&entity_pending.entity.key) {
+                            Some(known) => known.merge(entity_pending),
                             None => {
-                                parcels.insert(parcel.entity.key.clone(), parcel);
+                                pending.insert(entity_pending.entity.key.clone(), entity_pending);
                             }
                         }
                     }
                 }
             }
         }
-        parcels.into_values().collect()
+        pending.into_values().collect()
     }
 
     /// Takes away the keys that must not go on, and the entities that are left without any.
     fn filter(
         &self,
         site: &Site,
-        parcels: Vec<Parcel>,
+        pending: Vec<PendingEntity>,
         events: &[Event],
         settlement: &mut Settlement,
-    ) -> Vec<Parcel> {
-        let mut kept = Vec::with_capacity(parcels.len());
-        for mut parcel in parcels {
+    ) -> Vec<PendingEntity> {
+        let mut kept = Vec::with_capacity(pending.len());
+        for mut entity_pending in pending {
             let subscription = events
                 .iter()
-                .find(|event| event.subscription.id == parcel.entity.link.subscription)
+                .find(|event| event.subscription.id == entity_pending.entity.link.subscription)
                 .map(|event| &event.subscription);
             let allowed =
                 subscription.map(|subscription| subscription.project_keys.as_slice()).unwrap_or_default();
             let filter = KeyFilter { allowed, suppressed: &site.suppressed_projects };
-            let (keys, refused) = parcel.entity.issue_keys.clone().filtered(&filter);
+            let (keys, refused) = entity_pending.entity.issue_keys.clone().filtered(&filter);
             for (key, rule) in refused {
                 let verdict = Verdict::Filtered { rule: rule.to_owned() };
-                settlement.outcomes.push((vec![key], outcome(&parcel.entity, verdict, self.clock.now())));
+                settlement
+                    .outcomes
+                    .push((vec![key], explained(&entity_pending.entity, verdict, self.clock.now())));
             }
-            let is_deletion = matches!(parcel.entity.content, Content::Deleted);
+            let is_deletion = matches!(entity_pending.entity.content, Content::Deleted);
             if is_deletion {
-                parcel.entity.issue_keys = keys;
-                kept.push(parcel);
+                entity_pending.entity.issue_keys = keys;
+                kept.push(entity_pending);
             } else if !keys.is_empty() {
-                parcel.entity.set_issue_keys(keys);
-                kept.push(parcel);
-            } else if parcel.entity.key.kind == EntityKind::PullRequest
-                && !parcel.entity.issue_keys.is_empty()
+                entity_pending.entity.set_issue_keys(keys);
+                kept.push(entity_pending);
+            } else if entity_pending.entity.key.kind == EntityKind::PullRequest
+                && !entity_pending.entity.issue_keys.is_empty()
             {
                 // Its title names only what must not go on: it leaves the issues it may be on.
-                parcel.entity.issue_keys = keys;
-                parcel.entity.content = Content::Deleted;
-                parcel.filtered = true;
-                kept.push(parcel);
+                entity_pending.entity.issue_keys = keys;
+                entity_pending.entity.content = Content::Deleted;
+                entity_pending.filtered = true;
+                kept.push(entity_pending);
             }
         }
         kept
     }
 
     /// What Jira does not have yet, numbered.
-    async fn fresh(&self, site: &Site, parcels: Vec<Parcel>) -> Result<Vec<Parcel>, StoreError> {
-        let ledger = self.store.ledger(site.id, parcels.iter().map(|parcel| &parcel.entity.key)).await?;
-        Ok(parcels
+    async fn fresh(
+        &self,
+        site: &Site,
+        pending: Vec<PendingEntity>,
+    ) -> Result<Vec<PendingEntity>, StoreError> {
+        let ledger = self
+            .store
+            .ledger(site.id, pending.iter().map(|entity_pending| &entity_pending.entity.key))
+            .await?;
+        Ok(pending
             .into_iter()
-            .filter_map(|mut parcel| {
-                let last = ledger.get(&parcel.entity.key);
-                if parcel.is_late(last) || parcel.is_needless_deletion(last) {
-                    tracing::debug!(entity.label = parcel.entity.label, "Jira has it, or something newer");
+            .filter_map(|mut entity_pending| {
+                let last = ledger.get(&entity_pending.entity.key);
+                if entity_pending.is_late(last) || entity_pending.is_needless_deletion(last) {
+                    tracing::debug!(
+                        entity.label = entity_pending.entity.label,
+                        "Jira has it, or something newer"
+                    );
                     return None;
                 }
-                match parcel.entity.version.freshness(last) {
+                match entity_pending.entity.version.freshness(last) {
                     Freshness::Fresh(number) => {
-                        parcel.entity.set_number(number);
-                        Some(parcel)
+                        entity_pending.entity.set_number(number);
+                        Some(entity_pending)
                     }
                     Freshness::Stale => None,
                 }
@@ -227,7 +255,7 @@ impl EventSync {
     }
 }
 
-impl Parcel {
+impl PendingEntity {
     fn merge(&mut self, mut other: Self) {
         self.indices.extend(&other.indices);
         let mut ours = self.entity.ledger_entry();
@@ -276,7 +304,7 @@ impl Parcel {
 }
 
 /// What became of `entity`, for `explain`.
-pub(crate) fn outcome(entity: &Entity, verdict: Verdict, at: shared::clock::Timestamp) -> Outcome {
+pub(crate) fn explained(entity: &Entity, verdict: Verdict, at: shared::clock::Timestamp) -> Outcome {
     Outcome {
         entity: entity.key.clone(),
         label: entity.label.clone(),

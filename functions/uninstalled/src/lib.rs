@@ -1,4 +1,4 @@
-//! Takes Jira's `uninstalled` event: closes that door. The site and its links stay, so that another door, or the same one
+//! Takes Jira's `uninstalled` event: closes that connection. The site and its links stay, so that another connection, or the same one
 //! installed again, goes on with them; Jira itself deletes what was sent through this one.
 
 use axum::Router;
@@ -7,7 +7,7 @@ use axum::routing::post;
 use http::StatusCode;
 use shared::bundle::UNINSTALLED;
 use shared::clock::SharedClock;
-use shared::config::{Lifecycle, Reader};
+use shared::config::{Lifecycle, Variables};
 use shared::domain::{Installation, Site};
 use shared::http::{Error, JiraLifecycle, LifecycleGate};
 use shared::store::Store;
@@ -23,9 +23,9 @@ pub struct Config {
 
 impl Config {
     /// Reads them.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let lifecycle = Lifecycle::read(reader);
-        let table_name = reader.required("TABLE_NAME");
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let lifecycle = Lifecycle::read(variables);
+        let table_name = variables.required("TABLE_NAME");
         Some(Self { lifecycle: lifecycle?, table_name })
     }
 }

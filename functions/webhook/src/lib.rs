@@ -14,16 +14,16 @@ use http::StatusCode;
 use moka::future::Cache;
 use shared::bundle::WEBHOOK;
 use shared::clock::{SharedClock, Timestamp};
-use shared::config::Reader;
+use shared::config::Variables;
 use shared::domain::{IssueKeys, SubscriptionId};
-use shared::gitlab::hooks::{Event, HookError, parse};
+use shared::gitlab::hooks::{HookError, HookEvent, parse};
 use shared::gitlab::model::Project;
 use shared::http::Error;
 use shared::queue::disposition::Message;
 use shared::queue::{Outgoing, SharedQueue};
 use shared::store::coverage::Coverage;
 use shared::store::{Store, StoreError};
-use shared::sync::message::{EventMessage, Intake};
+use shared::sync::message::{EventMessage, Payload};
 use shared::sync::verify::{HookVerifier, OpenHook, VerifyError};
 
 use crate::delivery::GitlabHook;
@@ -36,13 +36,13 @@ const MAX_BODY: usize = 6 * 1024 * 1024;
 const MAX_UNVERIFIED: usize = 900 * 1024;
 
 /// How long it is remembered which projects lie inside a link.
-const COVERAGE_MEMORY: Duration = Duration::from_secs(60);
+const COVERAGE_CACHE_TTL: Duration = Duration::from_secs(60);
 
 /// How many projects that is remembered of.
 const MAX_PROJECTS: u64 = 10_000;
 
 /// How long repeats are noticed here: those that follow a time-out of GitLab's come within it.
-const RECENT_MEMORY: Duration = Duration::from_secs(600);
+const RECENT_CACHE_TTL: Duration = Duration::from_secs(600);
 
 /// How many deliveries that is known of, at some hundred bytes each.
 const MAX_RECENT: u64 = 50_000;
@@ -67,11 +67,11 @@ pub struct Config {
 
 impl Config {
     /// Reads them.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         Some(Self {
-            table_name: reader.required("TABLE_NAME"),
-            kms_key_id: reader.required("KMS_KEY_ID"),
-            events_queue_url: reader.required("EVENTS_QUEUE_URL"),
+            table_name: variables.required("TABLE_NAME"),
+            kms_key_id: variables.required("KMS_KEY_ID"),
+            events_queue_url: variables.required("EVENTS_QUEUE_URL"),
         })
     }
 }
@@ -92,8 +92,8 @@ impl Webhook {
     /// A function that puts events on `queue`.
     #[must_use]
     pub fn new(store: Store, verifier: HookVerifier, queue: SharedQueue, clock: SharedClock) -> Self {
-        let coverage = Cache::builder().max_capacity(MAX_PROJECTS).time_to_live(COVERAGE_MEMORY).build();
-        let recent = Cache::builder().max_capacity(MAX_RECENT).time_to_live(RECENT_MEMORY).build();
+        let coverage = Cache::builder().max_capacity(MAX_PROJECTS).time_to_live(COVERAGE_CACHE_TTL).build();
+        let recent = Cache::builder().max_capacity(MAX_RECENT).time_to_live(RECENT_CACHE_TTL).build();
         Self { store, verifier, queue, clock, coverage, recent }
     }
 }
@@ -200,7 +200,7 @@ impl Webhook {
             subscription: hook.subscription,
             received_at: arrived_at,
             delivery: hook.idempotency_key.as_ref().map(|key| format!("{key}/0")),
-            intake: Intake::Unverified(unverified),
+            intake: Payload::Unverified(unverified),
         };
         // The site is not known now; the link stands in for it.
         let message = Message::new(hook.subscription.to_string(), arrived_at, body);
@@ -250,26 +250,28 @@ fn note_accepted(hook: &GitlabHook, messages: &[Message<EventMessage>], keys: &I
 }
 
 /// The issues that an event names itself.
-fn named_keys(event: &Event) -> IssueKeys {
+fn named_keys(event: &HookEvent) -> IssueKeys {
     let of_branch = |branch: &str| IssueKeys::extract([branch]);
     match event {
-        Event::Push(push) => {
+        HookEvent::Push(push) => {
             push.commits.iter().fold(of_branch(&push.branch), |keys, it| keys.union(&it.keys))
         }
-        Event::BranchDeleted { branch, .. } => of_branch(branch),
-        Event::MergeRequest { merge_request, removed_keys } => merge_request.keys.clone().union(removed_keys),
-        Event::FeatureFlag(flag) => flag.keys.clone(),
-        Event::Pipeline(_) | Event::Deployment(_) => IssueKeys::default(),
+        HookEvent::BranchDeleted { branch, .. } => of_branch(branch),
+        HookEvent::MergeRequest { merge_request, removed_keys } => {
+            merge_request.keys.clone().union(removed_keys)
+        }
+        HookEvent::FeatureFlag(flag) => flag.keys.clone(),
+        HookEvent::Pipeline(_) | HookEvent::Deployment(_) => IssueKeys::default(),
     }
 }
 
 /// Whether an event can lead to anything. Pipelines and deployments get their keys from elsewhere; a push without keys may
 /// be to the branch of a merge request that has some, which only the API tells.
-fn is_of_interest(event: &Event, named: &IssueKeys, has_token: bool) -> bool {
+fn is_of_interest(event: &HookEvent, named: &IssueKeys, has_token: bool) -> bool {
     match event {
-        Event::Push(_) => has_token || !named.is_empty(),
-        Event::MergeRequest { .. } | Event::FeatureFlag(_) => !named.is_empty(),
-        Event::BranchDeleted { .. } | Event::Pipeline(_) => true,
-        Event::Deployment(_) => has_token,
+        HookEvent::Push(_) => has_token || !named.is_empty(),
+        HookEvent::MergeRequest { .. } | HookEvent::FeatureFlag(_) => !named.is_empty(),
+        HookEvent::BranchDeleted { .. } | HookEvent::Pipeline(_) => true,
+        HookEvent::Deployment(_) => has_token,
     }
 }

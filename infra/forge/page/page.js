@@ -15,11 +15,11 @@ const names = {
   pending: "not finished",
   renamed: "renamed",
   suspended: "not reachable",
-  switching: "changing doors",
+  switching: "changing connections",
   uninstalled: "uninstalled",
 };
 
-const doorNames = { forge: "Forge", oauth: "OAuth credentials", connect: "Connect" };
+const connectionNames = { forge: "Forge", oauth: "OAuth credentials", connect: "Connect" };
 
 // What to do when the bundle's answer can't be shown, by what Forge says of it.
 // https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/
@@ -83,12 +83,12 @@ function site({ host, condition, since, remedy, needsResyncSince }) {
     ),
     ...(remedy ? [notice(remedy)] : []),
     ...(needsResyncSince
-      ? [notice(`Another door writes since ${time(needsResyncSince)}, so Jira lacks what came before. New events arrive.`)]
+      ? [notice(`Another connection writes since ${time(needsResyncSince)}, so Jira lacks what came before. New events arrive.`)]
       : []),
   ];
 }
 
-function door({ kind, writes, here, installedAt, tokenUsableUntil }) {
+function connection({ kind, writes, here, installedAt, tokenUsableUntil }) {
   const lines = [`since ${time(installedAt)}`];
   if (kind === "forge") {
     lines.push(tokenUsableUntil ? `token until ${time(tokenUsableUntil)}` : "no token yet: Forge brings one within the hour");
@@ -97,7 +97,7 @@ function door({ kind, writes, here, installedAt, tokenUsableUntil }) {
     element(
       "div",
       { className: "row" },
-      element("strong", {}, doorNames[kind] ?? kind),
+      element("strong", {}, connectionNames[kind] ?? kind),
       badge(writes ? "writes to Jira" : "stands by", writes ? "good" : ""),
       here ? subtle("this app") : null,
     ),
@@ -142,7 +142,7 @@ function overview(answer) {
   show(
     site(answer.site),
     section("Linked groups", answer.links, "No group is linked yet. The first command below links one.", link),
-    section("Doors to Jira", answer.doors, "None.", door),
+    section("Connections to Jira", answer.connections, "None.", connection),
     section("Commands", answer.commands, "None.", command),
     element("p", { className: "subtle" }, "Commands are for whoever runs the bundle: this page changes nothing."),
   );

@@ -1,10 +1,10 @@
-//! What the Forge door is told by variables, which is the same for all of its functions.
+//! What the Forge connection is told by variables, which is the same for all of its functions.
 
 use std::sync::Arc;
 
 use url::Url;
 
-use super::{Outbound, Reader, allowed_jira_sites, atlassian_api_url};
+use super::{Outbound, Variables, allowed_jira_sites, atlassian_api_url};
 use crate::aws::Aws;
 use crate::clock::SharedClock;
 use crate::envelope::Envelope;
@@ -15,7 +15,7 @@ use crate::jwt::key_set::{FORGE_KEY_SET, KeySet};
 use crate::outbound::{OutboundClientError, RedirectRule};
 use crate::store::Store;
 
-/// What each function of the Forge door is told.
+/// What each function of the Forge connection is told.
 #[derive(Clone, Debug)]
 pub struct ForgeFunction {
     /// The app.
@@ -28,9 +28,9 @@ pub struct ForgeFunction {
 
 impl ForgeFunction {
     /// Reads what [`Forge`] reads, `TABLE_NAME` and `KMS_KEY_ID`.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let forge = Forge::read(reader);
-        let (table_name, kms_key_id) = (reader.required("TABLE_NAME"), reader.required("KMS_KEY_ID"));
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let forge = Forge::read(variables);
+        let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
         Some(Self { forge: forge?, table_name, kms_key_id })
     }
 
@@ -60,15 +60,15 @@ pub struct Forge {
 
 impl Forge {
     /// Reads `FORGE_APP_ID`, `FORGE_JWKS_URL`, `ATLASSIAN_API_URL`, `ALLOWED_JIRA_SITES` and what [`Outbound`] reads.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let app_id = reader.optional("FORGE_APP_ID");
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let app_id = variables.optional("FORGE_APP_ID");
         if app_id.as_ref().is_some_and(|id| !id.starts_with("ari:cloud:ecosystem::app/")) {
-            reader.problem("FORGE_APP_ID is not an app id, as `forge register` prints it.".to_owned());
+            variables.problem("FORGE_APP_ID is not an app id, as `forge register` prints it.".to_owned());
         }
-        let key_set_url = reader.url("FORGE_JWKS_URL", FORGE_KEY_SET);
-        let atlassian_api_url = atlassian_api_url(reader);
-        let allowed_sites = allowed_jira_sites(reader);
-        let outbound = Outbound::read(reader);
+        let key_set_url = variables.url("FORGE_JWKS_URL", FORGE_KEY_SET);
+        let atlassian_api_url = atlassian_api_url(variables);
+        let allowed_sites = allowed_jira_sites(variables);
+        let outbound = Outbound::read(variables);
         Some(Self {
             app_id,
             key_set_url: key_set_url?,

@@ -40,7 +40,7 @@ macro_rules! ids {
 ids! {
     /// A Jira site as we know it, whatever it is called now.
     SiteId,
-    /// One door's credential on a site.
+    /// One connection's credential on a site.
     InstallationId,
     /// A GitLab group linked to a site. Part of the webhook's URL, so it is not a secret.
     SubscriptionId,

@@ -1,4 +1,4 @@
-//! One door's credential on a site.
+//! One connection's credential on a site.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,16 +13,16 @@ pub struct Installation {
     pub id: InstallationId,
     /// The site it opens.
     pub site: SiteId,
-    /// Which door, and what that door needs.
-    pub door: Door,
+    /// Which connection, and what that connection needs.
+    pub connection: Connection,
     /// When it was made or last renewed.
     pub installed_at: Timestamp,
 }
 
-/// The credential of a door.
+/// The credential of a connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Door {
+pub enum Connection {
     /// A Connect app: tokens signed with a secret that both sides hold.
     Connect {
         /// Jira's name of the tenant. Never in a URL or a log.
@@ -64,19 +64,19 @@ pub struct SystemToken {
     pub usable_until: Timestamp,
 }
 
-/// The kinds of doors.
+/// The kinds of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DoorKind {
-    /// [`Door::Connect`].
+pub enum ConnectionKind {
+    /// [`Connection::Connect`].
     Connect,
-    /// [`Door::OauthCredentials`].
+    /// [`Connection::OauthCredentials`].
     OauthCredentials,
-    /// [`Door::Forge`].
+    /// [`Connection::Forge`].
     Forge,
 }
 
-impl DoorKind {
+impl ConnectionKind {
     /// What a person calls it, also on the command line, and what metrics call it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -88,14 +88,14 @@ impl DoorKind {
     }
 }
 
-impl Door {
-    /// Which kind of door this is.
+impl Connection {
+    /// Which kind of connection this is.
     #[must_use]
-    pub fn kind(&self) -> DoorKind {
+    pub fn kind(&self) -> ConnectionKind {
         match self {
-            Self::Connect { .. } => DoorKind::Connect,
-            Self::OauthCredentials { .. } => DoorKind::OauthCredentials,
-            Self::Forge { .. } => DoorKind::Forge,
+            Self::Connect { .. } => ConnectionKind::Connect,
+            Self::OauthCredentials { .. } => ConnectionKind::OauthCredentials,
+            Self::Forge { .. } => ConnectionKind::Forge,
         }
     }
 }

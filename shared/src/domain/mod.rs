@@ -1,14 +1,18 @@
 //! The nouns that every part speaks of: sites, installations, subscriptions and their ids. Plain data and the rules
 //! that need nothing else; how they are stored, sent or shown belongs to the modules that do so.
 
+mod api;
+mod entity;
 mod id;
 mod installation;
 mod issue_key;
 mod site;
 mod subscription;
 
+pub use api::Api;
+pub use entity::{EntityKey, EntityKind};
 pub use id::{InstallationId, SiteId, SubscriptionId};
-pub use installation::{Door, DoorKind, Installation, SystemToken};
+pub use installation::{Connection, ConnectionKind, Installation, SystemToken};
 pub use issue_key::{IssueKeys, KeyFilter, MAX_ISSUE_KEYS};
 pub use site::{Capability, Site, SiteCondition, SiteState};
 pub use subscription::{Credential, CredentialMode, Hook, HookKind, Subscription, SubscriptionState};

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::{InstallationId, SiteId};
 use crate::clock::Timestamp;
 
-/// A Jira site. It owns subscriptions, sync state and sequence numbers; doors come and go.
+/// A Jira site. It owns subscriptions, sync state and sequence numbers; connections come and go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
     /// Our id.
     pub id: SiteId,
-    /// Where people and Connect apps find it, as the door said; without a trailing slash. Atlassian's gateway as long as
+    /// Where people and Connect apps find it, as the connection said; without a trailing slash. Atlassian's gateway as long as
     /// only a Forge installation is known, which does not say.
     pub base_url: String,
     /// Atlassian's id of the site; known once an authenticated call has proved it.
@@ -34,7 +34,7 @@ pub struct Site {
     /// Project keys that Jira is known to have; bounded, see `sync`.
     #[serde(default)]
     pub known_projects: Vec<String>,
-    /// Since when what is in Jira is less than what is in GitLab: another door writes than the one that had sent it.
+    /// Since when what is in Jira is less than what is in GitLab: another connection writes than the one that had sent it.
     #[serde(default)]
     pub needs_resync_since: Option<Timestamp>,
     /// When it was first seen.
@@ -97,11 +97,11 @@ pub enum SiteCondition {
     Renamed,
     /// Jira has been unavailable for long: the site is probably deactivated.
     Suspended,
-    /// The door that wrote was closed.
+    /// The connection that wrote was closed.
     Uninstalled,
     /// Forge has not brought a token for so long that the last one is over.
     AwaitingToken,
-    /// Another door is to write, and what the one before had sent is being deleted.
+    /// Another connection is to write, and what the one before had sent is being deleted.
     Switching,
 }
 
@@ -124,12 +124,14 @@ impl SiteCondition {
                 Some("The Jira site does not answer: ask its administrator whether it is deactivated.")
             }
             Self::Uninstalled => Some(
-                "The app that wrote was uninstalled: install it again, add OAuth credentials, or let another door write with `gitlab-jira site switch`.",
+                "The app that wrote was uninstalled: install it again, add OAuth credentials, or let another connection write with `gitlab-jira site switch`.",
             ),
             Self::AwaitingToken => Some(
                 "Forge brings a token every hour and has not: ask the site's administrator whether the app is still installed, and look at its logs with `forge logs`. Work goes on with the next token.",
             ),
-            Self::Switching => Some("The change of doors did not end: run `gitlab-jira site switch` again."),
+            Self::Switching => {
+                Some("The change of connections did not end: run `gitlab-jira site switch` again.")
+            }
         }
     }
 }

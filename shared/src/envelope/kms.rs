@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::key_service::{DataKey, KeyBytes, KeyService, KeyServiceError};
-use crate::aws::cause;
+use crate::aws_error::cause;
 
 /// What KMS says when the same call will not succeed later, unless somebody changes the key, its policy or our role
 /// (<https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html#API_Decrypt_Errors>, and the errors common to

@@ -546,7 +546,7 @@ fn rejection_text(text: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(text).unwrap_or_default();
     let reason = ["message", "error"].into_iter().find_map(|field| answer.get(field)).unwrap_or(&Value::Null);
     let reason = reason.as_str().map_or_else(|| reason.to_string(), str::to_owned);
-    crate::sync::text::clean(&reason, 300)
+    crate::text::clean(&reason, 300)
 }
 
 fn header_number(headers: &HeaderMap, name: &str) -> Option<u64> {

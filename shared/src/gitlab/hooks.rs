@@ -10,28 +10,28 @@ use serde::{Deserialize, Serialize};
 use super::date;
 use super::model::{
     Commit, Deployment, DeploymentJob, Environment, FeatureFlag, MergeRequest, Person, Pipeline,
-    PipelineMergeRequest, Project, Push, Reviewer, Verdict,
+    PipelineMergeRequest, Project, Push, ReviewState, Reviewer,
 };
 use crate::clock::Timestamp;
 use crate::domain::IssueKeys;
-use crate::sync::text::{clean, optional_url};
+use crate::text::{clean, optional_url};
 
 /// More reviewers than anybody asks; keeps a message small.
 const MAX_REVIEWERS: usize = 50;
 
 /// What a delivery says.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
+pub struct ParsedHook {
     /// The project it speaks of.
     pub project: Project,
     /// What happened.
-    pub event: Event,
+    pub event: HookEvent,
 }
 
 /// The events that Jira hears of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Event {
+pub enum HookEvent {
     /// Commits were pushed, or a branch was made.
     Push(Push),
     /// A branch is gone.
@@ -79,7 +79,7 @@ pub enum HookError {
 ///
 /// # Errors
 /// [`HookError`].
-pub fn parse(body: &[u8]) -> Result<Delivery, HookError> {
+pub fn parse(body: &[u8]) -> Result<ParsedHook, HookError> {
     let kind: Kind<'_> = serde_json::from_slice(body).map_err(HookError::Malformed)?;
     let kind = kind.object_kind.or(kind.event_name).unwrap_or_default();
     match kind.as_ref() {
@@ -161,7 +161,7 @@ struct RawPush {
 }
 
 impl RawPush {
-    fn delivery(self) -> Result<Delivery, HookError> {
+    fn delivery(self) -> Result<ParsedHook, HookError> {
         const KIND: &str = "push";
         let git_ref = required(self.git_ref, KIND, "ref")?;
         let Some(branch) = git_ref.strip_prefix("refs/heads/").map(str::to_owned) else {
@@ -171,12 +171,12 @@ impl RawPush {
         let after = required(self.after.filter(|sha| is_sha(sha)), KIND, "after")?;
         let project = self.project.project(self.project_id, KIND)?;
         let event = if is_zero(&after) {
-            Event::BranchDeleted { branch, before }
+            HookEvent::BranchDeleted { branch, before }
         } else {
             let commits: Vec<_> =
                 self.commits.into_iter().filter_map(|commit| commit.commit(&project)).collect();
             let total = self.total_commits_count.unwrap_or(commits.len() as u64);
-            Event::Push(Push {
+            HookEvent::Push(Push {
                 branch,
                 before: Some(before).filter(|sha| !is_zero(sha)),
                 after,
@@ -184,7 +184,7 @@ impl RawPush {
                 total,
             })
         };
-        Ok(Delivery { project, event })
+        Ok(ParsedHook { project, event })
     }
 }
 
@@ -294,14 +294,14 @@ struct RawMergeRequest {
 }
 
 impl RawMergeRequestEvent {
-    fn delivery(self) -> Result<Delivery, HookError> {
+    fn delivery(self) -> Result<ParsedHook, HookError> {
         const KIND: &str = "merge_request";
         let raw = required(self.object_attributes, KIND, "object_attributes")?;
         let project = self.project.project(raw.target_project_id, KIND)?;
         let removed_keys = removed_keys(&self.changes);
         let reviewers = self.reviewers.into_iter().take(MAX_REVIEWERS).map(RawReviewer::reviewer).collect();
         let merge_request = raw.merge_request(&project, reviewers)?;
-        Ok(Delivery { project, event: Event::MergeRequest { merge_request, removed_keys } })
+        Ok(ParsedHook { project, event: HookEvent::MergeRequest { merge_request, removed_keys } })
     }
 }
 
@@ -312,16 +312,16 @@ fn removed_keys(changes: &RawChanges) -> IssueKeys {
 
 impl RawReviewer {
     fn reviewer(self) -> Reviewer {
-        Reviewer { person: self.person.person(), verdict: verdict(self.state.as_deref()) }
+        Reviewer { person: self.person.person(), review_state: review_state(self.state.as_deref()) }
     }
 }
 
 /// GitLab's reviewer states, from the hook or the API.
-pub(super) fn verdict(state: Option<&str>) -> Verdict {
+pub(super) fn review_state(state: Option<&str>) -> ReviewState {
     match state {
-        Some("approved") => Verdict::Approved,
-        Some("reviewed" | "requested_changes") => Verdict::Reviewed,
-        _ => Verdict::Unreviewed,
+        Some("approved") => ReviewState::Approved,
+        Some("reviewed" | "requested_changes") => ReviewState::Reviewed,
+        _ => ReviewState::Unreviewed,
     }
 }
 
@@ -385,7 +385,7 @@ struct RawPipelineMergeRequest {
 }
 
 impl RawPipelineEvent {
-    fn delivery(self) -> Result<Delivery, HookError> {
+    fn delivery(self) -> Result<ParsedHook, HookError> {
         const KIND: &str = "pipeline";
         let raw = required(self.object_attributes, KIND, "object_attributes")?;
         let project = self.project.project(None, KIND)?;
@@ -404,7 +404,7 @@ impl RawPipelineEvent {
             merge_requests: self.merge_request.and_then(RawPipelineMergeRequest::read).into_iter().collect(),
             tests: None,
         };
-        Ok(Delivery { project, event: Event::Pipeline(pipeline) })
+        Ok(ParsedHook { project, event: HookEvent::Pipeline(pipeline) })
     }
 }
 
@@ -434,7 +434,7 @@ struct RawDeployment {
 }
 
 impl RawDeployment {
-    fn delivery(self) -> Result<Delivery, HookError> {
+    fn delivery(self) -> Result<ParsedHook, HookError> {
         const KIND: &str = "deployment";
         let project = self.project.project(None, KIND)?;
         let sha = self.commit_url.as_deref().and_then(|url| url.rsplit('/').next()).filter(|sha| is_sha(sha));
@@ -456,7 +456,7 @@ impl RawDeployment {
             },
             keys: IssueKeys::default(),
         };
-        Ok(Delivery { project, event: Event::Deployment(deployment) })
+        Ok(ParsedHook { project, event: HookEvent::Deployment(deployment) })
     }
 }
 
@@ -476,7 +476,7 @@ struct RawFeatureFlag {
 }
 
 impl RawFeatureFlagEvent {
-    fn delivery(self) -> Result<Delivery, HookError> {
+    fn delivery(self) -> Result<ParsedHook, HookError> {
         const KIND: &str = "feature_flag";
         let raw = required(self.object_attributes, KIND, "object_attributes")?;
         let project = self.project.project(None, KIND)?;
@@ -488,7 +488,7 @@ impl RawFeatureFlagEvent {
             updated_at: None,
             strategies: Vec::new(),
         };
-        Ok(Delivery { project, event: Event::FeatureFlag(flag) })
+        Ok(ParsedHook { project, event: HookEvent::FeatureFlag(flag) })
     }
 }
 
@@ -514,14 +514,14 @@ mod tests {
     const ZERO: &str = "0000000000000000000000000000000000000000";
     const SHA: &str = "9f1c2d3e4b5a69788796a5b4c3d2e1f009182736";
 
-    fn parse_value(value: &Value) -> Result<Delivery, HookError> {
+    fn parse_value(value: &Value) -> Result<ParsedHook, HookError> {
         parse(value.to_string().as_bytes())
     }
 
     #[test]
     fn a_push_carries_keys_counts_and_no_hidden_address() {
         let delivery = parse_value(&push(SHA, SHA)).expect("a push");
-        let Event::Push(push) = delivery.event else { panic!("{:?}", delivery.event) };
+        let HookEvent::Push(push) = delivery.event else { panic!("{:?}", delivery.event) };
         assert_eq!((push.branch.as_str(), push.before.as_deref()), ("PAY-7-retry", Some(SHA)));
         let commit = &push.commits[0];
         assert_eq!(commit.keys.as_slice(), ["PAY-7", "OPS-1"]);
@@ -532,11 +532,11 @@ mod tests {
     #[test]
     fn zeros_make_and_delete_branches() {
         let made = parse_value(&push(ZERO, SHA)).expect("a push");
-        assert!(matches!(made.event, Event::Push(Push { before: None, .. })));
+        assert!(matches!(made.event, HookEvent::Push(Push { before: None, .. })));
         let deleted = parse_value(&push(SHA, ZERO)).expect("a push");
         assert_eq!(
             deleted.event,
-            Event::BranchDeleted { branch: "PAY-7-retry".to_owned(), before: SHA.to_owned() }
+            HookEvent::BranchDeleted { branch: "PAY-7-retry".to_owned(), before: SHA.to_owned() }
         );
     }
 
@@ -555,7 +555,7 @@ mod tests {
         let mut body = push(SHA, SHA);
         body.as_object_mut().expect("an object").remove("object_kind");
         body["event_name"] = json!("push");
-        assert!(matches!(parse_value(&body).expect("a push").event, Event::Push(_)));
+        assert!(matches!(parse_value(&body).expect("a push").event, HookEvent::Push(_)));
     }
 
     #[test]
@@ -563,7 +563,7 @@ mod tests {
         let body = json!({"object_kind": "merge_request", "project": project(), "changes": {"title": {"previous": "PAY-7 x", "current": "x"}},
             "object_attributes": {"id": 900, "iid": 7, "title": "x", "description": null, "state": "opened", "source_branch": "s",
                 "target_branch": "main", "source_project_id": 42, "target_project_id": 42, "updated_at": "2026-01-05 10:00:00 UTC"}});
-        let Event::MergeRequest { merge_request, removed_keys } =
+        let HookEvent::MergeRequest { merge_request, removed_keys } =
             parse_value(&body).expect("a merge request").event
         else {
             panic!("not a merge request")

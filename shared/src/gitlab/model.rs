@@ -195,13 +195,13 @@ pub struct Reviewer {
     /// Who.
     pub person: Person,
     /// What they said.
-    pub verdict: Verdict,
+    pub review_state: ReviewState,
 }
 
 /// What a reviewer said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum ReviewState {
     /// Approved.
     Approved,
     /// Reviewed, or asked for changes.

@@ -4,14 +4,14 @@ use serde::Deserialize;
 
 use super::date;
 use super::diff::count_lines;
-use super::hooks::verdict;
+use super::hooks::review_state;
 use super::model::{
     Branch, ChangedFile, Commit, Deployment, DeploymentJob, Environment, FeatureFlag, FileChange,
-    FlagStrategy, MergeRequest, Person, Pipeline, Project, Reviewer, TestCounts, Verdict,
+    FlagStrategy, MergeRequest, Person, Pipeline, Project, ReviewState, Reviewer, TestCounts,
 };
 use crate::clock::Timestamp;
 use crate::domain::IssueKeys;
-use crate::sync::text::clean;
+use crate::text::clean;
 
 #[derive(Deserialize)]
 pub(super) struct RawProject {
@@ -148,7 +148,7 @@ pub(super) struct RawReviewer {
 
 impl RawReviewer {
     pub(super) fn reviewer(self) -> Reviewer {
-        Reviewer { person: self.user.person(), verdict: verdict(self.state.as_deref()) }
+        Reviewer { person: self.user.person(), review_state: review_state(self.state.as_deref()) }
     }
 }
 
@@ -165,8 +165,10 @@ struct RawApproval {
 
 impl RawApprovals {
     pub(super) fn reviewers(self) -> Vec<Reviewer> {
-        let approved =
-            |approval: RawApproval| Reviewer { person: approval.user.person(), verdict: Verdict::Approved };
+        let approved = |approval: RawApproval| Reviewer {
+            person: approval.user.person(),
+            review_state: ReviewState::Approved,
+        };
         self.approved_by.into_iter().map(approved).collect()
     }
 }
@@ -215,7 +217,7 @@ impl RawMergeRequest {
             reviewers: self
                 .reviewers
                 .into_iter()
-                .map(|user| Reviewer { person: user.person(), verdict: Verdict::Unreviewed })
+                .map(|user| Reviewer { person: user.person(), review_state: ReviewState::Unreviewed })
                 .collect(),
             notes: self.user_notes_count,
             source_branch: self.source_branch,

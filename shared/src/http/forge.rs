@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use super::Error;
 use super::lifecycle::bearer;
 use super::measured::CameThrough;
-use crate::domain::DoorKind;
+use crate::domain::ConnectionKind;
 use crate::jira::forge::{Admission, ForgeError, ForgeInstallations};
 use crate::jwt::invocation::{Invocation, InvocationError, InvocationVerifier, Person};
 
@@ -60,7 +60,7 @@ where
         if call.invocation.person.is_some() {
             return Err(unauthorized().because("a person's token on an endpoint of the app's own"));
         }
-        CameThrough::of(&parts.extensions).note(DoorKind::Forge);
+        CameThrough::of(&parts.extensions).note(ConnectionKind::Forge);
         Ok(call)
     }
 }
@@ -77,7 +77,7 @@ where
             ForgeGate::from_ref(state).verify(&parts.headers).await?;
         let person = invocation.person.clone().filter(|person| person.is_on_admin_page);
         let person = person.ok_or_else(|| unauthorized().because("not a token of the app's admin page"))?;
-        CameThrough::of(&parts.extensions).note(DoorKind::Forge);
+        CameThrough::of(&parts.extensions).note(ConnectionKind::Forge);
         Ok(Self { person, invocation, system_token })
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::measured::CameThrough;
 use super::{Error, connect_path};
 use crate::clock::{SharedClock, Timestamp};
-use crate::domain::DoorKind;
+use crate::domain::ConnectionKind;
 use crate::jwt::asymmetric::{LifecycleError, LifecycleVerifier};
 use crate::jwt::{self, LEEWAY};
 use crate::store::Store;
@@ -82,7 +82,7 @@ where
             .get::<OriginalUri>()
             .map_or_else(|| request.uri().clone(), |uri| uri.0.clone());
         let (method, headers) = (request.method().clone(), request.headers().clone());
-        let door = CameThrough::of(request.extensions());
+        let connection = CameThrough::of(request.extensions());
         let token = headers.get(header::AUTHORIZATION).and_then(bearer).ok_or_else(unauthorized)?.to_owned();
         let body = axum::body::to_bytes(request.into_body(), MAX_BODY)
             .await
@@ -102,7 +102,7 @@ where
         if !gate.store.use_token(&token, expires_at).await.map_err(Error::unavailable)? {
             return Err(unauthorized().because("the token was used before"));
         }
-        door.note(DoorKind::Connect);
+        connection.note(ConnectionKind::Connect);
         let issued_at = claims.issued_at.map(|seconds| Timestamp(seconds.saturating_mul(1000)));
         Ok(Self { tenant, issued_at })
     }

@@ -1,4 +1,4 @@
-//! Every request in numbers: by route, door and kind of answer.
+//! Every request in numbers: by route, connection and kind of answer.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -9,10 +9,10 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 
-use crate::domain::DoorKind;
+use crate::domain::ConnectionKind;
 use crate::telemetry::Measure;
 
-/// In place of a route for what no route is for, and of a door for whoever did not come through one.
+/// In place of a route for what no route is for, and of a connection for whoever did not come through one.
 const NONE: &str = "none";
 
 /// `router`, with each of its requests measured.
@@ -20,9 +20,9 @@ pub fn measured(router: Router) -> Router {
     router.layer(from_fn(measure))
 }
 
-/// The door through which the caller of a request came, once that is proved.
+/// The connection through which the caller of a request came, once that is proved.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CameThrough(Arc<OnceLock<DoorKind>>);
+pub(super) struct CameThrough(Arc<OnceLock<ConnectionKind>>);
 
 impl CameThrough {
     /// Where to note it for the request with these extensions; nowhere if it is not measured.
@@ -30,10 +30,10 @@ impl CameThrough {
         extensions.get().cloned().unwrap_or_default()
     }
 
-    /// The caller has proved that it comes through `door`.
-    pub(super) fn note(&self, door: DoorKind) {
-        // Proved twice it is the same door.
-        let _ = self.0.set(door);
+    /// The caller has proved that it comes through `connection`.
+    pub(super) fn note(&self, connection: ConnectionKind) {
+        // Proved twice it is the same connection.
+        let _ = self.0.set(connection);
     }
 }
 
@@ -41,8 +41,8 @@ async fn measure(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     // The route, not the path, which strangers choose; nor the method, for the same reason.
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let door = CameThrough::default();
-    request.extensions_mut().insert(door.clone());
+    let connection = CameThrough::default();
+    request.extensions_mut().insert(connection.clone());
     let response = next.run(request).await;
     let status = response.status();
     let outcome = match status.as_u16() {
@@ -52,9 +52,9 @@ async fn measure(mut request: Request, next: Next) -> Response {
         _ => "5xx",
     };
     let route = route.as_ref().map_or(NONE, MatchedPath::as_str);
-    let door = door.0.get().map_or(NONE, |door| door.name());
+    let connection = connection.0.get().map_or(NONE, |connection| connection.name());
     Measure::new("answered a request")
-        .by([("Route", route), ("Door", door), ("Outcome", outcome)])
+        .by([("Route", route), ("Connection", connection), ("Outcome", outcome)])
         .time("RequestLatency", began)
         .detail("http.status", status.as_u16())
         .log();
@@ -69,11 +69,11 @@ mod tests {
     use tower::ServiceExt as _;
 
     #[tokio::test]
-    async fn requests_count_by_route_door_and_outcome_whatever_strangers_ask_for() {
+    async fn requests_count_by_route_connection_and_outcome_whatever_strangers_ask_for() {
         let log = Log::default();
         let recorded = log.record();
         let prove = |request: Request| async move {
-            CameThrough::of(request.extensions()).note(DoorKind::Connect);
+            CameThrough::of(request.extensions()).note(ConnectionKind::Connect);
         };
         let router = measured(Router::new().route("/a/{id}", get(prove)));
         for (method, path) in [("GET", "/a/1"), ("GET", "/a/2?jwt=secret"), ("BREW", "/a/3"), ("GET", "/b")] {
@@ -86,10 +86,10 @@ mod tests {
         assert_eq!(
             lines.iter().map(of).collect::<Vec<_>>(),
             [
-                "answered a request Route=/a/{id} Door=connect Outcome=2xx",
-                "answered a request Route=/a/{id} Door=connect Outcome=2xx",
-                "answered a request Route=/a/{id} Door=none Outcome=4xx",
-                "answered a request Route=none Door=none Outcome=4xx",
+                "answered a request Route=/a/{id} Connection=connect Outcome=2xx",
+                "answered a request Route=/a/{id} Connection=connect Outcome=2xx",
+                "answered a request Route=/a/{id} Connection=none Outcome=4xx",
+                "answered a request Route=none Connection=none Outcome=4xx",
             ]
         );
     }

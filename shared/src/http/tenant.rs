@@ -10,9 +10,9 @@ use super::lifecycle::bearer;
 use super::measured::CameThrough;
 use super::{Error, connect_path};
 use crate::clock::SharedClock;
-use crate::domain::{Door, Installation, Site};
+use crate::domain::{Connection, Installation, Site};
 use crate::envelope::{Envelope, Purpose};
-use crate::jira::doors::secret_context;
+use crate::jira::connections::secret_context;
 use crate::jwt::symmetric::{self, Qsh};
 use crate::jwt::unverified::Unverified;
 use crate::jwt::{self};
@@ -61,7 +61,7 @@ where
             .await
             .map_err(Error::unavailable)?
             .ok_or_else(|| forbidden().because("no installation with this clientKey"))?;
-        let Door::Connect { shared_secret, .. } = &installation.door else {
+        let Connection::Connect { shared_secret, .. } = &installation.connection else {
             return Err(forbidden());
         };
         let context = secret_context(site.id, installation.id, Purpose::SharedSecret);
@@ -70,7 +70,7 @@ where
             jwt::Request { method: parts.method.as_str(), path: connect_path(&uri), query: uri.query() };
         let claims = symmetric::verify(&token, &secret, &Qsh::Reported(request), gate.clock.now())
             .map_err(|error| forbidden().because(error))?;
-        CameThrough::of(&parts.extensions).note(installation.door.kind());
+        CameThrough::of(&parts.extensions).note(installation.connection.kind());
         if !claims.qsh_matches {
             tracing::warn!(site.id = %site.id, "the token's query-string hash is of another request");
         }

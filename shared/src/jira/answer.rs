@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::sync::text::clean;
+use crate::text::clean;
 
 /// How much of Jira's own text is kept.
 const MAX_TEXT: usize = 500;

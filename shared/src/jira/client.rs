@@ -1,4 +1,4 @@
-//! Jira's provider APIs through whichever door a site has. One client, three ways to address and to sign a call; what
+//! Jira's provider APIs through whichever connection a site has. One client, three ways to address and to sign a call; what
 //! is sent and what an answer leads to belong to `sync::deliver`.
 
 use std::fmt;
@@ -12,59 +12,24 @@ use serde::Serialize;
 use url::Url;
 
 use super::answer::{Answer, RateLimitReason, error_text, retry_after};
-use super::doors::AccessTokens;
+use super::connections::AccessTokens;
 use super::measure::measure;
 use crate::clock::{SharedClock, Timestamp};
-use crate::domain::DoorKind;
+use crate::domain::{Api, ConnectionKind};
 use crate::jwt::{Request, symmetric};
 
 /// Jira's answers are lists of ids; anything larger is not one.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
-/// Jira's provider APIs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Api {
-    /// Development information: commits, branches, merge requests.
-    DevInfo,
-    /// Pipelines.
-    Builds,
-    /// Deployments.
-    Deployments,
-    /// Feature flags.
-    FeatureFlags,
+/// The path of an API on the site itself.
+fn site_path(api: Api) -> String {
+    let version = if api == Api::DevInfo { "0.10" } else { "0.1" };
+    format!("/rest/{}/{version}", api.name())
 }
 
-impl Api {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::DevInfo, Self::Builds, Self::Deployments, Self::FeatureFlags];
-
-    /// The name in its paths.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::DevInfo => "devinfo",
-            Self::Builds => "builds",
-            Self::Deployments => "deployments",
-            Self::FeatureFlags => "featureflags",
-        }
-    }
-
-    /// The path on the site itself.
-    fn site_path(self) -> String {
-        let version = if self == Self::DevInfo { "0.10" } else { "0.1" };
-        format!("/rest/{}/{version}", self.name())
-    }
-
-    /// The path on Atlassian's API gateway, which numbers dev info otherwise.
-    fn gateway_path(self, cloud_id: &str) -> String {
-        format!("/jira/{}/0.1/cloud/{cloud_id}", self.name())
-    }
-}
-
-impl fmt::Display for Api {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
+/// The path of an API on Atlassian's API gateway, which numbers dev info otherwise.
+fn gateway_path(api: Api, cloud_id: &str) -> String {
+    format!("/jira/{}/0.1/cloud/{cloud_id}", api.name())
 }
 
 /// Jira did not take a call.
@@ -84,7 +49,7 @@ pub enum JiraError {
     Forbidden(Api),
     /// 401 or 403 in the first minutes of a Forge installation, when that is normal.
     #[error("Jira does not let the new app in yet")]
-    Settling,
+    PermissionsPropagating,
     /// 3xx: the site has another name.
     #[error("the Jira site was renamed")]
     Renamed,
@@ -117,7 +82,7 @@ pub enum JiraError {
 
 /// How calls are addressed and signed.
 #[derive(Clone)]
-pub enum Access {
+pub enum Authentication {
     /// Connect: to the site, with a token signed for this one request.
     Connect {
         /// The app's key: who we are.
@@ -151,13 +116,13 @@ pub enum Access {
     },
 }
 
-impl Access {
-    /// The door that this is the key to.
-    fn door(&self) -> DoorKind {
+impl Authentication {
+    /// The connection that this is the key to.
+    fn connection(&self) -> ConnectionKind {
         match self {
-            Self::Connect { .. } => DoorKind::Connect,
-            Self::OauthCredentials { .. } => DoorKind::OauthCredentials,
-            Self::Forge { .. } => DoorKind::Forge,
+            Self::Connect { .. } => ConnectionKind::Connect,
+            Self::OauthCredentials { .. } => ConnectionKind::OauthCredentials,
+            Self::Forge { .. } => ConnectionKind::Forge,
         }
     }
 }
@@ -168,7 +133,7 @@ pub struct JiraClient {
     http: reqwest::Client,
     clock: SharedClock,
     base_url: Url,
-    access: Access,
+    authentication: Authentication,
 }
 
 impl fmt::Debug for JiraClient {
@@ -183,14 +148,19 @@ impl fmt::Debug for JiraClient {
 impl JiraClient {
     /// A client for the site at `base_url`, which the host guard has let through.
     #[must_use]
-    pub fn new(http: reqwest::Client, clock: SharedClock, base_url: Url, access: Access) -> Self {
-        Self { http, clock, base_url, access }
+    pub fn new(
+        http: reqwest::Client,
+        clock: SharedClock,
+        base_url: Url,
+        authentication: Authentication,
+    ) -> Self {
+        Self { http, clock, base_url, authentication }
     }
 
     /// Stores entities: `POST /bulk`.
     pub async fn submit<B: Serialize + Sync>(&self, api: Api, body: &B) -> Result<Answer, JiraError> {
         let body = serde_json::to_vec(body).map_err(|_| JiraError::Unexpected(StatusCode::BAD_REQUEST))?;
-        let call = Call { body: Some(body.into()), ..Call::new(api, Method::POST, "/bulk") };
+        let call = ApiRequest { body: Some(body.into()), ..ApiRequest::new(api, Method::POST, "/bulk") };
         let answer = self.call(call).await?;
         Answer::parse(&answer).map_err(|_| JiraError::Unexpected(StatusCode::ACCEPTED))
     }
@@ -204,7 +174,10 @@ impl JiraClient {
             path
         });
         let query = number.map(|number| format!("_updateSequenceId={number}"));
-        match self.call(Call { query: query.as_deref(), ..Call::new(api, Method::DELETE, &path) }).await {
+        match self
+            .call(ApiRequest { query: query.as_deref(), ..ApiRequest::new(api, Method::DELETE, &path) })
+            .await
+        {
             Ok(_) | Err(JiraError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -217,24 +190,24 @@ impl JiraClient {
             .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, SEGMENT)))
             .collect::<Vec<_>>()
             .join("&");
-        let call = Call::new(api, Method::DELETE, "/bulkByProperties");
-        self.call(Call { query: Some(&query), ..call }).await.map(drop)
+        let call = ApiRequest::new(api, Method::DELETE, "/bulkByProperties");
+        self.call(ApiRequest { query: Some(&query), ..call }).await.map(drop)
     }
 
     /// Whether the credential works: a question whose answer does not matter.
     pub async fn check(&self) -> Result<(), JiraError> {
-        let call = Call::new(Api::DevInfo, Method::GET, "/existsByProperties");
-        self.call(Call { query: Some("check=1"), ..call }).await.map(drop)
+        let call = ApiRequest::new(Api::DevInfo, Method::GET, "/existsByProperties");
+        self.call(ApiRequest { query: Some("check=1"), ..call }).await.map(drop)
     }
 
-    /// Whether Jira has a project with this key; `None` through a door that can't ask.
+    /// Whether Jira has a project with this key; `None` through a connection that can't ask.
     pub async fn has_project(&self, key: &str) -> Result<Option<bool>, JiraError> {
         let path = format!("/rest/api/3/project/{}", utf8_percent_encode(key, SEGMENT));
-        let call = Call { what: "project", ..Call::new(Api::DevInfo, Method::GET, &path) };
-        let answer = match &self.access {
-            Access::Connect { .. } => self.signed_call(call).await,
-            Access::Forge { .. } => self.forge_call(call).await,
-            Access::OauthCredentials { .. } => return Ok(None),
+        let call = ApiRequest { what: "project", ..ApiRequest::new(Api::DevInfo, Method::GET, &path) };
+        let answer = match &self.authentication {
+            Authentication::Connect { .. } => self.signed_call(call).await,
+            Authentication::Forge { .. } => self.forge_call(call).await,
+            Authentication::OauthCredentials { .. } => return Ok(None),
         };
         match answer {
             Ok(_) => Ok(Some(true)),
@@ -248,30 +221,30 @@ impl JiraClient {
         cloud_id(&self.http, &self.base_url).await
     }
 
-    async fn call(&self, call: Call<'_>) -> Result<Vec<u8>, JiraError> {
-        match &self.access {
-            Access::Connect { .. } => {
-                let path = call.api.site_path() + call.path;
-                self.signed_call(Call { path: &path, ..call }).await
+    async fn call(&self, call: ApiRequest<'_>) -> Result<Vec<u8>, JiraError> {
+        match &self.authentication {
+            Authentication::Connect { .. } => {
+                let path = site_path(call.api) + call.path;
+                self.signed_call(ApiRequest { path: &path, ..call }).await
             }
-            Access::OauthCredentials { cloud_id, .. } => {
-                let path = call.api.gateway_path(cloud_id) + call.path;
-                let call = Call { path: &path, ..call };
+            Authentication::OauthCredentials { cloud_id, .. } => {
+                let path = gateway_path(call.api, cloud_id) + call.path;
+                let call = ApiRequest { path: &path, ..call };
                 match self.bearer_call(call.clone(), false).await {
                     // The token may have been revoked before its time; a new one tells.
                     Err(JiraError::Unauthorized) => self.bearer_call(call, true).await,
                     answer => answer,
                 }
             }
-            Access::Forge { .. } => {
-                let path = call.api.site_path() + call.path;
-                self.forge_call(Call { path: &path, ..call }).await
+            Authentication::Forge { .. } => {
+                let path = site_path(call.api) + call.path;
+                self.forge_call(ApiRequest { path: &path, ..call }).await
             }
         }
     }
 
-    async fn signed_call(&self, call: Call<'_>) -> Result<Vec<u8>, JiraError> {
-        let Access::Connect { app_key, shared_secret } = &self.access else {
+    async fn signed_call(&self, call: ApiRequest<'_>) -> Result<Vec<u8>, JiraError> {
+        let Authentication::Connect { app_key, shared_secret } = &self.authentication else {
             return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
         };
         let request = Request { method: call.method.as_str(), path: call.path, query: call.query };
@@ -280,8 +253,10 @@ impl JiraClient {
         self.send(&self.base_url, call, format!("JWT {}", token.expose_secret())).await
     }
 
-    async fn bearer_call(&self, call: Call<'_>, fresh: bool) -> Result<Vec<u8>, JiraError> {
-        let Access::OauthCredentials { api_url, client_id, client_secret, tokens, .. } = &self.access else {
+    async fn bearer_call(&self, call: ApiRequest<'_>, fresh: bool) -> Result<Vec<u8>, JiraError> {
+        let Authentication::OauthCredentials { api_url, client_id, client_secret, tokens, .. } =
+            &self.authentication
+        else {
             return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
         };
         let now = self.clock.now();
@@ -289,31 +264,36 @@ impl JiraClient {
         self.send(api_url, call, format!("Bearer {}", token.expose_secret())).await
     }
 
-    async fn forge_call(&self, call: Call<'_>) -> Result<Vec<u8>, JiraError> {
-        let Access::Forge { api_url, cloud_id, token, settled_at } = &self.access else {
+    async fn forge_call(&self, call: ApiRequest<'_>) -> Result<Vec<u8>, JiraError> {
+        let Authentication::Forge { api_url, cloud_id, token, settled_at } = &self.authentication else {
             return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
         };
         let path = format!("/ex/jira/{cloud_id}{}", call.path);
-        let call = Call { path: &path, ..call };
+        let call = ApiRequest { path: &path, ..call };
         match self.send(api_url, call, format!("Bearer {}", token.expose_secret())).await {
             Err(JiraError::Unauthorized | JiraError::Forbidden(_)) if self.clock.now() < *settled_at => {
-                Err(JiraError::Settling)
+                Err(JiraError::PermissionsPropagating)
             }
             answer => answer,
         }
     }
 
-    async fn send(&self, base: &Url, call: Call<'_>, authorization: String) -> Result<Vec<u8>, JiraError> {
+    async fn send(
+        &self,
+        base: &Url,
+        call: ApiRequest<'_>,
+        authorization: String,
+    ) -> Result<Vec<u8>, JiraError> {
         let (began, what) = (Instant::now(), call.what);
         let answer = self.try_send(base, call, authorization).await;
-        measure(self.access.door(), what, began, &answer);
+        measure(self.authentication.connection(), what, began, &answer);
         answer
     }
 
     async fn try_send(
         &self,
         base: &Url,
-        call: Call<'_>,
+        call: ApiRequest<'_>,
         authorization: String,
     ) -> Result<Vec<u8>, JiraError> {
         let query = call.query.map(|query| format!("?{query}")).unwrap_or_default();
@@ -334,9 +314,9 @@ impl JiraClient {
     }
 }
 
-/// A request as far as it is the same through every door.
+/// A request as far as it is the same through every connection.
 #[derive(Clone, Debug)]
-struct Call<'a> {
+struct ApiRequest<'a> {
     api: Api,
     /// What it counts as.
     what: &'static str,
@@ -348,7 +328,7 @@ struct Call<'a> {
     body: Option<Bytes>,
 }
 
-impl<'a> Call<'a> {
+impl<'a> ApiRequest<'a> {
     fn new(api: Api, method: Method, path: &'a str) -> Self {
         Self { api, what: api.name(), method, path, query: None, body: None }
     }

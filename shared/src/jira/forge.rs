@@ -1,6 +1,6 @@
 //! Forge installations from within: which site one belongs to, and its newest token. Every call of the app brings both,
 //! so that each of them repairs what an earlier one should have done. Who called is `http`'s business, and calling Jira
-//! with the token is `doors`'.
+//! with the token is `connections`'.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::doors::secret_context;
+use super::connections::secret_context;
 use crate::clock::{SharedClock, Timestamp};
 use crate::domain::{
-    Door, DoorKind, Installation, InstallationId, Site, SiteCondition, SiteState, SystemToken,
+    Connection, ConnectionKind, Installation, InstallationId, Site, SiteCondition, SiteState, SystemToken,
 };
 use crate::envelope::{Envelope, EnvelopeError, Purpose};
 use crate::jwt::invocation::Invocation;
@@ -69,7 +69,7 @@ pub struct ForgeInstallations {
 /// What became of a call of an installation.
 #[derive(Clone, Debug)]
 pub enum Admission {
-    /// It is a door of this site.
+    /// It is a connection of this site.
     Open(Box<Site>, Installation),
     /// It was uninstalled, or another installation has taken its place. Nothing was changed.
     Outdated,
@@ -96,9 +96,9 @@ pub enum ForgeError {
 }
 
 impl ForgeInstallations {
-    /// Finds or makes the door that a call came from, and keeps the token that it brought.
+    /// Finds or makes the connection that a call came from, and keeps the token that it brought.
     ///
-    /// The token of the invocation proves which site it is, so the installation joins whatever other doors that site has.
+    /// The token of the invocation proves which site it is, so the installation joins whatever other connections that site has.
     /// A new id on a site that has a Forge installation takes its place, because Forge has one of an app on a site at a
     /// time; an id that lost its place gets it back only when the other has fallen silent.
     ///
@@ -135,7 +135,7 @@ impl ForgeInstallations {
         }
     }
 
-    /// Closes the door that a call came from, if there is one; answers whether there was.
+    /// Closes the connection that a call came from, if there is one; answers whether there was.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -151,7 +151,7 @@ impl ForgeInstallations {
             return Ok(false);
         }
         self.store.lose_writer(&installation).await?;
-        self.store.close_forge_door(&installation, invocation.issued_at).await?;
+        self.store.close_forge_connection(&installation, invocation.issued_at).await?;
         tracing::info!(site.id = %installation.site, "the Forge app was uninstalled");
         Ok(true)
     }
@@ -187,18 +187,20 @@ impl ForgeInstallations {
         };
         let site = self.with_address(site, None, invocation, token).await?;
         let id = again.as_ref().map_or_else(InstallationId::generate, |(_, id)| *id);
-        let doors = self.store.installations(site.id).await?;
-        let is_other = |door: &&Installation| door.door.kind() == DoorKind::Forge && door.id != id;
-        if let Some(other) = doors.iter().find(is_other) {
+        let connections = self.store.installations(site.id).await?;
+        let is_other = |connection: &&Installation| {
+            connection.connection.kind() == ConnectionKind::Forge && connection.id != id
+        };
+        if let Some(other) = connections.iter().find(is_other) {
             let is_older = other.installed_at < invocation.issued_at;
             if !(is_older && (again.is_none() || is_silent(other, invocation.issued_at))) {
                 return Ok(None);
             }
             self.store.lose_writer(other).await?;
-            self.store.close_forge_door(other, invocation.issued_at).await?;
+            self.store.close_forge_connection(other, invocation.issued_at).await?;
         }
         let installation = installation(&site, id, invocation);
-        self.store.open_forge_door(&installation, again.is_some()).await?;
+        self.store.open_forge_connection(&installation, again.is_some()).await?;
         let site = self.let_write(site, id).await?;
         tracing::info!(site.id = %site.id, writes = site.writer == Some(id), "the Forge app joined a site");
         Ok(Some((site, installation)))
@@ -248,7 +250,7 @@ impl ForgeInstallations {
         let changed = self
             .store
             .update_installation(&installation, |installation| {
-                if let Door::Forge { token, app_version, .. } = &mut installation.door
+                if let Connection::Forge { token, app_version, .. } = &mut installation.connection
                     && token.as_ref().is_none_or(|token| token.usable_until <= kept.usable_until)
                 {
                     *token = Some(kept.clone());
@@ -264,18 +266,18 @@ impl ForgeInstallations {
         Ok(Admission::Open(Box::new(site), installation))
     }
 
-    /// The site with its own address, where only the gateway's was known, or where the address is this door's to say.
+    /// The site with its own address, where only the gateway's was known, or where the address is this connection's to say.
     async fn with_address(
         &self,
         site: Site,
-        door: Option<InstallationId>,
+        connection: Option<InstallationId>,
         invocation: &Invocation,
         token: Option<&SecretString>,
     ) -> Result<Site, ForgeError> {
         let is_known = site.base_url != self.api_base_url(&invocation.cloud_id);
         let is_renamed = site.state.condition == SiteCondition::Renamed;
         // What a Connect app calls is for Jira's `installed` event to change.
-        let is_told = told_address(invocation).is_some() && door.is_some() && site.writer == door;
+        let is_told = told_address(invocation).is_some() && connection.is_some() && site.writer == connection;
         if is_known && !is_renamed && !is_told {
             return Ok(site);
         }
@@ -347,13 +349,13 @@ impl ForgeInstallations {
 }
 
 fn installation(site: &Site, id: InstallationId, invocation: &Invocation) -> Installation {
-    let door = Door::Forge {
+    let connection = Connection::Forge {
         installation_id: invocation.installation_id.clone(),
         app_version: invocation.app_version.clone(),
         token: None,
     };
     // Forge's clock orders installs and uninstalls; ours plays no part in it.
-    Installation { id, site: site.id, door, installed_at: invocation.issued_at }
+    Installation { id, site: site.id, connection, installed_at: invocation.issued_at }
 }
 
 /// Where the person whose call it is sees the site.
@@ -363,8 +365,8 @@ fn told_address(invocation: &Invocation) -> Option<&str> {
 
 /// Whether Forge has stopped bringing tokens for an installation, so that it is evidently no more.
 fn is_silent(installation: &Installation, now: Timestamp) -> bool {
-    let last = match &installation.door {
-        Door::Forge { token: Some(token), .. } => token.sent_at,
+    let last = match &installation.connection {
+        Connection::Forge { token: Some(token), .. } => token.sent_at,
         _ => installation.installed_at,
     };
     now.since(last) > SILENT_AFTER

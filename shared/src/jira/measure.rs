@@ -1,9 +1,9 @@
-//! Every call to Atlassian in numbers: through which door, to which API, how it ended and how long it took.
+//! Every call to Atlassian in numbers: through which connection, to which API, how it ended and how long it took.
 
 use std::time::Instant;
 
 use super::client::JiraError;
-use crate::domain::DoorKind;
+use crate::domain::ConnectionKind;
 use crate::telemetry::Measure;
 
 impl JiraError {
@@ -13,7 +13,7 @@ impl JiraError {
             Self::BadRequest(_) | Self::TooLarge(_) => "refused",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden(_) => "forbidden",
-            Self::Settling => "settling",
+            Self::PermissionsPropagating => "settling",
             Self::Renamed => "renamed",
             Self::NotFound => "not_found",
             Self::RateLimited { .. } => "rate_limited",
@@ -24,10 +24,15 @@ impl JiraError {
 }
 
 /// Notes a call to `api` that ended with `answer`.
-pub(super) fn measure<T>(door: DoorKind, api: &str, began: Instant, answer: &Result<T, JiraError>) {
+pub(super) fn measure<T>(
+    connection: ConnectionKind,
+    api: &str,
+    began: Instant,
+    answer: &Result<T, JiraError>,
+) {
     let outcome = answer.as_ref().err().map_or("ok", JiraError::outcome);
     Measure::new("called Jira")
-        .by([("Door", door.name()), ("Api", api), ("Outcome", outcome)])
+        .by([("Connection", connection.name()), ("Api", api), ("Outcome", outcome)])
         .time("JiraLatency", began)
         .log();
 }

@@ -1,8 +1,8 @@
-//! Jira: the bodies of its provider APIs, how they are called through each door, and what its answers mean.
+//! Jira: the bodies of its provider APIs, how they are called through each connection, and what its answers mean.
 
 pub mod answer;
 pub mod client;
-pub mod doors;
+pub mod connections;
 pub mod forge;
 mod measure;
 pub mod model;

@@ -16,7 +16,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, StatusCode};
 use thiserror::Error;
 
-use crate::trust;
+use crate::tls_roots;
 
 pub use address::is_public;
 pub use guard::{GuardError, HostGuard, HostListError};
@@ -103,7 +103,7 @@ pub fn refused_by_guard(error: &reqwest::Error) -> bool {
 /// The system's authorities and the extra ones.
 fn authorities(extra_ca_pem: Option<&str>) -> Result<Vec<Certificate>, OutboundClientError> {
     let mut authorities = extra_certificates(extra_ca_pem)?;
-    for authority in trust::system() {
+    for authority in tls_roots::system() {
         authorities.push(Certificate::from_der(authority).map_err(OutboundClientError::Build)?);
     }
     if authorities.is_empty() {

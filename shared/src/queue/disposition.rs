@@ -229,7 +229,9 @@ pub async fn settle<T: Serialize + Send>(
             }
             Err(reason) => {
                 let body = message.renewed().unwrap_or(received.body);
-                acknowledged.extend(bury(queue, Some(trace), body, received.receipt, reason).await);
+                acknowledged.extend(
+                    send_to_dead_letter_queue(queue, Some(trace), body, received.receipt, reason).await,
+                );
             }
         }
     }
@@ -255,12 +257,12 @@ pub async fn settle<T: Serialize + Send>(
 }
 
 /// Gives up a message that can't even be read.
-pub async fn bury_unreadable(queue: &dyn Queue, received: Received, reason: String) -> Option<String> {
-    bury(queue, None, received.body, received.receipt, reason).await
+pub async fn dead_letter_unreadable(queue: &dyn Queue, received: Received, reason: String) -> Option<String> {
+    send_to_dead_letter_queue(queue, None, received.body, received.receipt, reason).await
 }
 
 /// The receipt to acknowledge, once the dead letter is stored.
-async fn bury(
+async fn send_to_dead_letter_queue(
     queue: &dyn Queue,
     trace: Option<Ulid>,
     body: String,
@@ -269,7 +271,7 @@ async fn bury(
 ) -> Option<String> {
     tracing::warn!(trace.id = trace.map(tracing::field::display), reason, "gave up a message");
     Measure::new("gave up a message").count("MessagesGivenUp", 1).log();
-    match queue.bury(body, reason).await {
+    match queue.send_to_dead_letter_queue(body, reason).await {
         Ok(()) => Some(receipt),
         Err(error) => {
             let cause = with_causes(&error);
@@ -293,7 +295,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct Recorder {
         sent: Mutex<Vec<Outgoing>>,
-        buried: Mutex<Vec<String>>,
+        dead_lettered: Mutex<Vec<String>>,
         down: bool,
     }
 
@@ -307,8 +309,8 @@ mod tests {
             Ok(())
         }
 
-        async fn bury(&self, _: String, reason: String) -> Result<(), QueueError> {
-            self.buried.lock().expect("not poisoned").push(reason);
+        async fn send_to_dead_letter_queue(&self, _: String, reason: String) -> Result<(), QueueError> {
+            self.dead_lettered.lock().expect("not poisoned").push(reason);
             Ok(())
         }
 
@@ -364,7 +366,7 @@ mod tests {
     async fn spent_attempts_end_among_the_dead_letters_with_the_reason() {
         let queue = Recorder::default();
         assert_eq!(settle_one(&queue, message(MAX_ATTEMPTS - 1), retry()).await, ["r"]);
-        assert_eq!(*queue.buried.lock().expect("not poisoned"), ["Failed 10 times, last: 500"]);
+        assert_eq!(*queue.dead_lettered.lock().expect("not poisoned"), ["Failed 10 times, last: 500"]);
     }
 
     #[tokio::test]

@@ -26,12 +26,12 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::Notify;
 
-use self::keeper::Keeper;
+use self::writer::WriterThread;
 use super::{DeadLetter, Depth, MAX_DELAY, Outgoing, Queue, QueueError, Received};
 use crate::clock::SharedClock;
 
-mod keeper;
 mod table;
+mod writer;
 
 /// One process, one connection: the lock is held as long as the file is open and goes with the process.
 const SETTINGS: &str =
@@ -62,7 +62,7 @@ pub enum QueueFileError {
 
 /// The queues in one file. It is closed when this and every queue from it are gone.
 pub struct EmbeddedQueues {
-    keeper: Arc<Keeper>,
+    writer: Arc<WriterThread>,
     clock: SharedClock,
     queues: Mutex<BTreeMap<String, Arc<EmbeddedQueue>>>,
 }
@@ -112,8 +112,8 @@ impl EmbeddedQueues {
                 "messages were in flight when the last process ended; they are delivered again"
             );
         }
-        let keeper = Keeper::start(connection, Arc::clone(&clock)).map_err(QueueFileError::Thread)?;
-        Ok(Self { keeper: Arc::new(keeper), clock, queues: Mutex::default() })
+        let writer = WriterThread::start(connection, Arc::clone(&clock)).map_err(QueueFileError::Thread)?;
+        Ok(Self { writer: Arc::new(writer), clock, queues: Mutex::default() })
     }
 
     /// The queue of that name, which needs no making. Always the same one, so that whoever waits hears of every send.
@@ -123,7 +123,7 @@ impl EmbeddedQueues {
         let queue = queues.entry(name.to_owned()).or_insert_with(|| {
             Arc::new(EmbeddedQueue {
                 name: Arc::from(name),
-                keeper: Arc::clone(&self.keeper),
+                writer: Arc::clone(&self.writer),
                 clock: Arc::clone(&self.clock),
                 arrivals: Arc::default(),
                 turn: Arc::default(),
@@ -142,7 +142,7 @@ impl fmt::Debug for EmbeddedQueues {
 /// One of the queues of a file.
 pub struct EmbeddedQueue {
     name: Arc<str>,
-    keeper: Arc<Keeper>,
+    writer: Arc<WriterThread>,
     clock: SharedClock,
     /// Notified when messages may have become visible earlier than was known.
     arrivals: Arc<Notify>,
@@ -168,7 +168,7 @@ impl EmbeddedQueue {
             let mut turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             table::receive(connection, &name, max, now, hidden_until, &mut turn)
         };
-        self.keeper.call(None, receive).await
+        self.writer.call(None, receive).await
     }
 
     /// Deletes the messages that were delivered with these receipts. As on SQS, a receipt counts until the message is
@@ -178,7 +178,7 @@ impl EmbeddedQueue {
     /// The file fails; none of the messages is deleted then.
     pub async fn delete(&self, receipts: &[String]) -> Result<(), QueueError> {
         let (name, receipts) = (Arc::clone(&self.name), receipts.to_vec());
-        self.keeper.call(None, move |connection| table::delete(connection, &name, &receipts)).await
+        self.writer.call(None, move |connection| table::delete(connection, &name, &receipts)).await
     }
 
     /// Makes the messages that were delivered with these receipts visible again at once. The delivery still counts.
@@ -189,7 +189,7 @@ impl EmbeddedQueue {
         let (name, clock, receipts) = (Arc::clone(&self.name), Arc::clone(&self.clock), receipts.to_vec());
         let release =
             move |connection: &Connection| table::release(connection, &name, &receipts, clock.now());
-        self.keeper.call(Some(Arc::clone(&self.arrivals)), release).await
+        self.writer.call(Some(Arc::clone(&self.arrivals)), release).await
     }
 
     /// Waits until there is a message to receive: one that is sent, or whose delay or visibility ends, by the clock.
@@ -201,7 +201,7 @@ impl EmbeddedQueue {
             // Listening begins here, before looking, or a message sent in between would go unnoticed.
             let arrival = self.arrivals.notified();
             let name = Arc::clone(&self.name);
-            let due = self.keeper.call(None, move |connection| table::next_due(connection, &name)).await?;
+            let due = self.writer.call(None, move |connection| table::next_due(connection, &name)).await?;
             let now = self.clock.now();
             match due {
                 None => arrival.await,
@@ -227,23 +227,25 @@ impl Queue for EmbeddedQueue {
             }
             Ok(())
         };
-        self.keeper.call(Some(Arc::clone(&self.arrivals)), send).await
+        self.writer.call(Some(Arc::clone(&self.arrivals)), send).await
     }
 
-    async fn bury(&self, body: String, reason: String) -> Result<(), QueueError> {
+    async fn send_to_dead_letter_queue(&self, body: String, reason: String) -> Result<(), QueueError> {
         let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
-        let bury = move |connection: &Connection| table::bury(connection, &name, &body, &reason, clock.now());
-        self.keeper.call(None, bury).await
+        let send_to_dead_letter_queue = move |connection: &Connection| {
+            table::send_to_dead_letter_queue(connection, &name, &body, &reason, clock.now())
+        };
+        self.writer.call(None, send_to_dead_letter_queue).await
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {
         let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
-        self.keeper.call(None, move |connection| table::depth(connection, &name, clock.now())).await
+        self.writer.call(None, move |connection| table::depth(connection, &name, clock.now())).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
         let name = Arc::clone(&self.name);
-        self.keeper.call(None, move |connection| table::dead_letters(connection, &name, limit)).await
+        self.writer.call(None, move |connection| table::dead_letters(connection, &name, limit)).await
     }
 
     async fn redrive(&self, ids: Option<&[String]>) -> Result<u64, QueueError> {
@@ -251,7 +253,7 @@ impl Queue for EmbeddedQueue {
             (Arc::clone(&self.name), Arc::clone(&self.clock), ids.map(<[String]>::to_vec));
         let redrive =
             move |connection: &Connection| table::redrive(connection, &name, ids.as_deref(), clock.now());
-        self.keeper.call(Some(Arc::clone(&self.arrivals)), redrive).await
+        self.writer.call(Some(Arc::clone(&self.arrivals)), redrive).await
     }
 }
 

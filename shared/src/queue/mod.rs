@@ -100,7 +100,7 @@ pub trait Queue: fmt::Debug + Send + Sync {
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError>;
 
     /// Puts `body`, of any size that a message may have, among the dead letters. Of a long reason the end may be cut.
-    async fn bury(&self, body: String, reason: String) -> Result<(), QueueError>;
+    async fn send_to_dead_letter_queue(&self, body: String, reason: String) -> Result<(), QueueError>;
 
     /// Counts messages by state. Approximate on SQS.
     async fn depth(&self) -> Result<Depth, QueueError>;

@@ -19,15 +19,15 @@ use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use futures::future;
 
 use self::batch::{Answer, MAX_ENTRIES};
-use self::letter::Letter;
-use self::pile::Pile;
+use self::dead_letter::DeadLetterMessage;
+use self::dead_letter_reader::DeadLetterReader;
 use super::{DeadLetter, Depth, MAX_BYTES, MAX_DELAY, Outgoing, Queue, QueueError};
-use crate::aws::cause;
+use crate::aws_error::cause;
 use crate::clock::{Clock, SystemClock};
 
 mod batch;
-mod letter;
-mod pile;
+mod dead_letter;
+mod dead_letter_reader;
 
 /// The message group of all that is put back: a pile of it is one busy group, whichever sites it is of.
 const REDRIVEN: &str = "redriven";
@@ -72,7 +72,11 @@ impl SqsQueue {
     }
 
     /// Puts back those of the pile that are named, or all that were there when the call began.
-    async fn put_back(&self, pile: &mut Pile<'_>, ids: Option<&[String]>) -> Result<u64, QueueError> {
+    async fn put_back(
+        &self,
+        pile: &mut DeadLetterReader<'_>,
+        ids: Option<&[String]>,
+    ) -> Result<u64, QueueError> {
         let began = SystemClock.now();
         let mut named: Option<HashSet<&String>> = ids.map(|ids| ids.iter().collect());
         let mut redriven = 0;
@@ -109,10 +113,10 @@ impl Queue for SqsQueue {
         batch::all(CALL, batches(messages), SendMessageBatchRequestEntry::id, send).await
     }
 
-    async fn bury(&self, body: String, reason: String) -> Result<(), QueueError> {
+    async fn send_to_dead_letter_queue(&self, body: String, reason: String) -> Result<(), QueueError> {
         let url = self.dead_letters_url()?;
-        let body = letter::escaped(body);
-        let attributes = letter::attributes(&reason, SystemClock.now(), &body);
+        let body = dead_letter::escaped(body);
+        let attributes = dead_letter::attributes(&reason, SystemClock.now(), &body);
         let call = self.client.send_message().queue_url(url).message_body(body);
         let answer = call.set_message_attributes(Some(attributes)).send().await;
         answer.map(drop).map_err(|error| failure("SendMessage", &error))
@@ -130,7 +134,7 @@ impl Queue for SqsQueue {
 
     /// The newest of those that a minute is enough to look through, which is some ten thousand.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        let mut pile = Pile::new(&self.client, self.dead_letters_url()?);
+        let mut pile = DeadLetterReader::new(&self.client, self.dead_letters_url()?);
         let letters = newest(&mut pile, limit).await;
         pile.release().await;
         letters
@@ -139,7 +143,7 @@ impl Queue for SqsQueue {
     /// As many as a minute is enough for, which is several thousand; another call goes on. At no time is a letter in
     /// neither queue, so one may be in both when the call fails.
     async fn redrive(&self, ids: Option<&[String]>) -> Result<u64, QueueError> {
-        let mut pile = Pile::new(&self.client, self.dead_letters_url()?);
+        let mut pile = DeadLetterReader::new(&self.client, self.dead_letters_url()?);
         let redriven = self.put_back(&mut pile, ids).await;
         pile.release().await;
         redriven
@@ -147,7 +151,7 @@ impl Queue for SqsQueue {
 }
 
 /// Looks through the pile, and keeps no more than is asked for.
-async fn newest(pile: &mut Pile<'_>, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+async fn newest(pile: &mut DeadLetterReader<'_>, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
     let mut newest: Vec<DeadLetter> = Vec::new();
     while limit > 0
         && let Some(letters) = pile.next().await?
@@ -159,7 +163,7 @@ async fn newest(pile: &mut Pile<'_>, limit: usize) -> Result<Vec<DeadLetter>, Qu
     Ok(newest)
 }
 
-fn outgoing(letter: Letter) -> Outgoing {
+fn outgoing(letter: DeadLetterMessage) -> Outgoing {
     Outgoing { body: letter.body, group: REDRIVEN.to_owned(), delay: Duration::ZERO }
 }
 
@@ -169,7 +173,7 @@ fn batches(messages: Vec<Outgoing>) -> Vec<Vec<SendMessageBatchRequestEntry>> {
     let mut batches: Vec<Vec<_>> = Vec::new();
     let mut bytes = 0;
     for message in messages {
-        let body = letter::escaped(message.body);
+        let body = dead_letter::escaped(message.body);
         let size = body.len() + message.group.len();
         let full = |batch: &Vec<_>| batch.len() == MAX_ENTRIES || bytes + size > MAX_BYTES;
         if batches.last().is_none_or(full) {

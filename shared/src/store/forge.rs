@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::sites::installation_key;
 use super::{Key, Store, StoreError, When, digest};
 use crate::clock::Timestamp;
-use crate::domain::{Door, Installation, InstallationId, SiteId};
+use crate::domain::{Connection, Installation, InstallationId, SiteId};
 
 /// From Forge's id of an installation to ours. Stays when the app is uninstalled, so that a late call of the same
-/// installation does not open the door again.
+/// installation does not open the connection again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgePointer {
     /// The site.
@@ -38,12 +38,16 @@ impl Store {
         self.delete_many(&[forge_key(installation_id)]).await
     }
 
-    /// Makes a Forge installation a door of a site that is there, both its parts or none.
+    /// Makes a Forge installation a connection of a site that is there, both its parts or none.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when Forge's id leads somewhere already, unless it is opened `again`.
-    pub async fn open_forge_door(&self, installation: &Installation, again: bool) -> Result<(), StoreError> {
-        let Door::Forge { installation_id, .. } = &installation.door else {
+    pub async fn open_forge_connection(
+        &self,
+        installation: &Installation,
+        again: bool,
+    ) -> Result<(), StoreError> {
+        let Connection::Forge { installation_id, .. } = &installation.connection else {
             return Err(StoreError::Conflict);
         };
         let when = if again { When::Always } else { When::Absent };
@@ -56,12 +60,12 @@ impl Store {
     }
 
     /// Closes a Forge installation: its id is remembered, its token is not.
-    pub async fn close_forge_door(
+    pub async fn close_forge_connection(
         &self,
         installation: &Installation,
         closed_at: Timestamp,
     ) -> Result<(), StoreError> {
-        if let Door::Forge { installation_id, .. } = &installation.door {
+        if let Connection::Forge { installation_id, .. } = &installation.connection {
             let pointer = ForgePointer { closed_at: Some(closed_at), ..ForgePointer::to(installation) };
             self.put(&forge_key(installation_id), &pointer, When::Always, None).await?;
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Key, Store, StoreError, When};
 use crate::clock::Timestamp;
 use crate::domain::SiteId;
-use crate::sync::entity::{EntityKey, EntityKind};
+use crate::domain::{EntityKey, EntityKind};
 
 /// Longer than any message can wait, so that no message is older than what it is compared with.
 const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);

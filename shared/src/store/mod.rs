@@ -38,6 +38,7 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::SharedClock;
 
+pub mod backoffs;
 mod batch;
 pub mod coverage;
 pub mod deployed;
@@ -49,7 +50,6 @@ pub mod forge;
 pub mod ledger;
 pub mod missed;
 pub mod outcomes;
-pub mod rests;
 pub mod seen;
 pub mod sites;
 pub mod subscriptions;

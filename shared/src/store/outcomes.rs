@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Key, Store, StoreError};
 use crate::clock::Timestamp;
+use crate::domain::EntityKey;
 use crate::domain::SiteId;
-use crate::sync::entity::EntityKey;
 
 /// Nobody asks later, and the table stays small.
 const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);

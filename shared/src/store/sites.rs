@@ -8,7 +8,7 @@ use ulid::Ulid;
 use super::forge::{ForgePointer, forge_key};
 use super::{Key, Store, StoreError, When, digest};
 use crate::clock::Timestamp;
-use crate::domain::{Door, Installation, InstallationId, Site, SiteCondition, SiteId, SiteState};
+use crate::domain::{Connection, Installation, InstallationId, Site, SiteCondition, SiteId, SiteState};
 
 /// From a clientKey to its installation. Stays when the app is uninstalled, so that a re-install finds its site again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,11 +64,11 @@ impl Store {
         if let Some(cloud_id) = &site.cloud_id {
             puts.push(self.put_of(&cloud_key(cloud_id), &site.id, When::Absent, None)?);
         }
-        if let Door::Connect { client_key, .. } = &installation.door {
+        if let Connection::Connect { client_key, .. } = &installation.connection {
             let pointer = ClientKeyPointer { site: site.id, installation: installation.id };
             puts.push(self.put_of(&client_key_key(client_key), &pointer, When::Absent, None)?);
         }
-        if let Door::Forge { installation_id, .. } = &installation.door {
+        if let Connection::Forge { installation_id, .. } = &installation.connection {
             let pointer = ForgePointer::to(installation);
             puts.push(self.put_of(&forge_key(installation_id), &pointer, When::Absent, None)?);
         }
@@ -84,7 +84,7 @@ impl Store {
         self.update(&site_key(id), change).await
     }
 
-    /// Notes the condition of a site, if it is another than before. A change of doors goes on whatever the old door says.
+    /// Notes the condition of a site, if it is another than before. A change of connections goes on whatever the old connection says.
     pub async fn set_condition(&self, site: &Site, condition: SiteCondition) -> Result<(), StoreError> {
         if site.state.condition != condition {
             let since = self.clock.now();
@@ -172,7 +172,7 @@ impl Store {
     }
 
     /// Makes an installation the writer of its site where none writes: a writer that is not there any more is none. Never
-    /// in the middle of a change of doors, and never in place of one that is there, whatever Jira says of it. `None`:
+    /// in the middle of a change of connections, and never in place of one that is there, whatever Jira says of it. `None`:
     /// another one writes.
     pub async fn take_over(&self, site: &Site, id: InstallationId) -> Result<Option<Site>, StoreError> {
         if let Some(writer) = site.writer
@@ -189,11 +189,11 @@ impl Store {
             }
         });
         let changed = changed.await?;
-        self.end_rests(site.id).await?;
+        self.end_backoffs(site.id).await?;
         Ok(changed)
     }
 
-    /// Notes that a door is about to be closed: if it wrote, the site waits for another one, and Jira has deleted what came
+    /// Notes that a connection is about to be closed: if it wrote, the site waits for another one, and Jira has deleted what came
     /// through it. Before the installation goes, so that what is cut off in between can be done again.
     pub async fn lose_writer(&self, installation: &Installation) -> Result<(), StoreError> {
         let has_links = self.has_subscriptions(installation.site).await?;
@@ -216,10 +216,10 @@ impl Store {
     pub async fn delete_site(&self, site: &Site) -> Result<(), StoreError> {
         let mut keys = Vec::from_iter(site.cloud_id.as_deref().map(cloud_key));
         for installation in self.installations(site.id).await? {
-            if let Door::Connect { client_key, .. } = &installation.door {
+            if let Connection::Connect { client_key, .. } = &installation.connection {
                 keys.push(client_key_key(client_key));
             }
-            if let Door::Forge { installation_id, .. } = &installation.door {
+            if let Connection::Forge { installation_id, .. } = &installation.connection {
                 keys.push(forge_key(installation_id));
             }
             keys.push(installation_key(&installation));

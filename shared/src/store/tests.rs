@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::faulty::{CALL_TIMEOUT, Fault, Faults};
 use super::*;
 use crate::clock::Timestamp;
-use crate::domain::{Door, Installation, InstallationId, Site, SubscriptionId};
+use crate::domain::{Connection, Installation, InstallationId, Site, SubscriptionId};
 use crate::envelope::Sealed;
 
 /// A sealed secret that opens nowhere.
@@ -20,14 +20,18 @@ pub(super) fn sealed() -> Sealed {
     serde_json::from_value(json).expect("sealed")
 }
 
-/// A site with its only door, to be stored.
+/// A site with its only connection, to be stored.
 pub(crate) fn site() -> (Site, Installation) {
     let mut site = Site::new("https://acme.atlassian.net", Timestamp(0));
     site.cloud_id = Some("cloud".to_owned());
     let installation = Installation {
         id: InstallationId::generate(),
         site: site.id,
-        door: Door::Connect { client_key: "key".to_owned(), shared_secret: sealed(), display_url: None },
+        connection: Connection::Connect {
+            client_key: "key".to_owned(),
+            shared_secret: sealed(),
+            display_url: None,
+        },
         installed_at: Timestamp(0),
     };
     (site, installation)

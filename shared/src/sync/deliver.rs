@@ -8,23 +8,25 @@ use std::time::Duration;
 
 use ulid::Ulid;
 
-use super::entity::{Content, Entity, EntityKey, EntityKind};
-use super::pack::{Call, Undocumented, pack};
+use super::entity::{Content, Entity};
+use super::pack::{BulkCall, Undocumented, pack};
 use crate::clock::{Clock, Timestamp};
+use crate::domain::Api;
 use crate::domain::{Capability, Site, SiteCondition};
+use crate::domain::{EntityKey, EntityKind};
 use crate::jira::answer::{Answer, FailedEntity, RateLimitReason};
-use crate::jira::client::{Api, JiraClient, JiraError};
-use crate::store::rests::{Rest, Resting};
+use crate::jira::client::{JiraClient, JiraError};
+use crate::store::backoffs::{Backoff, BackoffScope};
 use crate::store::{Store, StoreError};
 
 mod measure;
 
 /// How long a site's work is held before it is tried again, when Jira does not say: first, and at most.
-const FIRST_REST: Duration = Duration::from_secs(30);
-const LONGEST_REST: Duration = Duration::from_secs(900);
+const FIRST_BACKOFF: Duration = Duration::from_secs(30);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(900);
 
 /// How long a new app waits for its permissions to reach all of Jira: they take minutes.
-const SETTLING_REST: Duration = Duration::from_secs(60);
+const PROPAGATION_BACKOFF: Duration = Duration::from_secs(60);
 
 /// A rest that Jira asks for is believed up to here; its pools refill every hour.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -34,7 +36,7 @@ const SUSPENDED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// What became of an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum SubmitOutcome {
     /// Jira has it, for the keys it knows.
     Accepted,
     /// Jira knows none of its keys and took no part of it.
@@ -49,18 +51,18 @@ pub enum Fate {
 
 /// An entity after its delivery.
 #[derive(Clone, Debug)]
-pub struct Delivered {
+pub struct Submitted {
     /// The entity as it was sent.
     pub entity: Entity,
     /// What became of it.
-    pub fate: Fate,
+    pub outcome: SubmitOutcome,
     /// Those of its keys that Jira does not know.
     pub unknown_keys: Vec<String>,
 }
 
 /// A site's deliveries during one batch.
 #[derive(Debug)]
-pub struct Courier<'a> {
+pub struct Submitter<'a> {
     /// How to reach Jira.
     pub client: &'a JiraClient,
     /// Where rests and conditions are kept.
@@ -69,29 +71,29 @@ pub struct Courier<'a> {
     pub clock: &'a dyn Clock,
     /// The site.
     pub site: Site,
-    rests: HashMap<Resting, Rest>,
+    backoffs: HashMap<BackoffScope, Backoff>,
     /// Which deliveries entities came from, for the log: the ids of their messages.
     pub traces: HashMap<EntityKey, Vec<Ulid>>,
     /// How many calls were made.
     pub calls: u32,
 }
 
-impl<'a> Courier<'a> {
-    /// A courier that knows which rests are on.
+impl<'a> Submitter<'a> {
+    /// A submitter that knows which rests are on.
     pub async fn new(
         client: &'a JiraClient,
         store: &'a Store,
         clock: &'a dyn Clock,
         site: Site,
     ) -> Result<Self, StoreError> {
-        let of_apis = Api::ALL.map(|api| Resting::Api(site.id, api));
-        let scopes: Vec<Resting> = of_apis.into_iter().chain([Resting::Site(site.id)]).collect();
-        let rests = store.rests(&scopes).await?;
-        Ok(Self { client, store, clock, site, rests, traces: HashMap::new(), calls: 0 })
+        let of_apis = Api::ALL.map(|api| BackoffScope::Api(site.id, api));
+        let scopes: Vec<BackoffScope> = of_apis.into_iter().chain([BackoffScope::Site(site.id)]).collect();
+        let backoffs = store.backoffs(&scopes).await?;
+        Ok(Self { client, store, clock, site, backoffs, traces: HashMap::new(), calls: 0 })
     }
 
     /// Sends `entities` and tells what became of each.
-    pub async fn deliver(&mut self, entities: Vec<Entity>) -> Result<Vec<Delivered>, StoreError> {
+    pub async fn deliver(&mut self, entities: Vec<Entity>) -> Result<Vec<Submitted>, StoreError> {
         let (deletions, mut upserts): (Vec<_>, Vec<_>) =
             entities.into_iter().partition(|entity| matches!(entity.content, Content::Deleted));
         let mut delivered = Vec::new();
@@ -104,15 +106,15 @@ impl<'a> Courier<'a> {
         while let Some(call) = calls.pop() {
             let api = call.api;
             let of_call = match self.submit(&call).await? {
-                Submitted::Answered(answer) => read(call, &answer),
-                Submitted::Fate(fate) => all(call, &fate),
-                Submitted::Refused(fate) if shares_an_issue(&call, &fate) => all(call, &fate),
-                Submitted::Refused(fate) => match call.clone().halves() {
+                CallResult::Answered(answer) => read(call, &answer),
+                CallResult::All(outcome) => all(call, &outcome),
+                CallResult::Refused(outcome) if shares_an_issue(&call, &outcome) => all(call, &outcome),
+                CallResult::Refused(outcome) => match call.clone().halves() {
                     Some((first, second)) => {
                         calls.extend([second, first]);
                         continue;
                     }
-                    None => all(call, &fate),
+                    None => all(call, &outcome),
                 },
             };
             self.note_delivered(api, &of_call);
@@ -121,23 +123,25 @@ impl<'a> Courier<'a> {
         Ok(delivered)
     }
 
-    async fn remove(&mut self, entity: Entity) -> Result<Delivered, StoreError> {
+    async fn remove(&mut self, entity: Entity) -> Result<Submitted, StoreError> {
         let api = entity.key.kind.api();
-        let fate = match self.held_up(api).await? {
-            Some(fate) => fate,
+        let outcome = match self.held_up(api).await? {
+            Some(outcome) => outcome,
             None => {
                 self.calls += 1;
                 match self.delete(&entity).await {
                     Ok(()) => {
                         self.went_through(api).await?;
-                        Fate::Accepted
+                        SubmitOutcome::Accepted
                     }
-                    Err(JiraError::BadRequest(text) | JiraError::TooLarge(text)) => Fate::Rejected(text),
-                    Err(error) => self.fate_of(api, &error).await?,
+                    Err(JiraError::BadRequest(text) | JiraError::TooLarge(text)) => {
+                        SubmitOutcome::Rejected(text)
+                    }
+                    Err(error) => self.outcome_of(api, &error).await?,
                 }
             }
         };
-        let removed = Delivered { entity, fate, unknown_keys: Vec::new() };
+        let removed = Submitted { entity, outcome, unknown_keys: Vec::new() };
         self.note_delivered(api, slice::from_ref(&removed));
         Ok(removed)
     }
@@ -170,7 +174,7 @@ impl<'a> Courier<'a> {
     async fn probe(
         &mut self,
         entities: &mut Vec<Entity>,
-        delivered: &mut Vec<Delivered>,
+        delivered: &mut Vec<Submitted>,
     ) -> Result<(), StoreError> {
         for undocumented in Undocumented::ALL {
             if undocumented.capability(&self.site) == Capability::Unknown
@@ -197,12 +201,12 @@ impl<'a> Courier<'a> {
         &mut self,
         undocumented: Undocumented,
         entity: Entity,
-        delivered: &mut Vec<Delivered>,
+        delivered: &mut Vec<Submitted>,
     ) -> Result<(), StoreError> {
         let answer = self.send_alone(entity.clone()).await?;
-        if !matches!(answer.fate, Fate::Rejected(_)) {
+        if !matches!(answer.outcome, SubmitOutcome::Rejected(_)) {
             // An entity that waits, or that no issue is known of, proves nothing.
-            if answer.fate == Fate::Accepted {
+            if answer.outcome == SubmitOutcome::Accepted {
                 self.learn(undocumented, Capability::Accepted).await?;
             }
             delivered.push(answer);
@@ -212,21 +216,21 @@ impl<'a> Courier<'a> {
         undocumented.replace(&mut plain);
         let answer = self.send_alone(plain).await?;
         // Refused in documented words, too, it was refused for something else.
-        if answer.fate == Fate::Accepted {
+        if answer.outcome == SubmitOutcome::Accepted {
             self.learn(undocumented, Capability::Refused).await?;
         }
         delivered.push(answer);
         Ok(())
     }
 
-    async fn send_alone(&mut self, entity: Entity) -> Result<Delivered, StoreError> {
-        let call = Call { api: entity.key.kind.api(), entities: vec![entity.clone()] };
+    async fn send_alone(&mut self, entity: Entity) -> Result<Submitted, StoreError> {
+        let call = BulkCall { api: entity.key.kind.api(), entities: vec![entity.clone()] };
         let delivered = match self.submit(&call).await? {
-            Submitted::Answered(answer) => read(call, &answer).pop(),
-            Submitted::Fate(fate) | Submitted::Refused(fate) => all(call, &fate).pop(),
+            CallResult::Answered(answer) => read(call, &answer).pop(),
+            CallResult::All(outcome) | CallResult::Refused(outcome) => all(call, &outcome).pop(),
         };
-        let lost = Fate::Failed("Jira said nothing of it".to_owned());
-        let delivered = delivered.unwrap_or(Delivered { entity, fate: lost, unknown_keys: Vec::new() });
+        let lost = SubmitOutcome::Failed("Jira said nothing of it".to_owned());
+        let delivered = delivered.unwrap_or(Submitted { entity, outcome: lost, unknown_keys: Vec::new() });
         self.note_delivered(delivered.entity.key.kind.api(), slice::from_ref(&delivered));
         Ok(delivered)
     }
@@ -241,65 +245,72 @@ impl<'a> Courier<'a> {
         Ok(())
     }
 
-    async fn submit(&mut self, call: &Call) -> Result<Submitted, StoreError> {
-        if let Some(fate) = self.held_up(call.api).await? {
-            return Ok(Submitted::Fate(fate));
+    async fn submit(&mut self, call: &BulkCall) -> Result<CallResult, StoreError> {
+        if let Some(outcome) = self.held_up(call.api).await? {
+            return Ok(CallResult::All(outcome));
         }
         self.calls += 1;
         match self.client.submit(call.api, &call.body()).await {
             Ok(answer) => {
                 self.went_through(call.api).await?;
-                Ok(Submitted::Answered(answer))
+                Ok(CallResult::Answered(answer))
             }
             Err(JiraError::BadRequest(text) | JiraError::TooLarge(text)) => {
-                Ok(Submitted::Refused(Fate::Rejected(text)))
+                Ok(CallResult::Refused(SubmitOutcome::Rejected(text)))
             }
             Err(error @ JiraError::RateLimited { reason: RateLimitReason::PerIssue, .. }) => {
-                Ok(Submitted::Refused(self.fate_of(call.api, &error).await?))
+                Ok(CallResult::Refused(self.outcome_of(call.api, &error).await?))
             }
-            Err(error) => Ok(Submitted::Fate(self.fate_of(call.api, &error).await?)),
+            Err(error) => Ok(CallResult::All(self.outcome_of(call.api, &error).await?)),
         }
     }
 
-    /// Why a call can't be made now. Asked before each, because another door may have taken over since the batch began, and
+    /// Why a call can't be made now. Asked before each, because another connection may have taken over since the batch began, and
     /// two must not write.
-    async fn held_up(&self, api: Api) -> Result<Option<Fate>, StoreError> {
-        if let Some(fate) = self.resting(api) {
-            return Ok(Some(fate));
+    async fn held_up(&self, api: Api) -> Result<Option<SubmitOutcome>, StoreError> {
+        if let Some(outcome) = self.backing_off(api) {
+            return Ok(Some(outcome));
         }
         let now = self.store.site(self.site.id).await?;
         let is_ours = now.is_some_and(|now| {
             now.writer == self.site.writer && now.state.condition != SiteCondition::Switching
         });
-        let changed = || Fate::Waiting(self.clock.now().after(FIRST_REST), "Another door writes.".to_owned());
+        let changed = || {
+            SubmitOutcome::Waiting(
+                self.clock.now().after(FIRST_BACKOFF),
+                "Another connection writes.".to_owned(),
+            )
+        };
         Ok((!is_ours).then(changed))
     }
 
-    fn resting(&self, api: Api) -> Option<Fate> {
+    fn backing_off(&self, api: Api) -> Option<SubmitOutcome> {
         let now = self.clock.now();
-        [Resting::Site(self.site.id), Resting::Api(self.site.id, api)]
+        [BackoffScope::Site(self.site.id), BackoffScope::Api(self.site.id, api)]
             .iter()
-            .filter_map(|resting| self.rests.get(resting))
-            .find(|rest| rest.until > now)
-            .map(|rest| Fate::Waiting(rest.until, rest.reason.clone()))
+            .filter_map(|scope| self.backoffs.get(scope))
+            .find(|backoff| backoff.until > now)
+            .map(|backoff| SubmitOutcome::Waiting(backoff.until, backoff.reason.clone()))
     }
 
     /// What an error means for the entities of the call, and for the calls to come.
-    async fn fate_of(&mut self, api: Api, error: &JiraError) -> Result<Fate, StoreError> {
-        let (site, of_api) = (Resting::Site(self.site.id), Resting::Api(self.site.id, api));
+    async fn outcome_of(&mut self, api: Api, error: &JiraError) -> Result<SubmitOutcome, StoreError> {
+        let (site, of_api) = (BackoffScope::Site(self.site.id), BackoffScope::Api(self.site.id, api));
         let text = error.to_string();
         match error {
             JiraError::RateLimited { reason: RateLimitReason::PerIssue, retry_after } => {
-                let until = self.clock.now().after(retry_after.unwrap_or(FIRST_REST).min(MAX_RETRY_AFTER));
-                Ok(Fate::Waiting(until, format!("{text} for one issue.")))
+                let until = self.clock.now().after(retry_after.unwrap_or(FIRST_BACKOFF).min(MAX_RETRY_AFTER));
+                Ok(SubmitOutcome::Waiting(until, format!("{text} for one issue.")))
             }
             JiraError::RateLimited { reason: RateLimitReason::Quota, retry_after } => {
-                self.rest(site, *retry_after, format!("{text} for the site.")).await
+                self.backoff(site, *retry_after, format!("{text} for the site.")).await
             }
             JiraError::RateLimited { reason: RateLimitReason::Burst, retry_after } => {
-                self.rest(of_api, *retry_after, format!("{text} for {api}.")).await
+                self.backoff(of_api, *retry_after, format!("{text} for {api}.")).await
             }
-            JiraError::Settling => self.rest(site, Some(SETTLING_REST), held_because(error)).await,
+            JiraError::PermissionsPropagating => {
+                self.backoff(site, Some(PROPAGATION_BACKOFF), held_because(error)).await
+            }
             JiraError::Unauthorized => self.hold(site, SiteCondition::CredentialRejected, error).await,
             JiraError::Forbidden(_) => self.hold(of_api, SiteCondition::PermissionMissing, error).await,
             JiraError::Renamed => self.hold(site, SiteCondition::Renamed, error).await,
@@ -314,31 +325,31 @@ impl<'a> Courier<'a> {
             | JiraError::NoAnswer(_)
             | JiraError::Unexpected(_)
             | JiraError::BadRequest(_)
-            | JiraError::TooLarge(_) => Ok(Fate::Failed(text)),
+            | JiraError::TooLarge(_) => Ok(SubmitOutcome::Failed(text)),
         }
     }
 
     async fn hold(
         &mut self,
-        resting: Resting,
+        scope: BackoffScope,
         condition: SiteCondition,
         error: &JiraError,
-    ) -> Result<Fate, StoreError> {
+    ) -> Result<SubmitOutcome, StoreError> {
         self.note(condition).await?;
-        self.rest(resting, None, held_because(error)).await
+        self.backoff(scope, None, held_because(error)).await
     }
 
     async fn out_of_reach(
         &mut self,
-        site: Resting,
+        site: BackoffScope,
         retry_after: Option<Duration>,
         error: &JiraError,
-    ) -> Result<Fate, StoreError> {
-        let since = self.rests.get(&site).map(|rest| rest.since);
+    ) -> Result<SubmitOutcome, StoreError> {
+        let since = self.backoffs.get(&site).map(|backoff| backoff.since);
         if since.is_some_and(|since| self.clock.now().since(since) > SUSPENDED_AFTER) {
             self.note(SiteCondition::Suspended).await?;
         }
-        self.rest(site, retry_after, held_because(error)).await
+        self.backoff(site, retry_after, held_because(error)).await
     }
 
     async fn note(&mut self, condition: SiteCondition) -> Result<(), StoreError> {
@@ -347,28 +358,31 @@ impl<'a> Courier<'a> {
         Ok(())
     }
 
-    async fn rest(
+    async fn backoff(
         &mut self,
-        resting: Resting,
+        scope: BackoffScope,
         asked: Option<Duration>,
         reason: String,
-    ) -> Result<Fate, StoreError> {
+    ) -> Result<SubmitOutcome, StoreError> {
         let now = self.clock.now();
-        let (rows, since) = self.rests.get(&resting).map_or((0, now), |rest| (rest.row, rest.since));
-        let growing = FIRST_REST.saturating_mul(1 << rows.min(8)).min(LONGEST_REST);
+        let (rows, since) = self
+            .backoffs
+            .get(&scope)
+            .map_or((0, now), |backoff| (backoff.consecutive_failures, backoff.since));
+        let growing = FIRST_BACKOFF.saturating_mul(1 << rows.min(8)).min(LONGEST_BACKOFF);
         let until = now.after(asked.unwrap_or(growing).min(MAX_RETRY_AFTER));
-        let rest = Rest { until, row: rows + 1, since, reason: reason.clone() };
-        self.store.begin_rest(&resting, &rest).await?;
-        tracing::warn!(site.id = %self.site.id, rest.until = %until.iso8601(), reason, "resting");
-        self.rests.insert(resting, rest);
-        Ok(Fate::Waiting(until, reason))
+        let backoff = Backoff { until, consecutive_failures: rows + 1, since, reason: reason.clone() };
+        self.store.begin_backoff(&scope, &backoff).await?;
+        tracing::warn!(site.id = %self.site.id, backoff.until = %until.iso8601(), reason, "backing off");
+        self.backoffs.insert(scope, backoff);
+        Ok(SubmitOutcome::Waiting(until, reason))
     }
 
     /// Jira answered: whatever rested is awake, and the site is well.
     async fn went_through(&mut self, api: Api) -> Result<(), StoreError> {
-        for resting in [Resting::Site(self.site.id), Resting::Api(self.site.id, api)] {
-            if self.rests.remove(&resting).is_some() {
-                self.store.end_rest(&resting).await?;
+        for scope in [BackoffScope::Site(self.site.id), BackoffScope::Api(self.site.id, api)] {
+            if self.backoffs.remove(&scope).is_some() {
+                self.store.end_backoff(&scope).await?;
             }
         }
         let unchanged = match self.site.state.condition {
@@ -384,9 +398,9 @@ impl<'a> Courier<'a> {
     }
 
     fn is_any_api_forbidden(&self) -> bool {
-        self.rests.iter().any(|(resting, rest)| match resting {
-            Resting::Api(_, api) => rest.reason == held_because(&JiraError::Forbidden(*api)),
-            Resting::Site(_) | Resting::Gitlab(..) => false,
+        self.backoffs.iter().any(|(scope, backoff)| match scope {
+            BackoffScope::Api(_, api) => backoff.reason == held_because(&JiraError::Forbidden(*api)),
+            BackoffScope::Site(_) | BackoffScope::Gitlab(..) => false,
         })
     }
 }
@@ -396,29 +410,30 @@ fn held_because(error: &JiraError) -> String {
     format!("{error}.")
 }
 
-enum Submitted {
+enum CallResult {
     /// Jira took the call.
     Answered(Answer),
     /// Something in the call is in the way. If it is alone, this is what becomes of it.
-    Refused(Fate),
+    Refused(SubmitOutcome),
     /// This becomes of all of it.
-    Fate(Fate),
+    All(SubmitOutcome),
 }
 
 /// Whether the issue that is written to too often is in all of a call's entities: then halving would only write more.
-fn shares_an_issue(call: &Call, fate: &Fate) -> bool {
+fn shares_an_issue(call: &BulkCall, outcome: &SubmitOutcome) -> bool {
     let Some((first, others)) = call.entities.split_first() else { return false };
     let in_all = |key: &&String| others.iter().all(|other| other.issue_keys.as_slice().contains(key));
-    matches!(fate, Fate::Waiting(..)) && first.issue_keys.as_slice().iter().any(|key| in_all(&key))
+    matches!(outcome, SubmitOutcome::Waiting(..))
+        && first.issue_keys.as_slice().iter().any(|key| in_all(&key))
 }
 
-fn all(call: Call, fate: &Fate) -> Vec<Delivered> {
+fn all(call: BulkCall, outcome: &SubmitOutcome) -> Vec<Submitted> {
     let entities = call.entities.into_iter();
-    entities.map(|entity| Delivered { entity, fate: fate.clone(), unknown_keys: Vec::new() }).collect()
+    entities.map(|entity| Submitted { entity, outcome: outcome.clone(), unknown_keys: Vec::new() }).collect()
 }
 
 /// What an answer says of each entity of its call.
-fn read(call: Call, answer: &Answer) -> Vec<Delivered> {
+fn read(call: BulkCall, answer: &Answer) -> Vec<Submitted> {
     call.entities
         .into_iter()
         .map(|entity| {
@@ -429,12 +444,12 @@ fn read(call: Call, answer: &Answer) -> Vec<Delivered> {
                 .failed
                 .get(&failed_entity(&entity))
                 .or_else(|| answer.failed_repositories.get(&entity.key.project));
-            let fate = match refusal {
-                Some(text) => Fate::Rejected(text.clone()),
-                None if !keys.is_empty() && unknown_keys.len() == keys.len() => Fate::UnknownIssues,
-                None => Fate::Accepted,
+            let outcome = match refusal {
+                Some(text) => SubmitOutcome::Rejected(text.clone()),
+                None if !keys.is_empty() && unknown_keys.len() == keys.len() => SubmitOutcome::UnknownIssues,
+                None => SubmitOutcome::Accepted,
             };
-            Delivered { entity, fate, unknown_keys }
+            Submitted { entity, outcome, unknown_keys }
         })
         .collect()
 }

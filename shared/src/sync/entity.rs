@@ -1,56 +1,11 @@
 //! An entity on its way to Jira: its identity there, what it says, and how its versions are ordered.
 
-use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::clock::Timestamp;
-use crate::domain::{IssueKeys, SubscriptionId};
+use crate::domain::{EntityKey, IssueKeys, SubscriptionId};
 use crate::jira::model::{Branch, Build, Commit, Deployment, FeatureFlag, PullRequest, Repository};
 use crate::store::ledger::LedgerEntry;
-
-/// Jira's kinds of entities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EntityKind {
-    /// A commit.
-    Commit,
-    /// A branch.
-    Branch,
-    /// A merge request.
-    PullRequest,
-    /// A pipeline.
-    Build,
-    /// A deployment.
-    Deployment,
-    /// A feature flag.
-    FeatureFlag,
-}
-
-impl fmt::Display for EntityKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Commit => "commit",
-            Self::Branch => "branch",
-            Self::PullRequest => "pull_request",
-            Self::Build => "build",
-            Self::Deployment => "deployment",
-            Self::FeatureFlag => "feature_flag",
-        })
-    }
-}
-
-/// What makes two versions one entity.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct EntityKey {
-    /// Its kind.
-    pub kind: EntityKind,
-    /// The project's id at Jira.
-    pub project: String,
-    /// Its id at Jira within the project.
-    pub id: String,
-}
 
 /// A version of an entity.
 #[derive(Clone, Debug)]

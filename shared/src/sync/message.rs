@@ -6,7 +6,7 @@ use ulid::Ulid;
 
 use crate::clock::Timestamp;
 use crate::domain::SubscriptionId;
-use crate::gitlab::hooks::Event;
+use crate::gitlab::hooks::HookEvent;
 use crate::gitlab::model::{Project, Push};
 use crate::queue::disposition::Message;
 
@@ -26,20 +26,20 @@ pub struct EventMessage {
     pub delivery: Option<String>,
     /// What it says.
     #[serde(flatten)]
-    pub intake: Intake,
+    pub intake: Payload,
 }
 
 /// What came in.
 #[expect(clippy::large_enum_variant, reason = "nearly every message is the large one")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "intake", rename_all = "snake_case")]
-pub enum Intake {
+pub enum Payload {
     /// A delivery that proved where it came from.
     Verified {
         /// The project it speaks of.
         project: Project,
         /// What happened.
-        event: Event,
+        event: HookEvent,
     },
     /// A delivery taken in while secrets could not be read; `sync` verifies it.
     Unverified(Unverified),
@@ -67,15 +67,15 @@ impl EventMessage {
         group: &str,
         idempotency_key: Option<&str>,
         project: &Project,
-        event: Event,
+        event: HookEvent,
     ) -> Vec<Message<Self>> {
         let events = match event {
-            Event::Push(push) => spread(push).into_iter().map(Event::Push).collect(),
+            HookEvent::Push(push) => spread(push).into_iter().map(HookEvent::Push).collect(),
             event => vec![event],
         };
         let id = Ulid::new();
         let parts = events.into_iter().enumerate().map(|(part, event)| {
-            let intake = Intake::Verified { project: project.clone(), event };
+            let intake = Payload::Verified { project: project.clone(), event };
             let delivery = idempotency_key.map(|key| format!("{key}/{part}"));
             let body = Self { subscription, received_at, delivery, intake };
             let mut message = Message::new(group.to_owned(), received_at, body);
@@ -137,14 +137,14 @@ mod tests {
             "site",
             Some("key"),
             &Project::default(),
-            Event::Push(push.clone()),
+            HookEvent::Push(push.clone()),
         );
         assert!(messages.len() > 1);
         let (mut together, id) = (Vec::new(), messages[0].id);
         for message in messages {
             assert_eq!(message.id, id, "one delivery has one id");
             assert!(message.outgoing(Timestamp(1)).expect("JSON").body.len() <= MAX_MESSAGE);
-            let Intake::Verified { event: Event::Push(part), .. } = message.body.intake else {
+            let Payload::Verified { event: HookEvent::Push(part), .. } = message.body.intake else {
                 panic!("not a push")
             };
             together.extend(part.commits);

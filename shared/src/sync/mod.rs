@@ -5,6 +5,5 @@ pub mod deliver;
 pub mod entity;
 pub mod message;
 pub mod pack;
-pub mod text;
 pub mod transform;
 pub mod verify;

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::entity::{Content, Entity, EntityKind, Link};
-use crate::domain::{Capability, Site};
-use crate::jira::client::Api;
+use super::entity::{Content, Entity, Link};
+use crate::domain::{Api, Capability, EntityKind, Site};
 use crate::jira::model::{
     ApprovalStatus, Build, Deployment, FeatureFlag, PullRequest, PullRequestStatus, Repository,
 };
@@ -22,29 +21,16 @@ const MAX_ITEMS: usize = 100;
 
 /// Entities that are sent together.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct BulkCall {
     /// To which API.
     pub api: Api,
     /// What is sent.
     pub entities: Vec<Entity>,
 }
 
-impl EntityKind {
-    /// The API that takes it.
-    #[must_use]
-    pub fn api(self) -> Api {
-        match self {
-            Self::Commit | Self::Branch | Self::PullRequest => Api::DevInfo,
-            Self::Build => Api::Builds,
-            Self::Deployment => Api::Deployments,
-            Self::FeatureFlag => Api::FeatureFlags,
-        }
-    }
-}
-
 /// Calls for `entities`, each within Jira's limits. Nothing here is to be deleted: deletions are calls of their own.
 #[must_use]
-pub fn pack(entities: Vec<Entity>) -> Vec<Call> {
+pub fn pack(entities: Vec<Entity>) -> Vec<BulkCall> {
     let mut development = DevInfoPacker::default();
     let mut per_project: BTreeMap<(Api, Link, String), Vec<Entity>> = BTreeMap::new();
     for entity in entities {
@@ -60,7 +46,7 @@ pub fn pack(entities: Vec<Entity>) -> Vec<Call> {
     for ((api, ..), entities) in per_project {
         let mut entities = entities.into_iter().peekable();
         while entities.peek().is_some() {
-            calls.push(Call { api, entities: entities.by_ref().take(MAX_ITEMS).collect() });
+            calls.push(BulkCall { api, entities: entities.by_ref().take(MAX_ITEMS).collect() });
         }
     }
     calls
@@ -69,7 +55,7 @@ pub fn pack(entities: Vec<Entity>) -> Vec<Call> {
 /// Fills calls one after another; an entity that fits no open call opens one.
 #[derive(Default)]
 struct DevInfoPacker {
-    full: Vec<Call>,
+    full: Vec<BulkCall>,
     open: Vec<Entity>,
     counts: BTreeMap<String, BTreeMap<EntityKind, usize>>,
 }
@@ -91,18 +77,18 @@ impl DevInfoPacker {
 
     fn close(&mut self) {
         if !self.open.is_empty() {
-            self.full.push(Call { api: Api::DevInfo, entities: std::mem::take(&mut self.open) });
+            self.full.push(BulkCall { api: Api::DevInfo, entities: std::mem::take(&mut self.open) });
         }
         self.counts.clear();
     }
 
-    fn calls(mut self) -> Vec<Call> {
+    fn calls(mut self) -> Vec<BulkCall> {
         self.close();
         self.full
     }
 }
 
-impl Call {
+impl BulkCall {
     /// Two calls with half the entities each; `None` when there is only one.
     #[must_use]
     pub fn halves(self) -> Option<(Self, Self)> {
@@ -367,10 +353,10 @@ mod tests {
 
     #[test]
     fn halving_ends_with_the_culprit_alone() {
-        let call = Call { api: Api::DevInfo, entities: (0..5).map(|number| commit(1, number)).collect() };
+        let call = BulkCall { api: Api::DevInfo, entities: (0..5).map(|number| commit(1, number)).collect() };
         let (first, second) = call.halves().expect("more than one");
         assert_eq!((first.entities.len(), second.entities.len()), (2, 3));
-        let alone = Call { api: Api::DevInfo, entities: vec![commit(1, 1)] };
+        let alone = BulkCall { api: Api::DevInfo, entities: vec![commit(1, 1)] };
         assert!(alone.halves().is_none());
     }
 }

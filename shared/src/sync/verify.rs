@@ -15,7 +15,7 @@ use crate::gitlab::signature::{SignatureError, SignedHeaders, verify_signature, 
 use crate::store::{Store, StoreError};
 
 /// How long hooks are remembered, those that do not exist included: strangers must not cause a read each.
-const MEMORY: Duration = Duration::from_secs(30);
+const CACHE_TTL: Duration = Duration::from_secs(30);
 
 /// How many hooks are remembered.
 const MAX_HOOKS: u64 = 10_000;
@@ -60,7 +60,7 @@ impl HookVerifier {
     /// A verifier with an empty memory.
     #[must_use]
     pub fn new(store: Store, envelope: Arc<Envelope>) -> Self {
-        let hooks = Cache::builder().max_capacity(MAX_HOOKS).time_to_live(MEMORY).build();
+        let hooks = Cache::builder().max_capacity(MAX_HOOKS).time_to_live(CACHE_TTL).build();
         Self { store, envelope, hooks }
     }
 

@@ -58,7 +58,7 @@ pub async fn sends_may_be_many_and_large(queue: &dyn Queue) {
 /// A dead letter keeps its text, the reason and the time.
 pub async fn dead_letters_say_why_and_when(queue: &dyn Queue) {
     let body = r#"{"text":"zażółć \"🦊\" \\ "}"#;
-    queue.bury(body.to_owned(), "Jira answered 400: \"no\"".to_owned()).await.unwrap();
+    queue.send_to_dead_letter_queue(body.to_owned(), "Jira answered 400: \"no\"".to_owned()).await.unwrap();
     let letters = expect_dead_letters(queue, 10, 1).await;
     assert_eq!((letters[0].body.as_str(), letters[0].reason.as_str()), (body, "Jira answered 400: \"no\""));
     assert!(letters[0].died_at.0 > 1_700_000_000_000, "{:?}", letters[0].died_at);
@@ -70,8 +70,11 @@ pub async fn dead_letters_say_why_and_when(queue: &dyn Queue) {
 pub async fn any_text_can_be_given_up(queue: &dyn Queue) {
     let text: String =
         ('\0'..='\u{9f}').chain(['\u{d7ff}', '\u{fffd}', '\u{fffe}', '\u{ffff}', '\u{10ffff}']).collect();
-    queue.bury(serde_json::to_string(&text).unwrap(), format!("1: {text}")).await.unwrap();
-    queue.bury("\u{e9}".repeat(512 * 1024), "2: large".to_owned()).await.unwrap();
+    queue
+        .send_to_dead_letter_queue(serde_json::to_string(&text).unwrap(), format!("1: {text}"))
+        .await
+        .unwrap();
+    queue.send_to_dead_letter_queue("\u{e9}".repeat(512 * 1024), "2: large".to_owned()).await.unwrap();
     let mut letters = expect_dead_letters(queue, 10, 2).await;
     letters.sort_by_key(|letter| letter.body.len());
     assert_eq!(serde_json::from_str::<String>(&letters[0].body).unwrap(), text);
@@ -82,7 +85,7 @@ pub async fn any_text_can_be_given_up(queue: &dyn Queue) {
 /// Looking at dead letters takes none away, begins with the newest, and stops at the limit.
 pub async fn dead_letters_can_be_looked_at_again(queue: &dyn Queue) {
     for number in 0..3 {
-        queue.bury(number.to_string(), "reason".to_owned()).await.unwrap();
+        queue.send_to_dead_letter_queue(number.to_string(), "reason".to_owned()).await.unwrap();
         // So that no two die at the same time.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -99,7 +102,7 @@ fn bodies(letters: &[DeadLetter]) -> Vec<&str> {
 /// A redrive takes the named ones or all, once.
 pub async fn redriven_letters_are_ready_again(queue: &dyn Queue) {
     for number in 0..4 {
-        queue.bury(number.to_string(), "reason".to_owned()).await.unwrap();
+        queue.send_to_dead_letter_queue(number.to_string(), "reason".to_owned()).await.unwrap();
     }
     let letters = expect_dead_letters(queue, 10, 4).await;
     let named = [letters[1].id.clone(), "no such id".to_owned()];

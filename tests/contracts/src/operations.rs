@@ -1,5 +1,5 @@
 //! Which operation of Jira's provider APIs a recorded request is.
-//! That each door's own paths were used was decided by the stand-in that recorded it; what a body may hold
+//! That each connection's own paths were used was decided by the stand-in that recorded it; what a body may hold
 //! belongs to [`crate::documents`].
 
 /// The APIs by their name in recordings, with their root among the paths of a site.

@@ -19,8 +19,8 @@ pub struct Exchange {
     pub method: String,
     /// Path below the API's root, such as `/bulk`.
     pub path: String,
-    /// The door it came through: Connect, Forge or OAuth credentials, in the stand-in's words.
-    pub door: String,
+    /// The connection it came through: Connect, Forge or OAuth credentials, in the stand-in's words.
+    pub connection: String,
     /// The JSON body; null for a request without one.
     pub body: Value,
     /// HTTP status of the answer; 0 when the connection was dropped instead.

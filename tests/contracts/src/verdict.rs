@@ -89,9 +89,9 @@ impl Verdict {
     }
 
     fn violation(&mut self, recorded: &Recorded, text: &str) {
-        let Exchange { api, method, path, door, .. } = &recorded.exchange;
+        let Exchange { api, method, path, connection, .. } = &recorded.exchange;
         let text: String = text.chars().take(SHOWN_CHARACTERS).collect();
-        self.violations.push(format!("{} {method} {api} {path} ({door}): {text}", recorded.place));
+        self.violations.push(format!("{} {method} {api} {path} ({connection}): {text}", recorded.place));
     }
 }
 

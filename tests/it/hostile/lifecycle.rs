@@ -291,8 +291,8 @@ async fn a_tenant_that_names_another_ones_address_stays_who_it_is() {
     assert_eq!(of(&after, &victim["id"]).as_ref(), Some(victim));
     let attacker = ids.iter().find(|id| **id != victim["id"]).unwrap();
     let (was, is) = (of(&before, attacker).unwrap(), of(&after, attacker).unwrap());
-    assert_eq!(was["doors"][0]["installation"], is["doors"][0]["installation"]);
-    assert_eq!(is["doors"].as_array().unwrap().len(), 1);
+    assert_eq!(was["connections"][0]["installation"], is["connections"][0]["installation"]);
+    assert_eq!(is["connections"].as_array().unwrap().len(), 1);
     // Two sites have one address now, and only a person can say which is meant.
     let token = SecretString::from("glpat-unused");
     let Command::GroupLink(mut link) = fortress.world.link_command("acme", &token, CredentialChoice::Auto)

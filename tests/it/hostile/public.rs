@@ -7,7 +7,7 @@ use gitlab_jira::demo::world::World;
 use serde_json::{Value, json};
 use shared::bundle::{FUNCTIONS, Trigger};
 use shared::clock::SystemClock;
-use shared::config::{Identity, Reader};
+use shared::config::{Identity, Variables};
 use standins::gitlab::Version;
 
 use super::{Fortress, refused};
@@ -86,9 +86,9 @@ async fn s24_without_an_application_there_is_nothing() {
 
 fn identity(base_url: &str) -> Identity {
     let source = |name: &str| (name == "BASE_URL").then(|| base_url.to_owned());
-    let mut reader = Reader::new(&source);
-    let identity = Identity::read(&mut reader);
-    reader.finish(identity).unwrap()
+    let mut variables = Variables::new(&source);
+    let identity = Identity::read(&mut variables);
+    variables.finish(identity).unwrap()
 }
 
 /// N2, and section 2.1 of what GitLab's own app says of itself.

@@ -45,7 +45,7 @@ impl Operator {
     async fn plan(&self, site: Site, request: GroupLink) -> Result<Plan, Refusal> {
         if site.writer.is_none() {
             return Err(Refusal::new(format!(
-                "No door to {} is open: install the app in Jira or run `gitlab-jira site add`.",
+                "No connection to {} is open: install the app in Jira or run `gitlab-jira site add`.",
                 site.host()
             )));
         }
@@ -112,7 +112,7 @@ impl Operator {
         let host = site.host();
         let Some(jira) = self.jira(site).await? else {
             return Err(Refusal::new(format!(
-                "The door to {host} is gone: reinstall the app in Jira or run `gitlab-jira site add`."
+                "The connection to {host} is gone: reinstall the app in Jira or run `gitlab-jira site add`."
             )));
         };
         jira.check().await.map_err(|error| trouble::of_jira(&error, site))?;

@@ -312,7 +312,10 @@ impl<'a> Making<'a> {
             left.push(format!("access token {token} of the group"));
         }
         if self.operator.store.delete_subscription(&self.subscription).await.is_err() {
-            left.push(format!("the unfinished link: run `gitlab-jira group unlink {}`", self.subscription.id));
+            left.push(format!(
+                "the unfinished link: run `gitlab-jira group unlink {}`",
+                self.subscription.id
+            ));
         }
         if left.is_empty() {
             return refusal;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use shared::domain::Api;
 use shared::domain::{Site, Subscription};
 use shared::gitlab::client::{GitlabClient, GitlabError};
 use shared::jira::answer::RateLimitReason;
-use shared::jira::client::{Api, JiraClient, JiraError};
+use shared::jira::client::{JiraClient, JiraError};
 use shared::sync::transform::repository_id;
 
 use super::LONGEST_PAUSE;
@@ -70,9 +71,9 @@ impl Sent<'_> {
                 removed => removed,
             };
             match removed {
-                // What a door may not remove it could not send either.
+                // What a connection may not remove it could not send either.
                 Err(JiraError::Forbidden(api)) => notes.push(format!(
-                    "The credential of {} does not cover {api}: if another door sent any, they stay in Jira.",
+                    "The credential of {} does not cover {api}: if another connection sent any, they stay in Jira.",
                     self.site.host()
                 )),
                 removed => removed?,

@@ -81,7 +81,7 @@ impl Unlinking<'_> {
             }
             None if self.keep_jira_data => {}
             None => self.notes.push(format!(
-                "No door to {host} is open, so nothing was removed there; Jira itself removes what an uninstalled app had sent."
+                "No connection to {host} is open, so nothing was removed there; Jira itself removes what an uninstalled app had sent."
             )),
         }
         self.revoke_token().await?;

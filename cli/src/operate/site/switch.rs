@@ -1,12 +1,12 @@
-//! Letting another door of a site write. Jira keeps what each door sends apart, so what the one before had sent is removed
-//! first, through that door; else everything would stand there twice. Can be given again whenever it was cut off.
+//! Letting another connection of a site write. Jira keeps what each connection sends apart, so what the one before had sent is removed
+//! first, through that connection; else everything would stand there twice. Can be given again whenever it was cut off.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::domain::{DoorKind, Installation, Site, SiteCondition, SiteState};
+use shared::domain::{ConnectionKind, Installation, Site, SiteCondition, SiteState};
 use shared::jira::client::{JiraClient, JiraError};
-use shared::jira::doors::DoorError;
+use shared::jira::connections::ConnectionError;
 
 use crate::operate::group::sent::Sent;
 use crate::operate::{Operator, Refusal, trouble};
@@ -16,39 +16,42 @@ use crate::operate::{Operator, Refusal, trouble};
 const LAST_CALL: Duration = Duration::from_secs(35);
 
 /// How often it is looked whether anything is still at work.
-const GLANCE: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Operator {
     pub(in crate::operate) async fn site_switch(
         &self,
         site: &str,
-        to: DoorKind,
+        to: ConnectionKind,
         keep_jira_data: bool,
     ) -> Result<Value, Refusal> {
         let site = self.find_site(site).await?;
-        let doors = self.store.installations(site.id).await?;
-        let Some(next) = doors.iter().find(|door| door.door.kind() == to) else {
-            return Err(Refusal::new(missing(&site, to, &doors)));
+        let connections = self.store.installations(site.id).await?;
+        let Some(next) = connections.iter().find(|connection| connection.connection.kind() == to) else {
+            return Err(Refusal::new(missing(&site, to, &connections)));
         };
         let mut notes = Vec::new();
         if site.writer != Some(next.id) {
-            let client =
-                self.doors.open(&site, next).await.map_err(|error| trouble::of_door(&error, &site))?;
+            let client = self
+                .connections
+                .open(&site, next)
+                .await
+                .map_err(|error| trouble::of_connection(&error, &site))?;
             client.check().await.map_err(|error| trouble::of_jira(&error, &site))?;
             let has_links = !self.store.subscriptions(site.id).await?.is_empty();
-            let before = doors.iter().find(|door| site.writer == Some(door.id));
+            let before = connections.iter().find(|connection| site.writer == Some(connection.id));
             let before = match before.filter(|_| has_links && !keep_jira_data) {
-                Some(before) => self.door_before(&site, before, &mut notes).await?,
+                Some(before) => self.connection_before(&site, before, &mut notes).await?,
                 None => None,
             };
             self.begin_switch(&site, has_links).await?;
             self.wait_for_what_is_at_work().await?;
             if let Some(jira) = before {
-                self.take_back(&site, &jira, &mut notes).await?;
+                self.delete_synced_data(&site, &jira, &mut notes).await?;
             }
             if keep_jira_data {
                 notes.push(
-                    "What the door before had sent stays in Jira, as asked, until that door is closed there."
+                    "What the connection before had sent stays in Jira, as asked, until that connection is closed there."
                         .to_owned(),
                 );
             }
@@ -60,7 +63,7 @@ impl Operator {
             }
         }
         self.end_switch(&site, next).await?;
-        tracing::info!(site.id = %site.id, door = to.name(), "another door writes");
+        tracing::info!(site.id = %site.id, connection = to.name(), "another connection writes");
         Ok(json!({ "site": site.id, "host": site.host(), "writes": to.name(), "notes": notes }))
     }
 
@@ -80,37 +83,37 @@ impl Operator {
     async fn end_switch(&self, site: &Site, next: &Installation) -> Result<(), Refusal> {
         if self.store.installation(site.id, next.id).await?.is_none() {
             return Err(Refusal::new(format!(
-                "The door that was to write was closed meanwhile: open it again, and run `gitlab-jira site switch` again for {}.",
+                "The connection that was to write was closed meanwhile: open it again, and run `gitlab-jira site switch` again for {}.",
                 site.host()
             )));
         }
         let (id, now) = (next.id, self.clock.now());
         let changed = self.store.update_site(site.id, |site| {
-            // Whatever else is wrong with the door that writes already is not ours to call well.
+            // Whatever else is wrong with the connection that writes already is not ours to call well.
             if site.writer != Some(id) || site.state.condition == SiteCondition::Switching {
                 site.writer = Some(id);
                 site.state = SiteState { condition: SiteCondition::Active, since: now };
             }
         });
         changed.await?;
-        self.store.end_rests(site.id).await?;
+        self.store.end_backoffs(site.id).await?;
         Ok(())
     }
 
-    /// Jira through the door before; `None`, with a note, when that door does not open any more.
-    async fn door_before(
+    /// Jira through the connection before; `None`, with a note, when that connection does not open any more.
+    async fn connection_before(
         &self,
         site: &Site,
         before: &Installation,
         notes: &mut Vec<String>,
     ) -> Result<Option<JiraClient>, Refusal> {
-        let jira = match self.doors.open(site, before).await {
+        let jira = match self.connections.open(site, before).await {
             Ok(jira) => jira,
             // What passes by itself must not leave everything in Jira for good.
-            Err(error @ (DoorError::AwaitingToken | DoorError::Secret(_))) => {
-                return Err(trouble::of_door(&error, site));
+            Err(error @ (ConnectionError::AwaitingToken | ConnectionError::Secret(_))) => {
+                return Err(trouble::of_connection(&error, site));
             }
-            Err(error @ (DoorError::Address(_) | DoorError::CloudId)) => {
+            Err(error @ (ConnectionError::Address(_) | ConnectionError::CloudId)) => {
                 notes.push(stays(&error.to_string()));
                 return Ok(None);
             }
@@ -129,7 +132,7 @@ impl Operator {
     async fn wait_for_what_is_at_work(&self) -> Result<(), Refusal> {
         let given_up = self.clock.now().after(LAST_CALL);
         while self.clock.now() < given_up {
-            self.clock.sleep(GLANCE).await;
+            self.clock.sleep(POLL_INTERVAL).await;
             let mut in_flight = 0;
             for queue in self.queues.values() {
                 in_flight += queue.depth().await?.in_flight;
@@ -141,8 +144,8 @@ impl Operator {
         Ok(())
     }
 
-    /// Removes what came through a door, through that door; notes what can't be removed.
-    async fn take_back(
+    /// Removes what came through a connection, through that connection; notes what can't be removed.
+    async fn delete_synced_data(
         &self,
         site: &Site,
         jira: &JiraClient,
@@ -154,12 +157,12 @@ impl Operator {
                 None
             });
             let sent = Sent { operator: self, site, link: &link, gitlab: gitlab.as_ref() };
-            self.take_back_link(&sent, jira, notes).await?;
+            self.delete_synced_data_of(&sent, jira, notes).await?;
         }
         Ok(())
     }
 
-    async fn take_back_link(
+    async fn delete_synced_data_of(
         &self,
         sent: &Sent<'_>,
         jira: &JiraClient,
@@ -170,20 +173,20 @@ impl Operator {
     }
 }
 
-fn missing(site: &Site, to: DoorKind, doors: &[Installation]) -> String {
-    let known: Vec<&str> = doors.iter().map(|door| door.door.kind().name()).collect();
+fn missing(site: &Site, to: ConnectionKind, connections: &[Installation]) -> String {
+    let known: Vec<&str> = connections.iter().map(|connection| connection.connection.kind().name()).collect();
     let remedy = match to {
-        DoorKind::Forge => "install the Forge app there with infra/forge/install.sh",
-        DoorKind::OauthCredentials => "run `gitlab-jira site add`",
-        DoorKind::Connect => "install the Connect app there",
+        ConnectionKind::Forge => "install the Forge app there with infra/forge/install.sh",
+        ConnectionKind::OauthCredentials => "run `gitlab-jira site add`",
+        ConnectionKind::Connect => "install the Connect app there",
     };
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    format!("{} has no door called {}, but {known}: {remedy} first.", site.host(), to.name())
+    format!("{} has no connection called {}, but {known}: {remedy} first.", site.host(), to.name())
 }
 
 fn stays(cause: &str) -> String {
     format!(
-        "What the door before had sent could not be removed ({cause}): Jira removes it when that app is uninstalled."
+        "What the connection before had sent could not be removed ({cause}): Jira removes it when that app is uninstalled."
     )
 }
 

@@ -1,8 +1,8 @@
 //! `explain` and the dead letters.
 
 use serde_json::json;
+use shared::domain::{EntityKey, EntityKind};
 use shared::store::outcomes::{Outcome, Verdict};
-use shared::sync::entity::{EntityKey, EntityKind};
 
 use super::super::{Command, GroupLink};
 use super::Bench;
@@ -51,7 +51,7 @@ async fn silence_is_explained_too() {
     let site = bench.stored_site().await;
     let suppress = |site: &mut shared::domain::Site| site.suppressed_projects.push("PAY".to_owned());
     bench.operator.store.update_site(site.id, suppress).await.unwrap();
-    bench.queue.bury("{}".to_owned(), "unreadable".to_owned()).await.unwrap();
+    bench.queue.send_to_dead_letter_queue("{}".to_owned(), "unreadable".to_owned()).await.unwrap();
     let explained = bench.done(explain("PAY-1")).await;
     assert_eq!(explained["sites"], json!([]));
     let notes = explained["notes"].to_string();
@@ -79,7 +79,7 @@ async fn dead_letters_are_listed_without_their_texts_and_tried_again() {
     let bench = Bench::new().await;
     let body = json!({ "id": "01J", "body": { "subscription": "01S", "author": "ada@example.com" } });
     for reason in ["first", "second", "third"] {
-        bench.queue.bury(body.to_string(), reason.to_owned()).await.unwrap();
+        bench.queue.send_to_dead_letter_queue(body.to_string(), reason.to_owned()).await.unwrap();
     }
     let listed = bench.done(Command::DlqList { limit: 2 }).await;
     assert_eq!((listed["letters"].as_array().unwrap().len(), &listed["dead"]), (2, &json!(3)));

@@ -215,9 +215,9 @@ async fn what_can_not_work_is_refused_before_anything_is_made() {
     assert!(bench.stored_site().await.instances.is_empty());
 }
 
-/// Jira is asked through the door before GitLab is changed.
+/// Jira is asked through the connection before GitLab is changed.
 #[tokio::test]
-async fn a_door_that_does_not_open_stops_the_link() {
+async fn a_connection_that_does_not_open_stops_the_link() {
     let bench = Bench::new().await;
     bench.add_site().await;
     for (rule, cause) in [

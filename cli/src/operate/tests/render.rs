@@ -36,7 +36,7 @@ async fn every_answer_reads_well() {
             .contains("Note: Nothing is known of PAY-1")
     );
     assert!(read(Command::DlqList { limit: 5 }).await.1.contains("No message was given up"));
-    bench.queue.bury("{}".to_owned(), "unreadable".to_owned()).await.unwrap();
+    bench.queue.send_to_dead_letter_queue("{}".to_owned(), "unreadable".to_owned()).await.unwrap();
     assert!(read(Command::DlqList { limit: 5 }).await.1.contains("Next: gitlab-jira dlq redrive"));
     assert!(read(Command::Status).await.1.contains("Next: gitlab-jira dlq list"));
     assert!(read(Command::DlqRedrive { ids: Vec::new() }).await.1.contains("1 message is"));

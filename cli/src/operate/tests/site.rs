@@ -1,9 +1,9 @@
 //! Adding, listing and removing sites.
 
 use serde_json::json;
-use shared::domain::{DoorKind, SiteCondition};
-use shared::jira::client::Api as JiraApi;
-use shared::store::rests::{Rest, Resting};
+use shared::domain::Api as JiraApi;
+use shared::domain::{ConnectionKind, SiteCondition};
+use shared::store::backoffs::{Backoff, BackoffScope};
 use standins::gitlab::{Tier, Version};
 use standins::jira::{Api, FailureRule};
 
@@ -12,20 +12,20 @@ use super::{APIS, Bench, site_add};
 use crate::demo::world::World;
 
 #[tokio::test]
-async fn credentials_that_work_open_a_door() {
+async fn credentials_that_work_open_a_connection() {
     let bench = Bench::new().await;
     let added = bench.add_site().await;
     assert_eq!(added["host"], bench.host());
     assert_eq!(added["cloud_id"], bench.site.cloud_id());
-    assert_eq!((&added["door"], &added["writes"]), (&json!("oauth_credentials"), &json!(true)));
+    assert_eq!((&added["connection"], &added["writes"]), (&json!("oauth_credentials"), &json!(true)));
     let listed = bench.done(Command::SiteList).await;
     let site = &listed["sites"][0];
     assert_eq!(
         (&site["id"], &site["condition"], &site["remedy"]),
         (&added["site"], &json!("active"), &json!(null))
     );
-    assert_eq!(site["doors"][0]["kind"], "oauth_credentials");
-    assert_eq!(site["doors"][0]["writes"], true);
+    assert_eq!(site["connections"][0]["kind"], "oauth_credentials");
+    assert_eq!(site["connections"][0]["writes"], true);
     assert_eq!((&site["subscriptions"], &site["draft"]), (&json!(0), &json!("unknown")));
 }
 
@@ -82,22 +82,22 @@ async fn only_listed_sites_when_a_list_is_given() {
 }
 
 #[tokio::test]
-async fn new_credentials_renew_the_door_and_wake_the_site() {
+async fn new_credentials_renew_the_connection_and_wake_the_site() {
     let bench = Bench::new().await;
     let first = bench.add_site().await;
     let site = bench.stored_site().await;
     let store = &bench.operator.store;
     store.set_condition(&site, SiteCondition::CredentialRejected).await.unwrap();
     let until = bench.operator.clock.now().after(std::time::Duration::from_secs(900));
-    let rest = json!({ "until": until, "since": 0, "row": 3, "reason": "Jira refuses the credential." });
-    let rest: Rest = serde_json::from_value(rest).unwrap();
-    for resting in [Resting::Site(site.id), Resting::Api(site.id, JiraApi::Builds)] {
-        store.begin_rest(&resting, &rest).await.unwrap();
+    let backoff = json!({ "until": until, "since": 0, "row": 3, "reason": "Jira refuses the credential." });
+    let backoff: Backoff = serde_json::from_value(rest).unwrap();
+    for resting in [BackoffScope::Site(site.id), BackoffScope::Api(site.id, JiraApi::Builds)] {
+        store.begin_backoff(&resting, &backoff).await.unwrap();
     }
     let status = bench.done(Command::Status).await;
     assert_eq!(status["sites"][0]["condition"], "credential_rejected");
-    let rests = status["sites"][0]["rests"].as_array().unwrap();
-    assert_eq!(rests.iter().map(|rest| &rest["what"]).collect::<Vec<_>>(), ["jira", "jira builds"]);
+    let backoffs = status["sites"][0]["rests"].as_array().unwrap();
+    assert_eq!(backoffs.iter().map(|backoff| &rest["what"]).collect::<Vec<_>>(), ["jira", "jira builds"]);
 
     let second = bench.add_site().await;
     assert_eq!(second["site"], first["site"]);
@@ -155,10 +155,10 @@ async fn a_connect_site_is_joined_once_it_has_proved_itself() {
     let added = world.add_oauth_credentials().await.unwrap();
     assert_eq!(added["writes"], false);
     let site = store.sites().await.unwrap().remove(0);
-    let doors = store.installations(site.id).await.unwrap();
-    assert_eq!(doors.len(), 2);
-    let writer = doors.iter().find(|door| Some(door.id) == site.writer).unwrap();
-    assert_eq!(writer.door.kind(), DoorKind::Connect);
+    let connections = store.installations(site.id).await.unwrap();
+    assert_eq!(connections.len(), 2);
+    let writer = connections.iter().find(|connection| Some(connection.id) == site.writer).unwrap();
+    assert_eq!(writer.connection.kind(), ConnectionKind::Connect);
 
     // Without the app, the next credential takes over.
     world.site.uninstall().await.unwrap();

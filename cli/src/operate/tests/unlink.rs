@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::clock::SystemClock;
+use shared::domain::Api as JiraApi;
 use shared::domain::{Subscription, SubscriptionId, SubscriptionState};
-use shared::jira::client::{Api as JiraApi, JiraClient};
+use shared::jira::client::JiraClient;
 use shared::store::coverage::Coverage;
 use standins::gitlab::{Role, Tier, Version, commit};
 use standins::jira::{Api, FailureRule};
@@ -162,7 +163,10 @@ async fn a_link_that_was_cut_off_can_be_unlinked() {
     };
     bench.operator.store.update_subscription(link.id, cut_off).await.unwrap();
     let status = bench.done(Command::Status).await;
-    assert!(status["links"][0]["attention"].as_str().unwrap().contains("gitlab-jira group unlink"), "{status}");
+    assert!(
+        status["links"][0]["attention"].as_str().unwrap().contains("gitlab-jira group unlink"),
+        "{status}"
+    );
     let sentence = Bench::refused(bench.run(Command::GroupLink(bench.adas())).await);
     assert!(sentence.contains("did not end"), "{sentence}");
     let unlinked = bench.done(unlink(&linked["subscription"])).await;
@@ -172,7 +176,7 @@ async fn a_link_that_was_cut_off_can_be_unlinked() {
 
 /// A credential that does not cover everything does not hold the rest up.
 #[tokio::test]
-async fn what_the_door_may_not_remove_is_named() {
+async fn what_the_connection_may_not_remove_is_named() {
     let bench = Bench::new().await;
     let (id, secret) = bench.site.add_oauth_credentials(&[Api::DevInfo, Api::Builds]);
     bench.done(super::site_add(&bench.host(), &id, &secret)).await;

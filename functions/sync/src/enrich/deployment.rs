@@ -1,6 +1,6 @@
 //! Deployments: what their hook leaves out, and the issues of everything they bring.
 
-use super::{Candidate, Deployment, GitlabError, IssueKeys, Read, Reader, Task};
+use super::{Candidate, Deployment, GitlabError, GitlabReader, IssueKeys, Read, Task};
 use shared::store::deployed::Deployed;
 
 /// GitLab's own app scans this many commits (<https://docs.gitlab.com/integration/jira/development_panel/>).
@@ -9,7 +9,7 @@ const MAX_COMMITS: usize = 2_000;
 impl Task<'_> {
     pub(super) async fn read_deployment(
         &self,
-        reader: &Reader<'_>,
+        reader: &GitlabReader<'_>,
         hook: &Deployment,
     ) -> Read<Vec<Candidate>> {
         let known_at = reader.now();
@@ -28,7 +28,12 @@ impl Task<'_> {
         Ok(self.source.deployment(&deployment, known_at, false).into_iter().map(Candidate::from).collect())
     }
 
-    async fn tier(&self, reader: &Reader<'_>, environment: u64, hook: Option<&str>) -> Read<Option<String>> {
+    async fn tier(
+        &self,
+        reader: &GitlabReader<'_>,
+        environment: u64,
+        hook: Option<&str>,
+    ) -> Read<Option<String>> {
         let question = reader.question(self.source.project.id, environment.to_string());
         if let Some(known) = reader.sync.lookups.tiers.get(&question).await {
             return Ok(known);
@@ -42,7 +47,7 @@ impl Task<'_> {
     }
 
     /// The keys of its pipeline, and of the commits since the last success of the same ref in the same environment.
-    async fn deployment_keys(&self, reader: &Reader<'_>, deployment: &Deployment) -> Read<IssueKeys> {
+    async fn deployment_keys(&self, reader: &GitlabReader<'_>, deployment: &Deployment) -> Read<IssueKeys> {
         let about = format!("{} {}", deployment.id, deployment.sha);
         let question = reader.question(self.source.project.id, about);
         if let Some(known) = reader.sync.lookups.deployment_keys.get(&question).await {
@@ -67,7 +72,7 @@ impl Task<'_> {
     /// Keys of the commits after `previous` up to the deployed one; merges count only when they are what is deployed.
     async fn scan(
         &self,
-        reader: &Reader<'_>,
+        reader: &GitlabReader<'_>,
         previous: Option<&str>,
         deployment: &Deployment,
     ) -> Read<IssueKeys> {
@@ -87,7 +92,7 @@ impl Task<'_> {
         Ok(keys)
     }
 
-    async fn has_commit(&self, reader: &Reader<'_>, sha: &str) -> Read<bool> {
+    async fn has_commit(&self, reader: &GitlabReader<'_>, sha: &str) -> Read<bool> {
         match reader.client.commit(&self.source.project, sha).await {
             Ok(_) => Ok(true),
             Err(GitlabError::NotFound) => Ok(false),
@@ -95,7 +100,11 @@ impl Task<'_> {
         }
     }
 
-    async fn previous_success(&self, reader: &Reader<'_>, deployment: &Deployment) -> Read<Option<String>> {
+    async fn previous_success(
+        &self,
+        reader: &GitlabReader<'_>,
+        deployment: &Deployment,
+    ) -> Read<Option<String>> {
         let environment = &deployment.environment.name;
         let before = |iid: u64| deployment.iid.is_none_or(|own| iid < own);
         let remembered = reader
@@ -117,7 +126,7 @@ impl Task<'_> {
     }
 
     /// Saves the next deployment a call; without it, the next one asks.
-    async fn remember_success(&self, reader: &Reader<'_>, deployment: &Deployment) {
+    async fn remember_success(&self, reader: &GitlabReader<'_>, deployment: &Deployment) {
         let Some(iid) = deployment.iid else { return };
         let deployed = Deployed { iid, sha: deployment.sha.clone() };
         let (project, environment) = (&self.source.repository.id, &deployment.environment.name);

@@ -1,11 +1,11 @@
 //! Feature flags: their strategies.
 
-use super::{Candidate, FeatureFlag, GitlabError, Read, Reader, Task};
+use super::{Candidate, FeatureFlag, GitlabError, GitlabReader, Read, Task};
 
 impl Task<'_> {
     pub(super) async fn read_feature_flag(
         &self,
-        reader: &Reader<'_>,
+        reader: &GitlabReader<'_>,
         hook: &FeatureFlag,
     ) -> Read<Vec<Candidate>> {
         let known_at = reader.now();

@@ -1,12 +1,13 @@
 //! Merge requests, and the source branch of those that are open.
 
-use super::{Candidate, GitlabError, MergeRequest, Read, Reader, Task, Timestamp};
-use shared::sync::entity::{Entity, EntityKind};
+use super::{Candidate, GitlabError, GitlabReader, MergeRequest, Read, Task, Timestamp};
+use shared::domain::EntityKind;
+use shared::sync::entity::Entity;
 
 impl Task<'_> {
     pub(super) async fn read_merge_request(
         &self,
-        reader: &Reader<'_>,
+        reader: &GitlabReader<'_>,
         hook: &MergeRequest,
     ) -> Read<Vec<Candidate>> {
         let project = &self.source.project;
@@ -31,7 +32,7 @@ impl Task<'_> {
     }
 
     /// Jira shows who somebody is only by an address it knows.
-    async fn add_emails(&self, reader: &Reader<'_>, merge_request: &mut MergeRequest) -> Read<()> {
+    async fn add_emails(&self, reader: &GitlabReader<'_>, merge_request: &mut MergeRequest) -> Read<()> {
         let reviewers = merge_request.reviewers.iter_mut().map(|reviewer| &mut reviewer.person);
         for person in merge_request.author.iter_mut().chain(reviewers) {
             if let (None, Some(id)) = (&person.email, person.id) {
@@ -41,7 +42,7 @@ impl Task<'_> {
         Ok(())
     }
 
-    async fn public_email(&self, reader: &Reader<'_>, user: u64) -> Read<Option<String>> {
+    async fn public_email(&self, reader: &GitlabReader<'_>, user: u64) -> Read<Option<String>> {
         let question = reader.question(0, user.to_string());
         if let Some(known) = reader.sync.lookups.emails.get(&question).await {
             return Ok(known);
@@ -57,7 +58,7 @@ impl Task<'_> {
     /// The page of the project that a fork's merge request comes from.
     async fn source_project(
         &self,
-        reader: &Reader<'_>,
+        reader: &GitlabReader<'_>,
         merge_request: &MergeRequest,
     ) -> Read<Option<String>> {
         let Some(id) = merge_request.source_project_id.filter(|id| *id != self.source.project.id) else {
@@ -78,7 +79,7 @@ impl Task<'_> {
 
     async fn source_branch(
         &self,
-        reader: &Reader<'_>,
+        reader: &GitlabReader<'_>,
         merge_request: &MergeRequest,
     ) -> Read<Option<Candidate>> {
         let here = merge_request.source_project_id == Some(self.source.project.id);
@@ -126,13 +127,15 @@ impl Task<'_> {
 /// The reviewers in the merge request's order, with what they said; approvals of others are not reviews.
 fn with_verdicts(
     merge_request: &MergeRequest,
-    verdicts: Vec<shared::gitlab::model::Reviewer>,
+    review_states: Vec<shared::gitlab::model::Reviewer>,
 ) -> Vec<shared::gitlab::model::Reviewer> {
     let mut reviewers = merge_request.reviewers.clone();
     for reviewer in &mut reviewers {
-        let said = verdicts.iter().find(|verdict| verdict.person.username == reviewer.person.username);
+        let said = review_states
+            .iter()
+            .find(|review_state| review_state.person.username == reviewer.person.username);
         if let Some(said) = said {
-            reviewer.verdict = said.verdict;
+            reviewer.review_state = said.review_state;
         }
     }
     reviewers

@@ -15,14 +15,14 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use shared::clock::Timestamp;
 use shared::domain::{IssueKeys, SiteId};
 use shared::gitlab::client::GitlabError;
-use shared::gitlab::hooks;
+use shared::gitlab::hooks::HookEvent;
 use shared::gitlab::model::{Commit, Deployment, FeatureFlag, MergeRequest, Pipeline, Push};
 use shared::queue::disposition::Disposition;
 use shared::sync::entity::Entity;
 use shared::sync::transform::Source;
 
 use crate::batch::Event;
-use crate::reader::{MergeRequests, Question, Reader, Trouble};
+use crate::reader::{CacheKey, GitlabReader, MergeRequests, ReadError};
 
 /// Objects read at the same time: enough to hide latency, few enough for GitLab's rate limits.
 const CONCURRENCY: usize = 8;
@@ -38,14 +38,14 @@ pub(crate) enum Object {
 }
 
 impl Object {
-    fn of(event: &hooks::Event) -> Self {
+    fn of(event: &HookEvent) -> Self {
         match event {
-            hooks::Event::Push(push) => Self::Branch(push.branch.clone()),
-            hooks::Event::BranchDeleted { branch, .. } => Self::Branch(branch.clone()),
-            hooks::Event::MergeRequest { merge_request, .. } => Self::MergeRequest(merge_request.iid),
-            hooks::Event::Pipeline(pipeline) => Self::Pipeline(pipeline.id),
-            hooks::Event::Deployment(deployment) => Self::Deployment(deployment.id),
-            hooks::Event::FeatureFlag(flag) => Self::FeatureFlag(flag.id),
+            HookEvent::Push(push) => Self::Branch(push.branch.clone()),
+            HookEvent::BranchDeleted { branch, .. } => Self::Branch(branch.clone()),
+            HookEvent::MergeRequest { merge_request, .. } => Self::MergeRequest(merge_request.iid),
+            HookEvent::Pipeline(pipeline) => Self::Pipeline(pipeline.id),
+            HookEvent::Deployment(deployment) => Self::Deployment(deployment.id),
+            HookEvent::FeatureFlag(flag) => Self::FeatureFlag(flag.id),
         }
     }
 }
@@ -55,7 +55,7 @@ impl Object {
 pub(crate) struct Task<'a> {
     pub(crate) site: SiteId,
     pub(crate) source: &'a Source,
-    pub(crate) reader: Option<&'a Reader<'a>>,
+    pub(crate) reader: Option<&'a GitlabReader<'a>>,
     /// In the order they came in.
     pub(crate) events: Vec<&'a Event>,
 }
@@ -95,7 +95,7 @@ impl From<Entity> for Candidate {
 pub(crate) fn tasks<'a>(
     site: SiteId,
     source: &'a Source,
-    reader: Option<&'a Reader<'a>>,
+    reader: Option<&'a GitlabReader<'a>>,
     events: &[&'a Event],
 ) -> Vec<Task<'a>> {
     let mut objects: BTreeMap<Object, Vec<&'a Event>> = BTreeMap::new();
@@ -135,23 +135,23 @@ impl Task<'_> {
                 Ok(candidates)
             }
             // A deployment's hook does not even say its number: without a read there is nothing to send.
-            Err(Trouble::HookOnly) if self.is_deployment() => Err(Disposition::Fail {
+            Err(ReadError::HookOnly) if self.is_deployment() => Err(Disposition::Fail {
                 reason: "A deployment needs a token that GitLab accepts.".to_owned(),
             }),
             Ok(None) => Ok(self.as_hooks_say()),
-            Err(Trouble::HookOnly) => Ok(self.as_hooks_say()),
-            Err(Trouble::Decided(Disposition::Retry { .. }))
+            Err(ReadError::HookOnly) => Ok(self.as_hooks_say()),
+            Err(ReadError::Decided(Disposition::Retry { .. }))
                 if self.is_last_attempt() && !self.is_deployment() =>
             {
                 Ok(self.as_hooks_say())
             }
-            Err(Trouble::Decided(disposition)) => Err(disposition),
+            Err(ReadError::Decided(disposition)) => Err(disposition),
         };
         Enriched { indices, entities }
     }
 
     fn is_deployment(&self) -> bool {
-        self.events.iter().any(|event| matches!(event.event, hooks::Event::Deployment(_)))
+        self.events.iter().any(|event| matches!(event.event, HookEvent::Deployment(_)))
     }
 
     fn is_last_attempt(&self) -> bool {
@@ -159,7 +159,7 @@ impl Task<'_> {
     }
 
     /// Reads the object; `None` when nobody may.
-    async fn read(&self) -> Result<Option<Vec<Candidate>>, Trouble> {
+    async fn read(&self) -> Result<Option<Vec<Candidate>>, ReadError> {
         let (Some(reader), Some(last)) = (self.reader, self.events.last()) else {
             return Ok(None);
         };
@@ -167,13 +167,13 @@ impl Task<'_> {
             return Err(trouble);
         }
         let read = match &last.event {
-            hooks::Event::Push(_) | hooks::Event::BranchDeleted { .. } => self.read_branch(reader).await,
-            hooks::Event::MergeRequest { merge_request, .. } => {
+            HookEvent::Push(_) | HookEvent::BranchDeleted { .. } => self.read_branch(reader).await,
+            HookEvent::MergeRequest { merge_request, .. } => {
                 self.read_merge_request(reader, merge_request).await
             }
-            hooks::Event::Pipeline(pipeline) => self.read_pipeline(reader, pipeline).await,
-            hooks::Event::Deployment(deployment) => self.read_deployment(reader, deployment).await,
-            hooks::Event::FeatureFlag(flag) => self.read_feature_flag(reader, flag).await,
+            HookEvent::Pipeline(pipeline) => self.read_pipeline(reader, pipeline).await,
+            HookEvent::Deployment(deployment) => self.read_deployment(reader, deployment).await,
+            HookEvent::FeatureFlag(flag) => self.read_feature_flag(reader, flag).await,
         };
         match read {
             Ok(candidates) => Ok(Some(candidates)),
@@ -183,7 +183,7 @@ impl Task<'_> {
     }
 
     /// What a 404 means: the object is gone, or the token sees its whole project no more, which proves nothing.
-    async fn not_found(&self, reader: &Reader<'_>) -> GitlabError {
+    async fn not_found(&self, reader: &GitlabReader<'_>) -> GitlabError {
         match reader.client.project(self.source.project.id).await {
             Ok(_) => GitlabError::NotFound,
             Err(GitlabError::NotFound) => GitlabError::Forbidden,
@@ -199,23 +199,23 @@ impl Task<'_> {
     fn as_hook_says(&self, event: &Event) -> Vec<Candidate> {
         let known_at = event.received_at;
         match &event.event {
-            hooks::Event::Push(push) => self.pushed(push, known_at),
-            hooks::Event::BranchDeleted { branch, before } => {
+            HookEvent::Push(push) => self.pushed(push, known_at),
+            HookEvent::BranchDeleted { branch, before } => {
                 vec![self.deleted_branch(branch, before, known_at)]
             }
-            hooks::Event::MergeRequest { merge_request, .. } => self.merge_request(merge_request, known_at),
-            hooks::Event::Pipeline(pipeline) => {
+            HookEvent::MergeRequest { merge_request, .. } => self.merge_request(merge_request, known_at),
+            HookEvent::Pipeline(pipeline) => {
                 self.source.build(pipeline, known_at, true).into_iter().map(Candidate::from).collect()
             }
-            hooks::Event::Deployment(deployment) => {
+            HookEvent::Deployment(deployment) => {
                 self.source.deployment(deployment, known_at, true).into_iter().map(Candidate::from).collect()
             }
-            hooks::Event::FeatureFlag(flag) => vec![self.source.feature_flag(flag, known_at).into()],
+            HookEvent::FeatureFlag(flag) => vec![self.source.feature_flag(flag, known_at).into()],
         }
     }
 
     /// The branch's own keys and those of its open merge requests.
-    async fn branch_keys(&self, reader: &Reader<'_>, branch: &str, head: &str) -> Read<IssueKeys> {
+    async fn branch_keys(&self, reader: &GitlabReader<'_>, branch: &str, head: &str) -> Read<IssueKeys> {
         let question = reader.question(self.source.project.id, format!("{head} {branch}"));
         let merge_requests = match reader.sync.lookups.of_branch.get(&question).await {
             Some(known) => known,
@@ -234,7 +234,7 @@ impl Task<'_> {
     }
 
     /// The merge requests that contain a commit.
-    async fn merge_requests_of(&self, reader: &Reader<'_>, sha: &str) -> Read<Arc<Vec<MergeRequest>>> {
+    async fn merge_requests_of(&self, reader: &GitlabReader<'_>, sha: &str) -> Read<Arc<Vec<MergeRequest>>> {
         let question = reader.question(self.source.project.id, sha.to_owned());
         if let Some(known) = reader.sync.lookups.of_commit.get(&question).await {
             return Ok(known);
@@ -250,7 +250,7 @@ impl Task<'_> {
     }
 
     /// A commit with its files, unless it has them already.
-    async fn with_files(&self, reader: &Reader<'_>, mut commit: Commit) -> Read<Commit> {
+    async fn with_files(&self, reader: &GitlabReader<'_>, mut commit: Commit) -> Read<Commit> {
         if commit.files.is_empty() {
             match reader.client.add_files(&self.source.project, &mut commit).await {
                 // A force push may have taken it away meanwhile.
@@ -263,7 +263,7 @@ impl Task<'_> {
 }
 
 /// Only what was found is remembered: GitLab links commits, branches and merge requests a moment after it tells of them.
-async fn remember(cache: &MergeRequests, question: Question, found: &Arc<Vec<MergeRequest>>) {
+async fn remember(cache: &MergeRequests, question: CacheKey, found: &Arc<Vec<MergeRequest>>) {
     if !found.is_empty() {
         cache.insert(question, found.clone()).await;
     }

@@ -1,10 +1,14 @@
 //! Pipelines: their merge requests and what their tests said.
 
-use super::{Candidate, GitlabError, IssueKeys, MergeRequest, Pipeline, Read, Reader, Task};
+use super::{Candidate, GitlabError, GitlabReader, IssueKeys, MergeRequest, Pipeline, Read, Task};
 use shared::gitlab::model::PipelineMergeRequest;
 
 impl Task<'_> {
-    pub(super) async fn read_pipeline(&self, reader: &Reader<'_>, hook: &Pipeline) -> Read<Vec<Candidate>> {
+    pub(super) async fn read_pipeline(
+        &self,
+        reader: &GitlabReader<'_>,
+        hook: &Pipeline,
+    ) -> Read<Vec<Candidate>> {
         let project = &self.source.project;
         let known_at = reader.now();
         let mut pipeline = reader.client.pipeline(project, hook.id).await?;
@@ -25,7 +29,7 @@ impl Task<'_> {
     /// The merge request a pipeline runs for, or those whose source branch it runs on.
     async fn pipeline_merge_requests(
         &self,
-        reader: &Reader<'_>,
+        reader: &GitlabReader<'_>,
         pipeline: &Pipeline,
     ) -> Read<Vec<PipelineMergeRequest>> {
         let own =
@@ -43,7 +47,7 @@ impl Task<'_> {
     /// The merge requests that contain a commit and come from a branch.
     pub(super) async fn merge_requests_on(
         &self,
-        reader: &Reader<'_>,
+        reader: &GitlabReader<'_>,
         sha: &str,
         git_ref: &str,
     ) -> Read<Vec<PipelineMergeRequest>> {

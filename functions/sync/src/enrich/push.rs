@@ -1,14 +1,15 @@
 //! Pushes: commits, and the branch as it is now.
 
 use super::{
-    Candidate, Commit, GitlabError, IssueKeys, Push, PushedHead, Read, Reader, Task, Timestamp, hooks,
+    Candidate, Commit, GitlabError, GitlabReader, HookEvent, IssueKeys, Push, PushedHead, Read, Task,
+    Timestamp,
 };
 
 /// GitLab's own app looks at this many commits of a push; also one page of the API.
 const MAX_COMMITS: usize = 100;
 
 impl Task<'_> {
-    pub(super) async fn read_branch(&self, reader: &Reader<'_>) -> Read<Vec<Candidate>> {
+    pub(super) async fn read_branch(&self, reader: &GitlabReader<'_>) -> Read<Vec<Candidate>> {
         let mut candidates = Vec::new();
         let mut enriched: Vec<Commit> = Vec::new();
         for push in self.pushes() {
@@ -27,13 +28,13 @@ impl Task<'_> {
 
     fn pushes(&self) -> impl Iterator<Item = &Push> {
         self.events.iter().filter_map(|event| match &event.event {
-            hooks::Event::Push(push) => Some(push),
+            HookEvent::Push(push) => Some(push),
             _ => None,
         })
     }
 
     /// The commits of a push that have keys, oldest first. The hook carries at most 20 and hides addresses.
-    async fn pushed_commits(&self, reader: &Reader<'_>, push: &Push) -> Read<Vec<Commit>> {
+    async fn pushed_commits(&self, reader: &GitlabReader<'_>, push: &Push) -> Read<Vec<Commit>> {
         let carried_all = push.total <= push.commits.len() as u64;
         if carried_all && push.commits.iter().all(|commit| commit.keys.is_empty()) {
             return Ok(Vec::new());
@@ -47,7 +48,7 @@ impl Task<'_> {
         Ok(commits.into_iter().filter(|commit| !commit.keys.is_empty()).collect())
     }
 
-    async fn listed(&self, reader: &Reader<'_>, push: &Push) -> Read<Vec<Commit>> {
+    async fn listed(&self, reader: &GitlabReader<'_>, push: &Push) -> Read<Vec<Commit>> {
         let project = &self.source.project;
         let base = push.before.clone().or_else(|| {
             // What a new branch adds is what the default branch does not have.
@@ -60,7 +61,7 @@ impl Task<'_> {
         Ok(commits)
     }
 
-    async fn branch_now(&self, reader: &Reader<'_>, enriched: &[Commit]) -> Read<Option<Candidate>> {
+    async fn branch_now(&self, reader: &GitlabReader<'_>, enriched: &[Commit]) -> Read<Option<Candidate>> {
         let Some((name, deletion)) = self.branch_name() else {
             return Ok(None);
         };
@@ -89,12 +90,12 @@ impl Task<'_> {
     /// The branch that all events are about, and the head it had if one of them says that it is gone.
     fn branch_name(&self) -> Option<(&str, Option<&str>)> {
         let deletion = self.events.iter().rev().find_map(|event| match &event.event {
-            hooks::Event::BranchDeleted { before, .. } => Some(before.as_str()),
+            HookEvent::BranchDeleted { before, .. } => Some(before.as_str()),
             _ => None,
         });
         match &self.events.last()?.event {
-            hooks::Event::Push(push) => Some((&push.branch, deletion)),
-            hooks::Event::BranchDeleted { branch, .. } => Some((branch, deletion)),
+            HookEvent::Push(push) => Some((&push.branch, deletion)),
+            HookEvent::BranchDeleted { branch, .. } => Some((branch, deletion)),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! What is asked of GitLab, and what its answers and refusals become. Case ids are those of the acceptance list.
 
 use super::*;
-use crate::gitlab::model::{FileChange, Verdict};
+use crate::gitlab::model::{FileChange, ReviewState};
 use crate::jira::client::scripted_server::{Request, Response, ScriptedServer};
 use crate::outbound::{HostGuard, RedirectRule, outbound_client};
 
@@ -222,15 +222,15 @@ async fn reviewers_say_what_they_think() {
     let reviewer = |state: &str| json!({"user": {"name": "Ada", "username": "ada"}, "state": state});
     let states = ["approved", "reviewed", "requested_changes", "unreviewed", "review_started", "made_up"];
     let (_, client) = answering(Response::json(200, &Value::from(states.map(reviewer).to_vec())));
-    let verdicts: Vec<_> = client
+    let review_states: Vec<_> = client
         .reviewers(&project(), 7)
         .await
         .expect("reviewers")
         .into_iter()
-        .map(|one| one.verdict)
+        .map(|one| one.review_state)
         .collect();
-    let (reviewed, not_yet) = (Verdict::Reviewed, Verdict::Unreviewed);
-    assert_eq!(verdicts, [Verdict::Approved, reviewed, reviewed, not_yet, not_yet, not_yet]);
+    let (reviewed, not_yet) = (ReviewState::Reviewed, ReviewState::Unreviewed);
+    assert_eq!(review_states, [ReviewState::Approved, reviewed, reviewed, not_yet, not_yet, not_yet]);
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn an_instance_without_reviewers_says_who_approved() {
     });
     let reviewers = client.reviewers(&project(), 7).await.expect("approvals");
     assert_eq!(reviewers.len(), 1);
-    assert_eq!((reviewers[0].verdict, &reviewers[0].person.email), (Verdict::Approved, &None));
+    assert_eq!((reviewers[0].review_state, &reviewers[0].person.email), (ReviewState::Approved, &None));
     let merge_request = "GET /api/v4/projects/42/merge_requests/7";
     assert_eq!(server.lines(), [format!("{merge_request}/reviewers"), format!("{merge_request}/approvals")]);
 }

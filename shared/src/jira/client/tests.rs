@@ -1,4 +1,4 @@
-//! How calls are addressed and signed through each door, and what Jira's statuses become. Case ids are those of the
+//! How calls are addressed and signed through each connection, and what Jira's statuses become. Case ids are those of the
 //! acceptance list.
 
 use std::sync::Arc;
@@ -23,19 +23,20 @@ fn http() -> reqwest::Client {
 }
 
 fn connect(base_url: Url) -> JiraClient {
-    let access = Access::Connect { app_key: "app.key".to_owned(), shared_secret: SecretString::from(SECRET) };
-    JiraClient::new(http(), StoppedClock::new(), base_url, access)
+    let authentication =
+        Authentication::Connect { app_key: "app.key".to_owned(), shared_secret: SecretString::from(SECRET) };
+    JiraClient::new(http(), StoppedClock::new(), base_url, authentication)
 }
 
 fn oauth(server: &ScriptedServer, clock: Arc<StoppedClock>) -> JiraClient {
-    let access = Access::OauthCredentials {
+    let authentication = Authentication::OauthCredentials {
         api_url: server.url(),
         cloud_id: "cloud-1".to_owned(),
         client_id: "client-1".to_owned(),
         client_secret: SecretString::from(CLIENT_SECRET),
         tokens: AccessTokens::default(),
     };
-    JiraClient::new(http(), clock, server.url(), access)
+    JiraClient::new(http(), clock, server.url(), authentication)
 }
 
 /// A gateway that gives out `token-1`, `token-2` and so on, and answers everything else as `script` says.
@@ -180,13 +181,13 @@ async fn credentials_call_the_gateway_with_one_token_for_many_calls() {
 }
 
 fn forge(server: &ScriptedServer, clock: Arc<StoppedClock>, settles_in: Duration) -> JiraClient {
-    let access = Access::Forge {
+    let authentication = Authentication::Forge {
         api_url: server.url(),
         cloud_id: "cloud-xyz".to_owned(),
         token: SecretString::from("sys-token-123"),
         settled_at: clock.now().after(settles_in),
     };
-    JiraClient::new(http(), clock, server.url(), access)
+    JiraClient::new(http(), clock, server.url(), authentication)
 }
 
 /// C53.
@@ -216,7 +217,7 @@ async fn refusals_of_a_new_forge_app_mean_nothing_yet() {
         let server = ScriptedServer::start(move |_| Response::json(status, &json!({})));
         let clock = StoppedClock::new();
         let client = forge(&server, clock.clone(), Duration::from_secs(600));
-        assert!(matches!(client.check().await, Err(JiraError::Settling)), "{status}");
+        assert!(matches!(client.check().await, Err(JiraError::PermissionsPropagating)), "{status}");
         clock.advance(Duration::from_secs(600));
         let refused = client.check().await;
         assert!(matches!(refused, Err(JiraError::Unauthorized | JiraError::Forbidden(_))), "{refused:?}");
@@ -347,8 +348,8 @@ async fn silence_is_not_a_refusal_and_names_no_address() {
     let slow = ScriptedServer::start(|_| accepts_late());
     let impatient =
         reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(50)).build().expect("one");
-    let JiraClient { clock, base_url, access, .. } = connect(slow.url());
-    let client = JiraClient::new(impatient, clock, base_url, access);
+    let JiraClient { clock, base_url, authentication, .. } = connect(slow.url());
+    let client = JiraClient::new(impatient, clock, base_url, authentication);
     let error = client.submit(Api::DevInfo, &json!({})).await.expect_err("too late");
     let JiraError::NoAnswer(source) = &error else { panic!("{error:?}") };
     assert!(source.is_timeout() && !source.is_connect());

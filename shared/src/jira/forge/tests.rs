@@ -59,7 +59,7 @@ impl Setup {
 
     async fn open(&self, invocation: &Invocation) -> (Site, Installation) {
         match self.admit(invocation).await.expect("admitted") {
-            // As stored, since the door is returned as it was found.
+            // As stored, since the connection is returned as it was found.
             Admission::Open(site, installation) => {
                 let store = &self.forge.store;
                 let site = store.site(site.id).await.expect("read").expect("there");
@@ -75,7 +75,9 @@ impl Setup {
     }
 
     async fn token_of(&self, installation: &Installation) -> String {
-        let Door::Forge { token: Some(token), .. } = &installation.door else { panic!("no token") };
+        let Connection::Forge { token: Some(token), .. } = &installation.connection else {
+            panic!("no token")
+        };
         let context = secret_context(installation.site, installation.id, Purpose::SystemToken);
         let opened = self.forge.envelope.open(&token.token, &context).await.expect("opened");
         opened.expose_secret().to_owned()
@@ -126,7 +128,7 @@ async fn f81_later_calls_bring_newer_tokens_and_nothing_else() {
 
 /// F83.
 #[tokio::test]
-async fn f83_the_app_joins_a_site_that_came_through_another_door_and_stands_by() {
+async fn f83_the_app_joins_a_site_that_came_through_another_connection_and_stands_by() {
     let setup = Setup::new().await;
     let (site, connect) = setup.connect_site().await;
     let (joined, forge) = setup.open(&setup.call("one")).await;
@@ -164,7 +166,7 @@ async fn f84_a_new_installation_takes_the_place_of_the_last() {
 
 /// F68, F69.
 #[tokio::test]
-async fn f68_an_uninstall_closes_the_door_and_late_calls_do_not_open_it() {
+async fn f68_an_uninstall_closes_the_connection_and_late_calls_do_not_open_it() {
     let setup = Setup::new().await;
     let call = setup.call("one");
     let (site, installation) = setup.open(&call).await;
@@ -189,7 +191,7 @@ async fn f68_an_uninstall_closes_the_door_and_late_calls_do_not_open_it() {
 async fn a_site_whose_writer_is_gone_has_none() {
     let setup = Setup::new().await;
     let (site, first) = setup.open(&setup.call("one")).await;
-    // Killed after the door was made, before it wrote.
+    // Killed after the connection was made, before it wrote.
     setup.forge.store.update_site(site.id, |site| site.writer = None).await.expect("changed");
     setup.clock.advance(HOUR);
     assert_eq!(setup.open(&setup.call("one")).await.0.writer, Some(first.id));

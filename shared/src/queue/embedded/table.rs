@@ -181,9 +181,9 @@ fn take(
 
 /// Moves a message that was delivered too often to the dead letters.
 fn give_up(connection: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
-    let bury = "INSERT INTO dead_letters (queue, site, died_at, reason, body)
+    let send_to_dead_letter_queue = "INSERT INTO dead_letters (queue, site, died_at, reason, body)
                 SELECT queue, site, ?2, ?3, body FROM messages WHERE id = ?1";
-    connection.prepare_cached(bury)?.execute(params![id, now.0, never_finished()])?;
+    connection.prepare_cached(send_to_dead_letter_queue)?.execute(params![id, now.0, never_finished()])?;
     connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
     Ok(())
 }
@@ -220,15 +220,16 @@ pub(super) fn release(
     Ok(())
 }
 
-pub(super) fn bury(
+pub(super) fn send_to_dead_letter_queue(
     connection: &Connection,
     queue: &str,
     body: &str,
     reason: &str,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let bury = "INSERT INTO dead_letters (queue, site, died_at, reason, body) VALUES (?1, '', ?2, ?3, ?4)";
-    connection.prepare_cached(bury)?.execute(params![queue, now.0, reason, body])?;
+    let send_to_dead_letter_queue =
+        "INSERT INTO dead_letters (queue, site, died_at, reason, body) VALUES (?1, '', ?2, ?3, ?4)";
+    connection.prepare_cached(send_to_dead_letter_queue)?.execute(params![queue, now.0, reason, body])?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What became of the entities of a call, in numbers, and which deliveries they came from.
 
-use super::{Courier, Delivered, Fate};
-use crate::jira::client::Api;
+use super::{SubmitOutcome, Submitted, Submitter};
+use crate::domain::Api;
 use crate::telemetry::Measure;
 
 /// Trace ids in a line: as many as a batch has messages.
@@ -10,10 +10,10 @@ const MAX_TRACES: usize = 200;
 /// Issue keys in a line. Those of most calls; `explain` knows them all.
 const MAX_KEYS: usize = 50;
 
-impl Courier<'_> {
+impl Submitter<'_> {
     /// Notes what became of entities that were one call to `api`, or would have been if it did not rest.
-    pub(super) fn note_delivered(&self, api: Api, delivered: &[Delivered]) {
-        let count = |is: fn(&Fate) -> bool| delivered.iter().filter(|it| is(&it.fate)).count();
+    pub(super) fn note_delivered(&self, api: Api, delivered: &[Submitted]) {
+        let count = |is: fn(&SubmitOutcome) -> bool| delivered.iter().filter(|it| is(&it.outcome)).count();
         let some = |texts: &mut Vec<String>, most: usize| {
             texts.sort_unstable();
             texts.dedup();
@@ -27,10 +27,10 @@ impl Courier<'_> {
         Measure::new("delivered")
             .by([("Api", api.name())])
             .counts([
-                ("EntitiesAccepted", count(|fate| matches!(fate, Fate::Accepted))),
-                ("EntitiesRejected", count(|fate| matches!(fate, Fate::Rejected(_)))),
-                ("EntitiesWaiting", count(|fate| matches!(fate, Fate::Waiting(..)))),
-                ("EntitiesFailed", count(|fate| matches!(fate, Fate::Failed(_)))),
+                ("EntitiesAccepted", count(|outcome| matches!(outcome, SubmitOutcome::Accepted))),
+                ("EntitiesRejected", count(|outcome| matches!(outcome, SubmitOutcome::Rejected(_)))),
+                ("EntitiesWaiting", count(|outcome| matches!(outcome, SubmitOutcome::Waiting(..)))),
+                ("EntitiesFailed", count(|outcome| matches!(outcome, SubmitOutcome::Failed(_)))),
                 ("UnknownKeys", delivered.iter().map(|it| it.unknown_keys.len()).sum()),
             ])
             .detail("site.id", self.site.id.to_string())

@@ -1,10 +1,10 @@
 //! What becomes of entities when Jira takes, refuses, limits or does not answer them. Jira is a script, the store is the
 //! embedded engine in memory, and time passes when a test says so. How calls are signed is tested beside the client.
 
+mod backoffs;
 mod batches;
 mod deletions;
 mod probing;
-mod rests;
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use url::Url;
 
 use super::*;
 use crate::clock::stopped::StoppedClock;
-use crate::domain::{Door, Installation, InstallationId, IssueKeys, SiteId, SubscriptionId};
+use crate::domain::{Connection, Installation, InstallationId, IssueKeys, SiteId, SubscriptionId};
 use crate::gitlab::model;
-use crate::jira::client::Access;
+use crate::jira::client::Authentication;
 use crate::jira::client::scripted_server::{Request, Response, ScriptedServer};
-use crate::jira::doors::AccessTokens;
+use crate::jira::connections::AccessTokens;
 use crate::outbound::{HostGuard, RedirectRule, outbound_client};
 use crate::store::embedded::EmbeddedEngine;
 use crate::sync::entity::Link;
@@ -41,24 +41,24 @@ impl World {
         Self { server, store, clock, client, site }
     }
 
-    async fn courier(&self) -> Courier<'_> {
+    async fn submitter(&self) -> Submitter<'_> {
         let site = self.site().await;
-        Courier::new(&self.client, &self.store, &*self.clock, site).await.expect("the store works")
+        Submitter::new(&self.client, &self.store, &*self.clock, site).await.expect("the store works")
     }
 
     /// Delivers a batch as `sync` does: with what the store remembers, and nothing else.
-    async fn deliver(&self, entities: Vec<Entity>) -> Vec<Delivered> {
-        let mut courier = self.courier().await;
+    async fn deliver(&self, entities: Vec<Entity>) -> Vec<Submitted> {
+        let mut submitter = self.submitter().await;
         let before = self.server.requests().len();
-        let delivered = courier.deliver(entities).await.expect("the store works");
+        let delivered = submitter.deliver(entities).await.expect("the store works");
         let made = self.server.requests().len() - before;
-        assert_eq!(usize::try_from(courier.calls).expect("few"), made, "every call is counted");
+        assert_eq!(usize::try_from(submitter.calls).expect("few"), made, "every call is counted");
         delivered
     }
 
     /// What became of one entity.
-    async fn deliver_one(&self, entity: Entity) -> Fate {
-        self.deliver(vec![entity]).await.remove(0).fate
+    async fn deliver_one(&self, entity: Entity) -> SubmitOutcome {
+        self.deliver(vec![entity]).await.remove(0).outcome
     }
 
     async fn site(&self) -> Site {
@@ -69,16 +69,16 @@ impl World {
         self.site().await.state.condition
     }
 
-    async fn rest(&self, resting: &Resting) -> Option<Rest> {
-        self.store.rest(resting).await.expect("the store works")
+    async fn backoff(&self, scope: &BackoffScope) -> Option<Backoff> {
+        self.store.backoff(scope).await.expect("the store works")
     }
 
-    fn of_api(&self, api: Api) -> Resting {
-        Resting::Api(self.site, api)
+    fn of_api(&self, api: Api) -> BackoffScope {
+        BackoffScope::Api(self.site, api)
     }
 
-    fn of_site(&self) -> Resting {
-        Resting::Site(self.site)
+    fn of_site(&self) -> BackoffScope {
+        BackoffScope::Site(self.site)
     }
 
     /// Now, so many seconds later.
@@ -99,7 +99,7 @@ async fn a_site() -> (Store, Arc<StoppedClock>, SiteId) {
     let installation = Installation {
         id: InstallationId::generate(),
         site: site.id,
-        door: Door::OauthCredentials {
+        connection: Connection::OauthCredentials {
             client_id: "client-1".to_owned(),
             client_secret: serde_json::from_value(sealed).expect("a sealed secret"),
         },
@@ -118,8 +118,11 @@ fn client(base_url: Url, clock: Arc<StoppedClock>) -> JiraClient {
     JiraClient::new(http(), clock, base_url, connect_access())
 }
 
-fn connect_access() -> Access {
-    Access::Connect { app_key: "app.key".to_owned(), shared_secret: SecretString::from("shared-secret") }
+fn connect_access() -> Authentication {
+    Authentication::Connect {
+        app_key: "app.key".to_owned(),
+        shared_secret: SecretString::from("shared-secret"),
+    }
 }
 
 fn accepted() -> Response {
@@ -228,8 +231,8 @@ fn one_of_each() -> Vec<Entity> {
 }
 
 /// What became of each entity, by its id.
-fn fates(delivered: &[Delivered]) -> HashMap<String, Fate> {
-    delivered.iter().map(|one| (one.entity.key.id.clone(), one.fate.clone())).collect()
+fn fates(delivered: &[Submitted]) -> HashMap<String, SubmitOutcome> {
+    delivered.iter().map(|one| (one.entity.key.id.clone(), one.outcome.clone())).collect()
 }
 
 /// The ids of the commits in a call.
@@ -244,6 +247,6 @@ fn says(request: &Request, text: &str) -> bool {
     request.json().to_string().contains(text)
 }
 
-fn rejected(text: &str) -> Fate {
-    Fate::Rejected(text.to_owned())
+fn rejected(text: &str) -> SubmitOutcome {
+    SubmitOutcome::Rejected(text.to_owned())
 }

@@ -2,11 +2,12 @@
 
 use super::{Source, date, sha256_hex};
 use crate::clock::Timestamp;
+use crate::domain::EntityKind;
 use crate::domain::IssueKeys;
 use crate::gitlab::model::{Pipeline, TestCounts};
 use crate::jira::model::{Build, BuildReference, BuildState, CommitReference, RefReference, TestInfo};
-use crate::sync::entity::{Content, Entity, EntityKind, EntityVersion};
-use crate::sync::text::{clean, url_or};
+use crate::sync::entity::{Content, Entity, EntityVersion};
+use crate::text::{clean, url_or};
 
 /// How much of the hash tells refs of one project apart.
 const REF_HASH: usize = 32;

@@ -2,11 +2,12 @@
 
 use super::{Source, branch_id, date, encode_path, encode_value};
 use crate::clock::Timestamp;
+use crate::domain::EntityKind;
 use crate::domain::IssueKeys;
 use crate::gitlab::model::{ChangedFile, Commit, FileChange};
 use crate::jira::model;
-use crate::sync::entity::{Content, Entity, EntityKind, EntityVersion};
-use crate::sync::text::{clean, clean_or, url_or};
+use crate::sync::entity::{Content, Entity, EntityVersion};
+use crate::text::{clean, clean_or, url_or};
 
 /// How many files of a commit Jira takes.
 const MAX_FILES: usize = 10;

@@ -3,13 +3,14 @@
 use super::commit::short;
 use super::{Source, date};
 use crate::clock::Timestamp;
+use crate::domain::EntityKind;
 use crate::gitlab::model::{Deployment, Environment};
 use crate::jira::model::{
     Association, Deployment as JiraDeployment, DeploymentPipeline, DeploymentState,
     Environment as JiraEnvironment, EnvironmentType,
 };
-use crate::sync::entity::{Content, Entity, EntityKind, EntityVersion};
-use crate::sync::text::{clean, optional_url};
+use crate::sync::entity::{Content, Entity, EntityVersion};
+use crate::text::{clean, optional_url};
 
 impl Source {
     /// A deployment; `None` for one whose number within the project is not known.

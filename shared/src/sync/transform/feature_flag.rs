@@ -2,12 +2,13 @@
 
 use super::{Source, date};
 use crate::clock::Timestamp;
+use crate::domain::EntityKind;
 use crate::gitlab::model::{FeatureFlag, FlagStrategy};
 use crate::jira::model::{
     EnvironmentType, FeatureFlag as JiraFlag, FlagDetail, FlagEnvironment, FlagStatus, FlagSummary, Rollout,
 };
-use crate::sync::entity::{Content, Entity, EntityKind, EntityVersion};
-use crate::sync::text::{clean, clean_or};
+use crate::sync::entity::{Content, Entity, EntityVersion};
+use crate::text::{clean, clean_or};
 
 /// More rows than anybody reads; GitLab's own limit on scopes is lower.
 const MAX_DETAILS: usize = 100;

@@ -2,10 +2,11 @@
 
 use super::{Source, date, encode_path};
 use crate::clock::Timestamp;
-use crate::gitlab::model::{MergeRequest, Person, Reviewer, Verdict};
+use crate::domain::EntityKind;
+use crate::gitlab::model::{MergeRequest, Person, ReviewState, Reviewer};
 use crate::jira::model::{ApprovalStatus, PullRequest, PullRequestStatus, Reviewer as JiraReviewer};
-use crate::sync::entity::{Content, Entity, EntityKind, EntityVersion};
-use crate::sync::text::{clean, clean_or, url_or};
+use crate::sync::entity::{Content, Entity, EntityVersion};
+use crate::text::{clean, clean_or, url_or};
 
 impl Source {
     /// The identity of a merge request.
@@ -68,10 +69,10 @@ impl Source {
             email: author.email,
             url: author.url,
             avatar: author.avatar,
-            approval_status: match reviewer.verdict {
-                Verdict::Approved => ApprovalStatus::Approved,
-                Verdict::Reviewed => ApprovalStatus::NeedsWork,
-                Verdict::Unreviewed => ApprovalStatus::Unapproved,
+            approval_status: match reviewer.review_state {
+                ReviewState::Approved => ApprovalStatus::Approved,
+                ReviewState::Reviewed => ApprovalStatus::NeedsWork,
+                ReviewState::Unreviewed => ApprovalStatus::Unapproved,
             },
         }
     }

@@ -14,12 +14,13 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use super::entity::{Content, Entity, EntityKey, EntityKind, EntityVersion, Link};
-use super::text::{clean, clean_or, optional_url, url_or};
+use super::entity::{Content, Entity, EntityVersion, Link};
 use crate::clock::Timestamp;
 use crate::domain::IssueKeys;
+use crate::domain::{EntityKey, EntityKind};
 use crate::gitlab::model::{Person, Project};
 use crate::jira::model::{Author, Repository};
+use crate::text::{clean, clean_or, optional_url, url_or};
 
 /// Where an entity comes from: a project of a link, and how its instance's ids look at Jira.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use super::*;
 use crate::domain::SubscriptionId;
 use crate::gitlab::model::{
     ChangedFile, Commit, Deployment, DeploymentJob, Environment, FeatureFlag, FileChange, FlagStrategy,
-    MergeRequest, Pipeline, PipelineMergeRequest, Reviewer, TestCounts, Verdict,
+    MergeRequest, Pipeline, PipelineMergeRequest, ReviewState, Reviewer, TestCounts,
 };
 
 const INSTANCE: &str = "https://gitlab.example.com";
@@ -101,7 +101,7 @@ fn commit() -> Commit {
 }
 
 fn merge_request() -> MergeRequest {
-    let reviewer = |verdict| Reviewer { person: ada(), verdict };
+    let reviewer = |review_state| Reviewer { person: ada(), review_state };
     MergeRequest {
         id: 9_001,
         iid: 7,
@@ -109,7 +109,9 @@ fn merge_request() -> MergeRequest {
         keys: IssueKeys::extract(["PAY-7 retry"]),
         state: "opened".to_owned(),
         author: Some(ada()),
-        reviewers: [Verdict::Approved, Verdict::Reviewed, Verdict::Unreviewed].map(reviewer).to_vec(),
+        reviewers: [ReviewState::Approved, ReviewState::Reviewed, ReviewState::Unreviewed]
+            .map(reviewer)
+            .to_vec(),
         notes: 2,
         source_branch: "PAY-7-retry".to_owned(),
         target_branch: "main".to_owned(),

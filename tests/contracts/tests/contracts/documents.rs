@@ -14,7 +14,7 @@ fn recorded(method: &str, api: &str, path: &str, body: Value) -> Recorded {
         api: api.into(),
         method: method.into(),
         path: path.into(),
-        door: "connect".into(),
+        connection: "connect".into(),
         body,
         status: 202,
     };

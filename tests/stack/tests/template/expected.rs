@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use shared::bundle::{Access, CONNECT_BASE, Function, Route, Trigger, WEBHOOK};
-use shared::config::{ForgeFunction, Identity, Reader};
+use shared::config::{ForgeFunction, Identity, Variables};
 use shared::envelope::{Context, Purpose};
 
 /// The name in a stack of what the code calls `name`.
@@ -48,18 +48,18 @@ pub fn variables(function: &str) -> Vec<String> {
         asked.borrow_mut().push(name.to_owned());
         None
     };
-    let mut reader = Reader::new(&source);
+    let mut variables = Variables::new(&source);
     // What is read of an empty environment is no configuration; which names it took is all that matters.
     match function {
-        "create-branch" => drop(create_branch::Config::read(&mut reader)),
-        "descriptor" => drop(Identity::read(&mut reader)),
-        "forge-lifecycle" | "forge-page" | "forge-token" => drop(ForgeFunction::read(&mut reader)),
-        "housekeeping" => drop(housekeeping::Config::read(&mut reader)),
-        "installed" => drop(installed::Config::read(&mut reader)),
-        "oauth-application-id" => drop(oauth_application_id::OauthApplicationId::read(&mut reader)),
-        "sync" => drop(sync::Config::read(&mut reader)),
-        "uninstalled" => drop(uninstalled::Config::read(&mut reader)),
-        "webhook" => drop(webhook::Config::read(&mut reader)),
+        "create-branch" => drop(create_branch::Config::read(&mut variables)),
+        "descriptor" => drop(Identity::read(&mut variables)),
+        "forge-lifecycle" | "forge-page" | "forge-token" => drop(ForgeFunction::read(&mut variables)),
+        "housekeeping" => drop(housekeeping::Config::read(&mut variables)),
+        "installed" => drop(installed::Config::read(&mut variables)),
+        "oauth-application-id" => drop(oauth_application_id::OauthApplicationId::read(&mut variables)),
+        "sync" => drop(sync::Config::read(&mut variables)),
+        "uninstalled" => drop(uninstalled::Config::read(&mut variables)),
+        "webhook" => drop(webhook::Config::read(&mut variables)),
         other => panic!("how {other} reads its configuration is not known here"),
     }
     let mut names = asked.into_inner();

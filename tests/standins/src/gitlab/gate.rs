@@ -26,7 +26,7 @@ pub struct ApiCall {
     pub status: u16,
 }
 
-/// Trouble planted in front of API calls. Make one, say where and how often, give it to
+/// ReadError planted in front of API calls. Make one, say where and how often, give it to
 /// [`GitlabStandin::inject`](super::GitlabStandin::inject).
 #[derive(Clone, Debug)]
 pub struct Fault {

@@ -51,7 +51,7 @@ pub(super) fn error(api: Api, status: StatusCode, messages: &[String]) -> Respon
         Api::DevInfo => json!({ "errorMessages": traced() }),
         Api::Builds | Api::Deployments | Api::FeatureFlags => Value::Array(traced()),
         Api::Token => json!({ "error": "server_error", "error_description": messages.join("; ") }),
-        Api::Rest | Api::Edge => json!({ "errorMessages": messages, "errors": {} }),
+        Api::Backoff | Api::Edge => json!({ "errorMessages": messages, "errors": {} }),
     };
     (status, Json(body)).into_response()
 }

@@ -1,4 +1,4 @@
-//! The names that every part of the stand-in shares: Jira's APIs, the doors to them, and who calls.
+//! The names that every part of the stand-in shares: Jira's APIs, the connections to them, and who calls.
 //! Nothing here decides or stores anything.
 
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub enum Api {
     /// `/oauth/token` of the API gateway.
     Token,
     /// Jira's own REST API, `/rest/api/3`.
-    Rest,
+    Backoff,
     /// `/_edge/tenant_info` and `/status`.
     Edge,
 }
@@ -34,7 +34,7 @@ impl Api {
             Self::Builds => Some(("builds", "0.1")),
             Self::Deployments => Some(("deployments", "0.1")),
             Self::FeatureFlags => Some(("featureflags", "0.1")),
-            Self::Token | Self::Rest | Self::Edge => None,
+            Self::Token | Self::Backoff | Self::Edge => None,
         }
     }
 
@@ -57,7 +57,7 @@ impl Api {
             Self::Builds => Some("jiraBuildInfoProvider"),
             Self::Deployments => Some("jiraDeploymentInfoProvider"),
             Self::FeatureFlags => Some("jiraFeatureFlagInfoProvider"),
-            Self::Token | Self::Rest | Self::Edge => None,
+            Self::Token | Self::Backoff | Self::Edge => None,
         }
     }
 }
@@ -65,7 +65,7 @@ impl Api {
 /// How a call came in and was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Door {
+pub enum Connection {
     /// The site's own paths, with an HS256 JWT.
     Connect,
     /// `/jira/.../cloud/{cloudId}`, with a client-credentials token.
@@ -77,7 +77,7 @@ pub enum Door {
 /// Who stored data. Jira keeps each provider's data apart: one can neither replace nor delete another's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Provider {
-    pub door: Door,
+    pub connection: Connection,
     /// App key, OAuth client id or Forge app id.
     pub id: String,
 }

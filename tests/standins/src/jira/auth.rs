@@ -11,7 +11,7 @@ use shared::jwt::qsh::query_string_hash;
 use time::OffsetDateTime;
 
 use super::answer::Refusal;
-use super::api::{Api, Door, Provider};
+use super::api::{Api, Connection, Provider};
 use super::credentials::Credentials;
 use super::state::SiteState;
 
@@ -39,7 +39,7 @@ pub(super) fn connect(state: &SiteState, request: &Parts, api: Api) -> Result<Pr
     {
         return Err(Refusal::forbidden(format!("the app lacks the module {module}")));
     }
-    Ok(Provider { door: Door::Connect, id: app.key.clone() })
+    Ok(Provider { connection: Connection::Connect, id: app.key.clone() })
 }
 
 fn connect_token(request: &Parts) -> Option<String> {
@@ -85,18 +85,19 @@ fn scope(method: &Method) -> &'static str {
     }
 }
 
-/// The client or app behind a bearer token, on a path of this door and this site.
+/// The client or app behind a bearer token, on a path of this connection and this site.
 pub(super) fn bearer(
     credentials: &Credentials,
     request: &Parts,
-    door: Door,
+    connection: Connection,
     cloud_id: &str,
     api: Api,
 ) -> Result<Provider, Refusal> {
     let header = request.headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
     let token = header.and_then(|header| header.strip_prefix("Bearer "));
-    let bearer =
-        token.and_then(|token| credentials.bearer(token)).filter(|bearer| bearer.provider.door == door);
+    let bearer = token
+        .and_then(|token| credentials.bearer(token))
+        .filter(|bearer| bearer.provider.connection == connection);
     let bearer = bearer
         .ok_or_else(|| Refusal::unauthorized("the token is missing, unknown, expired or of another kind"))?;
     if bearer.cloud_id != cloud_id {

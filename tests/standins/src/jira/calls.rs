@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::api::{Api, Door};
+use super::api::{Api, Connection};
 
 /// Bodies kept in memory, in bytes as received. Enough for a long test; a benchmark forgets its oldest calls.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
@@ -67,7 +67,7 @@ pub struct RecordedCall {
     /// The site's cloudId.
     pub cloud_id: String,
     /// How it came in.
-    pub door: Door,
+    pub connection: Connection,
     /// The API called.
     pub api: Api,
     /// Method, in capitals.
@@ -158,7 +158,7 @@ mod tests {
         RecordedCall {
             at: timestamp(),
             cloud_id: "cloud".to_owned(),
-            door: Door::Connect,
+            connection: Connection::Connect,
             api: Api::Builds,
             method: "POST".to_owned(),
             path: path.to_owned(),
@@ -193,7 +193,7 @@ mod tests {
         let mut counts = Vec::new();
         for file in files {
             let lines: Vec<Value> = file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-            assert!(lines.iter().all(|line| line["path"] == "/bulk" && line["door"] == "connect"));
+            assert!(lines.iter().all(|line| line["path"] == "/bulk" && line["connection"] == "connect"));
             counts.push(lines.len());
         }
         counts.sort_unstable();

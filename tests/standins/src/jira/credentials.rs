@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::api::{Api, Door, Provider};
+use super::api::{Api, Connection, Provider};
 use super::random;
 
 /// What Atlassian gives a client-credentials token.
@@ -74,7 +74,7 @@ impl Credentials {
         scopes: &[Api],
         valid: Duration,
     ) -> String {
-        let provider = Provider { door: Door::Forge, id: app.to_owned() };
+        let provider = Provider { connection: Connection::Forge, id: app.to_owned() };
         self.issue(provider, cloud_id.to_owned(), scopes.iter().copied().collect(), valid)
     }
 
@@ -120,7 +120,7 @@ impl Credentials {
             let text = "Client is not authorized to access the audience";
             return oauth_error(StatusCode::FORBIDDEN, "access_denied", text);
         }
-        let provider = Provider { door: Door::OAuth, id: field("client_id").to_owned() };
+        let provider = Provider { connection: Connection::OAuth, id: field("client_id").to_owned() };
         let (cloud_id, permissions) = (client.cloud_id.clone(), client.permissions.clone());
         let token = self.issue(provider, cloud_id, permissions, self.lifetime);
         let answer =

@@ -269,10 +269,10 @@ mod tests {
         let mut faults = Faults::default();
         faults.add(FailureRule::drop_connection());
         for _ in 0..5 {
-            assert_eq!(status(&faults.on_arrival(Api::Rest, "GET")), Some(0));
+            assert_eq!(status(&faults.on_arrival(Api::Backoff, "GET")), Some(0));
         }
         faults.clear();
-        assert_eq!(status(&faults.on_arrival(Api::Rest, "GET")), None);
+        assert_eq!(status(&faults.on_arrival(Api::Backoff, "GET")), None);
     }
 
     #[test]

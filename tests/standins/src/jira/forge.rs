@@ -17,7 +17,7 @@ use shared::clock::{SharedClock, SystemClock};
 pub use self::call::{RemoteAnswer, RemoteCall};
 use self::manifest::{Endpoint, Manifest};
 use super::JiraStandin;
-use super::api::{Api, Door, Provider};
+use super::api::{Api, Connection, Provider};
 use super::random;
 use super::site::SiteHandle;
 use super::state::World;
@@ -204,7 +204,7 @@ impl ForgeInstallation {
     /// Removes the app without telling anybody, as when that call is lost.
     pub fn remove(&self) {
         self.site.expire_forge_tokens(self.app.id());
-        let provider = Provider { door: Door::Forge, id: self.app.id().to_owned() };
+        let provider = Provider { connection: Connection::Forge, id: self.app.id().to_owned() };
         self.site.site.state().stores.remove(&provider);
     }
 
@@ -270,7 +270,7 @@ fn api_of_scope(scope: &str) -> Option<Api> {
         "write:build-info:jira" => Some(Api::Builds),
         "write:deployment-info:jira" => Some(Api::Deployments),
         "write:feature-flag-info:jira" => Some(Api::FeatureFlags),
-        "read:jira-work" => Some(Api::Rest),
+        "read:jira-work" => Some(Api::Backoff),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use shared::jwt::qsh::query_string_hash;
 use time::OffsetDateTime;
 use url::Url;
 
-use super::api::{Door, Provider};
+use super::api::{Connection, Provider};
 use super::descriptor;
 use super::keys::{Signature, compact_token};
 use super::random;
@@ -168,7 +168,7 @@ impl SiteHandle {
             let mut state = self.site.state();
             if let Some(key) = state.current_app.take() {
                 state.apps.remove(&key);
-                state.stores.remove(&Provider { door: Door::Connect, id: key });
+                state.stores.remove(&Provider { connection: Connection::Connect, id: key });
             }
         }
         call.send().await

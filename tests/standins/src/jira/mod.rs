@@ -48,7 +48,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::answer::REASON_HEADER;
-pub use self::api::{Api, Door};
+pub use self::api::{Api, Connection};
 pub use self::calls::{Calls, RECORDING_DIR, RecordedCall};
 pub use self::faults::FailureRule;
 pub use self::forge::{ForgeApp, ForgeInstallation, RemoteAnswer, RemoteCall};

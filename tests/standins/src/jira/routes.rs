@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::answer::{self, Refusal};
-use super::api::{Api, Door, Provider};
+use super::api::{Api, Connection, Provider};
 use super::calls::{RecordedCall, timestamp};
 use super::faults::Instead;
 use super::provider::{self, Handled};
@@ -22,8 +22,8 @@ use super::{auth, rest, view};
 
 /// What a path leads to.
 enum Target {
-    Provider(Api, Door, Vec<String>),
-    Rest(Door, Vec<String>),
+    Provider(Api, Connection, Vec<String>),
+    Backoff(Connection, Vec<String>),
     TenantInfo,
     Status,
 }
@@ -32,7 +32,7 @@ impl Target {
     fn api(&self) -> Api {
         match self {
             Self::Provider(api, ..) => *api,
-            Self::Rest(..) => Api::Rest,
+            Self::Backoff(..) => Api::Backoff,
             Self::TenantInfo | Self::Status => Api::Edge,
         }
     }
@@ -57,7 +57,7 @@ pub(super) async fn on_site(
         }
         ["_edge", "tenant_info"] => Target::TenantInfo,
         ["status"] => Target::Status,
-        ["rest", rest @ ..] => match below_rest(rest, Door::Connect) {
+        ["rest", rest @ ..] => match below_rest(rest, Connection::Connect) {
             Some(target) => target,
             None => return not_found(),
         },
@@ -81,10 +81,10 @@ pub(super) async fn on_gateway(world: Arc<World>, request: Request<Bytes>) -> Re
         [".well-known", "jwks.json"] => return Reply::Answer(key_set(&world)),
         ["oauth", "token"] => return token(&world, &request, &body).await,
         ["jira", api, version, "cloud", cloud_id, rest @ ..] => match Api::on_gateway(api, version) {
-            Some(api) => (*cloud_id, Target::Provider(api, Door::OAuth, owned(rest))),
+            Some(api) => (*cloud_id, Target::Provider(api, Connection::OAuth, owned(rest))),
             None => return not_found(),
         },
-        ["ex", "jira", cloud_id, "rest", rest @ ..] => match below_rest(rest, Door::Forge) {
+        ["ex", "jira", cloud_id, "rest", rest @ ..] => match below_rest(rest, Connection::Forge) {
             Some(target) => (*cloud_id, target),
             None => return not_found(),
         },
@@ -97,10 +97,12 @@ pub(super) async fn on_gateway(world: Arc<World>, request: Request<Bytes>) -> Re
         .await
 }
 
-fn below_rest(path: &[&str], door: Door) -> Option<Target> {
+fn below_rest(path: &[&str], connection: Connection) -> Option<Target> {
     match path {
-        ["api", "3", rest @ ..] => Some(Target::Rest(door, owned(rest))),
-        [api, version, rest @ ..] => Some(Target::Provider(Api::on_site(api, version)?, door, owned(rest))),
+        ["api", "3", rest @ ..] => Some(Target::Backoff(connection, owned(rest))),
+        [api, version, rest @ ..] => {
+            Some(Target::Provider(Api::on_site(api, version)?, connection, owned(rest)))
+        }
         _ => None,
     }
 }
@@ -192,25 +194,33 @@ fn respond(world: &World, site: &Site, target: &Target, request: &Parts, body: &
     match target {
         Target::TenantInfo => Json(json!({ "cloudId": site.cloud_id })).into_response(),
         Target::Status => Json(json!({ "state": "RUNNING" })).into_response(),
-        Target::Rest(door, path) => match caller(world, site, *door, Api::Rest, request) {
+        Target::Backoff(connection, path) => match caller(world, site, *connection, Api::Backoff, request) {
             Ok(_) => rest::handle(&site.state(), path, request, body),
             Err(refusal) => refusal.into_response(),
         },
-        Target::Provider(api, door, path) => match caller(world, site, *door, *api, request) {
+        Target::Provider(api, connection, path) => match caller(world, site, *connection, *api, request) {
             Ok(caller) => {
                 let mut state = site.state();
                 let handled = provider::handle(&mut state, &caller, *api, path, request, body);
-                record(world, site, &mut state, (*api, *door, path), request, handled, body.len())
+                record(world, site, &mut state, (*api, *connection, path), request, handled, body.len())
             }
             Err(refusal) => refusal.into_response(),
         },
     }
 }
 
-fn caller(world: &World, site: &Site, door: Door, api: Api, request: &Parts) -> Result<Provider, Refusal> {
-    match door {
-        Door::Connect => auth::connect(&site.state(), request, api),
-        Door::OAuth | Door::Forge => auth::bearer(&world.credentials(), request, door, &site.cloud_id, api),
+fn caller(
+    world: &World,
+    site: &Site,
+    connection: Connection,
+    api: Api,
+    request: &Parts,
+) -> Result<Provider, Refusal> {
+    match connection {
+        Connection::Connect => auth::connect(&site.state(), request, api),
+        Connection::OAuth | Connection::Forge => {
+            auth::bearer(&world.credentials(), request, connection, &site.cloud_id, api)
+        }
     }
 }
 
@@ -220,7 +230,7 @@ fn record(
     world: &World,
     site: &Site,
     state: &mut SiteState,
-    (api, door, path): (Api, Door, &[String]),
+    (api, connection, path): (Api, Connection, &[String]),
     request: &Parts,
     handled: Handled,
     size: usize,
@@ -231,7 +241,7 @@ fn record(
     let call = RecordedCall {
         at: timestamp(),
         cloud_id: site.cloud_id.clone(),
-        door,
+        connection,
         api,
         method: request.method.to_string(),
         path: below_root(request.uri.path(), path.len()),

@@ -13,7 +13,7 @@ const SENT_AT: i64 = 1_700_000_000_000;
 
 const BODY: &str = "planted-body-8c2";
 
-/// A letter that was buried so many milliseconds after [`SENT_AT`].
+/// A letter that was dead_lettered so many milliseconds after [`SENT_AT`].
 fn letter(id: &str, after: i64) -> Value {
     json!({
         "MessageId": id, "ReceiptHandle": format!("receipt of {id}"), "Body": format!("{BODY} {id}"),

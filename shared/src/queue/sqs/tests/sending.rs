@@ -93,11 +93,11 @@ async fn a_queue_that_cannot_be_reached_or_used_is_unavailable() {
     let error = script.queue().send(messages(1)).await.unwrap_err();
     assert_eq!(cause(error, BODY), "SendMessageBatch: no connection");
     assert_eq!(script.calls().len(), ATTEMPTS);
-    let error = script.queue().bury(BODY.to_owned(), BODY.to_owned()).await.unwrap_err();
+    let error = script.queue().send_to_dead_letter_queue(BODY.to_owned(), BODY.to_owned()).await.unwrap_err();
     assert_eq!(cause(error, BODY), "SendMessage: no connection");
 
     let script = Script::new(|_, _, _| Answer::Error(403, "AccessDeniedException"));
-    let error = script.queue().bury(BODY.to_owned(), BODY.to_owned()).await.unwrap_err();
+    let error = script.queue().send_to_dead_letter_queue(BODY.to_owned(), BODY.to_owned()).await.unwrap_err();
     assert_eq!(cause(error, BODY), "SendMessage: AccessDeniedException");
     let error = script.queue().depth().await.unwrap_err();
     assert_eq!(cause(error, BODY), "GetQueueAttributes: AccessDeniedException");
@@ -169,20 +169,27 @@ async fn dead_letters_that_are_looked_at_are_counted_as_dead() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_says_why_and_when() {
     let script = Script::new(|_, _, _| Answer::Json(json!({ "MessageId": "m", "MD5OfMessageBody": "d41d" })));
-    script.queue().bury("{\"a\":\"\u{fffe}\"}".to_owned(), "why\0".to_owned()).await.unwrap();
-    let buried = script.asked("SendMessage").remove(0);
+    script
+        .queue()
+        .send_to_dead_letter_queue("{\"a\":\"\u{fffe}\"}".to_owned(), "why\0".to_owned())
+        .await
+        .unwrap();
+    let dead_lettered = script.asked("SendMessage").remove(0);
     assert_eq!(
-        (&buried["QueueUrl"], &buried["MessageBody"]),
+        (&dead_lettered["QueueUrl"], &dead_lettered["MessageBody"]),
         (&json!(DEAD_LETTERS_URL), &json!(r#"{"a":"\ufffe"}"#))
     );
-    let attributes = &buried["MessageAttributes"];
+    let attributes = &dead_lettered["MessageAttributes"];
     assert_eq!(attributes["Reason"], json!({ "DataType": "String", "StringValue": "why\u{fffd}" }));
     assert!(attributes["DiedAt"]["StringValue"].as_str().unwrap().ends_with('Z'), "{attributes}");
 
     let large = "a".repeat(1024 * 1024);
-    script.queue().bury(large.clone(), "why".to_owned()).await.unwrap();
-    let buried = script.asked("SendMessage").remove(1);
-    assert_eq!((&buried["MessageBody"], &buried["MessageAttributes"]), (&json!(large), &json!({})));
+    script.queue().send_to_dead_letter_queue(large.clone(), "why".to_owned()).await.unwrap();
+    let dead_lettered = script.asked("SendMessage").remove(1);
+    assert_eq!(
+        (&dead_lettered["MessageBody"], &dead_lettered["MessageAttributes"]),
+        (&json!(large), &json!({}))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +197,7 @@ async fn without_a_dead_letter_queue_nothing_is_given_up() {
     let script = Script::new(|_, asked, _| results(asked, |_| None));
     let mut queue = script.queue();
     queue.dead_letters_url = None;
-    let error = queue.bury(BODY.to_owned(), BODY.to_owned()).await.unwrap_err();
+    let error = queue.send_to_dead_letter_queue(BODY.to_owned(), BODY.to_owned()).await.unwrap_err();
     assert!(matches!(error, QueueError::NoDeadLetters), "{error:?}");
     assert_eq!(error.to_string(), "no dead-letter queue is configured");
     assert!(matches!(queue.depth().await, Err(QueueError::NoDeadLetters)));

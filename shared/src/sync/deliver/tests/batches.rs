@@ -8,7 +8,7 @@ use crate::telemetry::logged::Log;
 async fn development_information_shares_a_call_and_the_others_have_their_own() {
     let world = World::new(|_| accepted()).await;
     let delivered = world.deliver(one_of_each()).await;
-    assert!(delivered.iter().all(|one| one.fate == Fate::Accepted), "{delivered:?}");
+    assert!(delivered.iter().all(|one| one.outcome == SubmitOutcome::Accepted), "{delivered:?}");
     assert_eq!(delivered.len(), 6);
     assert_eq!(
         world.server.lines(),
@@ -37,10 +37,10 @@ async fn the_log_says_of_each_call_what_became_of_it_and_which_deliveries_it_car
     })
     .await;
     let (log, traces) = (Log::default(), [1, 2].map(|random| Ulid::from_parts(1, random)));
-    let mut courier = world.courier().await;
-    courier.traces = HashMap::from([(commit(1).key, traces.to_vec()), (commit(2).key, vec![traces[0]])]);
+    let mut submitter = world.submitter().await;
+    submitter.traces = HashMap::from([(commit(1).key, traces.to_vec()), (commit(2).key, vec![traces[0]])]);
     let recorded = log.record();
-    courier.deliver(vec![commit(1), commit(2)]).await.expect("the store works");
+    submitter.deliver(vec![commit(1), commit(2)]).await.expect("the store works");
     drop(recorded);
     let called = log.lines("called Jira");
     let ends = ["Outcome=refused", "Outcome=ok", "Outcome=refused"];
@@ -78,9 +78,9 @@ async fn a_refused_call_is_halved_until_the_culprits_stand_alone() {
         .await;
         let fates = fates(&world.deliver((0..12).map(commit).collect()).await);
         assert_eq!(fates.len(), 12);
-        for (id, fate) in &fates {
-            let expected = if culprits.contains(id) { rejected("odd data") } else { Fate::Accepted };
-            assert_eq!(*fate, expected, "{id}");
+        for (id, outcome) in &fates {
+            let expected = if culprits.contains(id) { rejected("odd data") } else { SubmitOutcome::Accepted };
+            assert_eq!(*outcome, expected, "{id}");
         }
         let requests = world.server.requests();
         let accepted =
@@ -105,9 +105,9 @@ async fn builds_are_halved_too() {
     })
     .await;
     let delivered = world.deliver((1..=4).map(|number| build(42, number)).collect()).await;
-    let lost: Vec<_> = delivered.iter().filter(|one| one.fate != Fate::Accepted).collect();
+    let lost: Vec<_> = delivered.iter().filter(|one| one.outcome != SubmitOutcome::Accepted).collect();
     assert_eq!(lost.len(), 1);
-    assert_eq!((lost[0].entity.label.as_str(), &lost[0].fate), ("acme/p42 pipeline 3", &rejected("X, Y")));
+    assert_eq!((lost[0].entity.label.as_str(), &lost[0].outcome), ("acme/p42 pipeline 3", &rejected("X, Y")));
 }
 
 /// Fails, in calls that it takes, the commit number 2, the branch `bad`, and the merge request, pipeline, deployment and
@@ -152,7 +152,7 @@ async fn what_an_answer_fails_is_lost_and_nothing_else() {
     for (id, text) in &lost {
         assert_eq!(fates[id], rejected(text));
     }
-    assert_eq!(fates.values().filter(|fate| **fate == Fate::Accepted).count(), 6);
+    assert_eq!(fates.values().filter(|outcome| **outcome == SubmitOutcome::Accepted).count(), 6);
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn a_repository_that_fails_takes_its_entities_along_and_no_others() {
     let world = World::new(move |_| Response::json(202, &failed)).await;
     let elsewhere = source(7).commit(&raw_commit(2, "PAY-1"), KNOWN_AT);
     let fates = fates(&world.deliver(vec![commit(1), elsewhere]).await);
-    assert_eq!((&fates[&sha(1)], &fates[&sha(2)]), (&Fate::Accepted, &rejected("no such thing")));
+    assert_eq!((&fates[&sha(1)], &fates[&sha(2)]), (&SubmitOutcome::Accepted, &rejected("no such thing")));
 }
 
 /// C47: issue keys that Jira does not know are no error.
@@ -173,11 +173,15 @@ async fn an_entity_without_any_known_issue_is_told_from_one_with_some() {
         .enumerate()
         .map(|(number, keys)| source(42).commit(&raw_commit(number, keys), KNOWN_AT));
     let delivered = world.deliver(commits.collect()).await;
-    let outcomes: Vec<_> = delivered.iter().map(|one| (&one.fate, one.unknown_keys.as_slice())).collect();
+    let outcomes: Vec<_> = delivered.iter().map(|one| (&one.outcome, one.unknown_keys.as_slice())).collect();
     let unknown = ["UTF-8".to_owned()];
     assert_eq!(
         outcomes,
-        [(&Fate::UnknownIssues, &unknown[..]), (&Fate::Accepted, &unknown[..]), (&Fate::Accepted, &[][..])]
+        [
+            (&SubmitOutcome::UnknownIssues, &unknown[..]),
+            (&SubmitOutcome::Accepted, &unknown[..]),
+            (&SubmitOutcome::Accepted, &[][..])
+        ]
     );
 }
 
@@ -185,14 +189,14 @@ async fn an_entity_without_any_known_issue_is_told_from_one_with_some() {
 async fn deployments_name_unknown_issues_as_associations() {
     let unknown = json!({"unknownAssociations": [{"associationType": "issueKeys", "values": ["PAY-1"]}]});
     let world = World::new(move |_| Response::json(202, &unknown)).await;
-    assert_eq!(world.deliver_one(deployment(5)).await, Fate::UnknownIssues);
+    assert_eq!(world.deliver_one(deployment(5)).await, SubmitOutcome::UnknownIssues);
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_understood_may_be_better_next_time() {
     for response in [Response::new(202, "<html>"), Response::new(418, "")] {
         let world = World::new(move |_| response.clone()).await;
-        assert!(matches!(world.deliver_one(commit(1)).await, Fate::Failed(_)));
-        assert_eq!(world.rest(&world.of_site()).await, None);
+        assert!(matches!(world.deliver_one(commit(1)).await, SubmitOutcome::Failed(_)));
+        assert_eq!(world.backoff(&world.of_site()).await, None);
     }
 }

@@ -23,7 +23,7 @@ async fn each_kind_is_deleted_by_its_own_path() {
         gone(EntityKind::FeatureFlag, "800"),
     ];
     let delivered = world.deliver(entities).await;
-    assert!(delivered.iter().all(|one| one.fate == Fate::Accepted), "{delivered:?}");
+    assert!(delivered.iter().all(|one| one.outcome == SubmitOutcome::Accepted), "{delivered:?}");
     let (id, number) = pipeline.split_once('/').expect("two parts");
     let repository = "DELETE /rest/devinfo/0.10/repository/42";
     let known_at = KNOWN_AT.0;
@@ -62,7 +62,7 @@ async fn an_id_stays_one_segment() {
 #[tokio::test]
 async fn what_jira_does_not_have_is_deleted_already() {
     let world = World::new(|_| Response::new(404, "")).await;
-    assert_eq!(world.deliver_one(gone(EntityKind::Build, "42-x/1")).await, Fate::Accepted);
+    assert_eq!(world.deliver_one(gone(EntityKind::Build, "42-x/1")).await, SubmitOutcome::Accepted);
     assert_eq!(world.condition().await, SiteCondition::Active);
 }
 
@@ -81,8 +81,8 @@ async fn a_refused_deletion_is_rejected_and_a_limited_one_waits() {
         build(42, 3),
         gone(EntityKind::PullRequest, "7"),
     ];
-    let waiting = Fate::Waiting(world.in_seconds(60), "Rate limit exceeded for builds.".to_owned());
-    let fates: Vec<_> = world.deliver(entities).await.into_iter().map(|one| one.fate).collect();
-    assert_eq!(fates, [rejected("no"), waiting.clone(), waiting.clone(), Fate::Accepted, waiting]);
+    let waiting = SubmitOutcome::Waiting(world.in_seconds(60), "Rate limit exceeded for builds.".to_owned());
+    let fates: Vec<_> = world.deliver(entities).await.into_iter().map(|one| one.outcome).collect();
+    assert_eq!(fates, [rejected("no"), waiting.clone(), waiting.clone(), SubmitOutcome::Accepted, waiting]);
     assert_eq!(world.server.lines().len(), 3, "one rest holds deletions and stores alike");
 }

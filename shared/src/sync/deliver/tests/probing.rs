@@ -1,7 +1,7 @@
 //! What Atlassian's schema does not list: asked once per site, in a call of its own, and remembered.
 
 use super::*;
-use crate::gitlab::model::{Person, Reviewer, Verdict};
+use crate::gitlab::model::{Person, ReviewState, Reviewer};
 
 fn draft(id: u64) -> Entity {
     source(42).merge_request(&model::MergeRequest { draft: true, ..raw_merge_request(id) }, KNOWN_AT, false)
@@ -9,7 +9,7 @@ fn draft(id: u64) -> Entity {
 
 /// A merge request, a draft or not, with a reviewer who wants changes.
 fn reviewed(id: u64, draft: bool) -> Entity {
-    let reviewers = vec![Reviewer { person: Person::default(), verdict: Verdict::Reviewed }];
+    let reviewers = vec![Reviewer { person: Person::default(), review_state: ReviewState::Reviewed }];
     let merge_request = model::MergeRequest { draft, reviewers, ..raw_merge_request(id) };
     source(42).merge_request(&merge_request, KNOWN_AT, false)
 }
@@ -48,7 +48,7 @@ async fn a_refused_draft_is_resent_as_open_and_remembered() {
     let world = refusing("DRAFT").await;
     let delivered = world.deliver(vec![commit(1), draft(7), draft(8), merge_request(9)]).await;
     assert_eq!(delivered.len(), 4);
-    assert!(delivered.iter().all(|one| one.fate == Fate::Accepted), "{delivered:?}");
+    assert!(delivered.iter().all(|one| one.outcome == SubmitOutcome::Accepted), "{delivered:?}");
     // The question is asked with one entity; everything else goes together afterwards.
     let mut calls = said(&world);
     calls[2].sort();
@@ -56,7 +56,7 @@ async fn a_refused_draft_is_resent_as_open_and_remembered() {
     assert_eq!(commits_of(&world.server.requests()[2]), [sha(1)]);
     assert_eq!(world.site().await.draft, Capability::Refused);
 
-    assert_eq!(world.deliver_one(draft(10)).await, Fate::Accepted);
+    assert_eq!(world.deliver_one(draft(10)).await, SubmitOutcome::Accepted);
     assert_eq!(said(&world)[3..], [["10 OPEN"]]);
 }
 
@@ -80,7 +80,7 @@ async fn a_refusal_within_an_accepted_call_counts_as_one() {
         },
     )
     .await;
-    assert_eq!(world.deliver_one(draft(7)).await, Fate::Accepted);
+    assert_eq!(world.deliver_one(draft(7)).await, SubmitOutcome::Accepted);
     assert_eq!(world.site().await.draft, Capability::Refused);
 }
 
@@ -93,7 +93,7 @@ async fn a_draft_refused_for_something_else_proves_nothing() {
     assert_eq!(said(&world), [["7 DRAFT"], ["7 OPEN"]]);
     assert_eq!(world.site().await.draft, Capability::Unknown);
     // So the next one asks again.
-    assert_eq!(world.deliver_one(draft(8)).await, Fate::Accepted);
+    assert_eq!(world.deliver_one(draft(8)).await, SubmitOutcome::Accepted);
     assert_eq!(world.site().await.draft, Capability::Accepted);
 }
 
@@ -102,8 +102,8 @@ async fn a_question_that_was_not_answered_stays_open() {
     let unknown = json!({"unknownIssueKeys": ["PAY-1"]});
     for (status, body) in [(503, json!({})), (500, json!({})), (429, json!({})), (202, unknown)] {
         let world = World::new(move |_| Response::json(status, &body)).await;
-        let fate = world.deliver_one(draft(7)).await;
-        assert!(!matches!(fate, Fate::Accepted | Fate::Rejected(_)), "{fate:?}");
+        let outcome = world.deliver_one(draft(7)).await;
+        assert!(!matches!(outcome, SubmitOutcome::Accepted | SubmitOutcome::Rejected(_)), "{outcome:?}");
         assert_eq!(said(&world), [["7 DRAFT"]]);
         assert_eq!(world.site().await.draft, Capability::Unknown);
     }
@@ -123,7 +123,7 @@ async fn a_reviewer_who_wants_work_is_asked_about_in_the_same_way() {
 async fn one_question_is_asked_at_a_time() {
     let world = refusing("NEEDSWORK").await;
     let delivered = world.deliver(vec![reviewed(7, true), reviewed(8, true)]).await;
-    assert!(delivered.iter().all(|one| one.fate == Fate::Accepted), "{delivered:?}");
+    assert!(delivered.iter().all(|one| one.outcome == SubmitOutcome::Accepted), "{delivered:?}");
     assert_eq!(said(&world), [["7 DRAFT UNAPPROVED"], ["8 DRAFT NEEDSWORK"], ["8 DRAFT UNAPPROVED"]]);
     let site = world.site().await;
     assert_eq!((site.draft, site.needs_work), (Capability::Accepted, Capability::Refused));

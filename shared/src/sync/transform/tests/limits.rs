@@ -41,7 +41,7 @@ fn long_merge_request() -> MergeRequest {
     MergeRequest {
         title: long(),
         author: Some(long_person()),
-        reviewers: vec![Reviewer { person: long_person(), verdict: Verdict::Approved }],
+        reviewers: vec![Reviewer { person: long_person(), review_state: ReviewState::Approved }],
         source_branch: long(),
         target_branch: long(),
         source_project_url: Some(format!("{INSTANCE}/{}", long())),

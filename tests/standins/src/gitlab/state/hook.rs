@@ -13,9 +13,9 @@ const FAILURES_UNTIL_REST: u32 = 4;
 /// Failures in a row before a hook rests until someone tests it.
 const FAILURES_UNTIL_END: u32 = 40;
 /// The first rest; each further failure doubles it.
-const FIRST_REST: Duration = Duration::minutes(1);
+const FIRST_BACKOFF: Duration = Duration::minutes(1);
 /// No rest is longer than this.
-const LONGEST_REST: Duration = Duration::days(1);
+const LONGEST_BACKOFF: Duration = Duration::days(1);
 /// How long the API remembers a delivery.
 const HISTORY: Duration = Duration::days(7);
 
@@ -136,7 +136,7 @@ impl Hook {
             self.failures = (self.failures + 1).min(FAILURES_UNTIL_END);
             if self.failures >= FAILURES_UNTIL_REST {
                 let doublings = (self.failures - FAILURES_UNTIL_REST).min(16);
-                self.disabled_until = Some(now + (FIRST_REST * 2_i32.pow(doublings)).min(LONGEST_REST));
+                self.disabled_until = Some(now + (FIRST_BACKOFF * 2_i32.pow(doublings)).min(LONGEST_BACKOFF));
             }
         }
     }

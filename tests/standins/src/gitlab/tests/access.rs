@@ -60,9 +60,9 @@ async fn ids_are_numbers_or_encoded_full_paths() {
 }
 
 #[tokio::test]
-async fn each_role_opens_its_own_doors() {
+async fn each_role_opens_its_own_connections() {
     let scene = Scene::new(Version::V19_1).await;
-    let doors = [
+    let connections = [
         ("", Role::Guest),
         ("/repository/commits", Role::Reporter),
         ("/merge_requests", Role::Reporter),
@@ -79,9 +79,13 @@ async fn each_role_opens_its_own_doors() {
         ("keeper", Role::Maintainer),
     ] {
         let member = scene.member(name, role);
-        for (door, needed) in doors {
+        for (connection, needed) in connections {
             let expected = if role >= needed { StatusCode::OK } else { StatusCode::FORBIDDEN };
-            assert_eq!(member.get(&scene.project_path(door)).await.status, expected, "{name} at {door}");
+            assert_eq!(
+                member.get(&scene.project_path(connection)).await.status,
+                expected,
+                "{name} at {connection}"
+            );
         }
         assert_eq!(member.get(&scene.group_path("/hooks")).await.status, StatusCode::FORBIDDEN, "{name}");
     }

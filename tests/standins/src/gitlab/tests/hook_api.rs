@@ -23,7 +23,8 @@ async fn secrets_go_in_and_never_come_out() {
     assert!(!text.contains("t0p") && !text.contains("whsec_"), "{text}");
 
     let path = scene.group_path(&format!("/hooks/{}", made.body["id"]));
-    let changed = scene.api.put(&path, json!({ "url": "https://gitlab-jira.example/other", "token": "" })).await;
+    let changed =
+        scene.api.put(&path, json!({ "url": "https://gitlab-jira.example/other", "token": "" })).await;
     assert_eq!((changed.status, &changed.body["token_present"]), (StatusCode::OK, &json!(false)));
     assert_eq!(scene.api.get(&path).await.body["url"], "https://gitlab-jira.example/other");
     assert_eq!(scene.api.delete(&path).await.status, StatusCode::NO_CONTENT);

@@ -128,8 +128,7 @@ async fn group_tokens_are_refused_without_right_tier_scope_or_end() {
 async fn the_scope_self_rotate_and_ends_are_newer() {
     let scene = Scene::new(Version::V17_3).await;
     let path = scene.group_path("/access_tokens");
-    let wish =
-        json!({ "name": "gitlab-jira", "scopes": ["read_api", "self_rotate"], "expires_at": next_month(&scene) });
+    let wish = json!({ "name": "gitlab-jira", "scopes": ["read_api", "self_rotate"], "expires_at": next_month(&scene) });
     assert_eq!(scene.api.post(&path, wish).await.status, StatusCode::BAD_REQUEST);
 
     let scene = Scene::new(Version::V15_7).await;

@@ -264,7 +264,7 @@ fn listed(api: Api) -> Option<&'static Listed> {
         Api::Builds => Some(&builds::BUILDS),
         Api::Deployments => Some(&deployments::DEPLOYMENTS),
         Api::FeatureFlags => Some(&flags::FLAGS),
-        Api::DevInfo | Api::Token | Api::Rest | Api::Edge => None,
+        Api::DevInfo | Api::Token | Api::Backoff | Api::Edge => None,
     }
 }
 

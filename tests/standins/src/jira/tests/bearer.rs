@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Installed, answer_of};
 use crate::jira::provider::samples::{build, dev_info};
-use crate::jira::{Api, Door};
+use crate::jira::{Api, Connection};
 
 impl Installed {
     async fn exchange(&self, (id, secret): &(String, String)) -> (u16, Value) {
@@ -44,7 +44,10 @@ async fn credentials_buy_a_token_for_their_permissions_on_their_site() {
     assert_eq!(world.post_with(token, &versioned, &dev_info()).await, 404);
 
     let recorded = &world.site.recorded()[0];
-    assert_eq!((recorded.door, recorded.api, recorded.path.as_str()), (Door::OAuth, Api::Builds, "/bulk"));
+    assert_eq!(
+        (recorded.connection, recorded.api, recorded.path.as_str()),
+        (Connection::OAuth, Api::Builds, "/bulk")
+    );
     assert_eq!(world.site.issue("PAY-1").builds.len(), 1);
     assert_eq!(world.site.calls().of(Api::Token), 1);
 }
@@ -82,11 +85,12 @@ async fn tokens_end_by_time_and_by_hand() {
 #[tokio::test]
 async fn system_tokens_open_the_forge_paths_and_no_others() {
     let world = Installed::start().await;
-    let token = world.site.forge_system_token("ari:app", &[Api::DevInfo, Api::Rest], Duration::from_secs(60));
+    let token =
+        world.site.forge_system_token("ari:app", &[Api::DevInfo, Api::Backoff], Duration::from_secs(60));
     let cloud_id = world.site.cloud_id();
     let forge = format!("/ex/jira/{cloud_id}/rest/devinfo/0.10/bulk");
     assert_eq!(world.post_with(&token, &forge, &dev_info()).await, 202);
-    assert_eq!(world.site.recorded()[0].door, Door::Forge);
+    assert_eq!(world.site.recorded()[0].connection, Connection::Forge);
     let builds_path = format!("/ex/jira/{cloud_id}/rest/builds/0.1/bulk");
     assert_eq!(world.post_with(&token, &builds_path, &builds()).await, 403);
     let oauth_path = format!("/jira/devinfo/0.1/cloud/{cloud_id}/bulk");
@@ -96,7 +100,7 @@ async fn system_tokens_open_the_forge_paths_and_no_others() {
 }
 
 #[tokio::test]
-async fn doors_keep_their_data_apart() {
+async fn connections_keep_their_data_apart() {
     let world = Installed::start().await;
     world.post(super::DEV_INFO, &dev_info()).await;
     let token = world.site.forge_system_token("ari:app", &[Api::DevInfo], Duration::from_secs(60));

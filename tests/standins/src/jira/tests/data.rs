@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::{BUILDS, DEPLOYMENTS, DEV_INFO, FLAGS, Installed, answer_of};
 use crate::jira::provider::samples::{build, deployment, dev_info, flag, with};
-use crate::jira::{Api, Door, IssueSummary, User};
+use crate::jira::{Api, Connection, IssueSummary, User};
 
 impl Installed {
     /// Sends one of everything, for PAY-1.
@@ -144,7 +144,7 @@ async fn calls_are_counted_and_recorded() {
     let calls = world.site.calls();
     assert_eq!((calls.of(Api::DevInfo), calls.with_method(Api::DevInfo, "DELETE"), calls.total()), (2, 1, 5));
     let recorded = world.site.recorded();
-    assert_eq!((recorded[0].door, recorded[0].status), (Door::Connect, 202));
+    assert_eq!((recorded[0].connection, recorded[0].status), (Connection::Connect, 202));
     assert_eq!(recorded[0].entities("commits").count(), 1);
     let delete = &recorded[4];
     assert_eq!(

@@ -99,7 +99,7 @@ async fn a_renamed_site_redirects_everything() {
 }
 
 #[tokio::test]
-async fn a_suspended_site_answers_503_on_every_door() {
+async fn a_suspended_site_answers_503_on_every_connection() {
     let world = Installed::start().await;
     let token = world.site.forge_system_token("app", &[Api::DevInfo], Duration::from_secs(60));
     world.site.suspend();

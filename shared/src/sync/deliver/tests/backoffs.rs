@@ -40,9 +40,9 @@ fn limited(reason: &str, retry_after: &str) -> Response {
 }
 
 /// The end of a wait.
-fn until(fate: &Fate) -> Timestamp {
-    match fate {
-        Fate::Waiting(until, _) => *until,
+fn until(outcome: &SubmitOutcome) -> Timestamp {
+    match outcome {
+        SubmitOutcome::Waiting(until, _) => *until,
         other => panic!("it does not wait: {other:?}"),
     }
 }
@@ -58,14 +58,17 @@ async fn a_burst_rests_its_api_only() {
     for one in &delivered {
         match one.entity.key.kind {
             EntityKind::Build => {
-                assert_eq!(one.fate, Fate::Waiting(end, "Rate limit exceeded for builds.".to_owned()));
+                assert_eq!(
+                    one.outcome,
+                    SubmitOutcome::Waiting(end, "Rate limit exceeded for builds.".to_owned())
+                );
             }
-            _ => assert_eq!(one.fate, Fate::Accepted),
+            _ => assert_eq!(one.outcome, SubmitOutcome::Accepted),
         }
     }
     assert_eq!(world.server.lines().len(), 4, "the second project's builds are not even tried");
-    assert_eq!(world.rest(&world.of_api(Api::Builds)).await.map(|rest| rest.until), Some(end));
-    assert_eq!(world.rest(&world.of_site()).await, None);
+    assert_eq!(world.backoff(&world.of_api(Api::Builds)).await.map(|backoff| backoff.until), Some(end));
+    assert_eq!(world.backoff(&world.of_site()).await, None);
 
     world.clock.advance(MINUTE);
     assert_eq!(until(&world.deliver_one(build(42, 31)).await), end);
@@ -78,12 +81,12 @@ async fn a_success_ends_what_rested() {
     let builds = world.of_api(Api::Builds);
     for (answer, seconds) in [(429, Some(30)), (429, Some(60)), (202, None), (429, Some(30))] {
         status.set(answer);
-        let fate = world.deliver_one(build(42, 31)).await;
-        let rest = world.rest(&builds).await.map(|rest| rest.until);
-        assert_eq!(rest, seconds.map(|seconds| world.in_seconds(seconds)));
-        match rest {
-            Some(end) => assert_eq!(until(&fate), end),
-            None => assert_eq!(fate, Fate::Accepted),
+        let outcome = world.deliver_one(build(42, 31)).await;
+        let backoff = world.backoff(&builds).await.map(|backoff| backoff.until);
+        assert_eq!(backoff, seconds.map(|seconds| world.in_seconds(seconds)));
+        match backoff {
+            Some(end) => assert_eq!(until(&outcome), end),
+            None => assert_eq!(outcome, SubmitOutcome::Accepted),
         }
         world.clock.advance(MINUTE);
     }
@@ -95,7 +98,7 @@ async fn an_empty_quota_rests_the_site() {
         let world = World::new(move |_| limited(reason, "1800")).await;
         let end = world.in_seconds(1800);
         let delivered = world.deliver(one_of_each()).await;
-        assert!(delivered.iter().all(|one| until(&one.fate) == end), "{delivered:?}");
+        assert!(delivered.iter().all(|one| until(&one.outcome) == end), "{delivered:?}");
         assert_eq!(world.server.lines().len(), 1);
         assert_eq!(world.condition().await, SiteCondition::Active, "a limit is no fault of the site");
     }
@@ -110,13 +113,19 @@ async fn too_many_writes_to_one_issue_hold_up_its_entities_only() {
     let keyed = |number: usize, keys: &str| source(42).commit(&raw_commit(number, keys), KNOWN_AT);
     let hot = [2, 7];
     let entities = (1..=8).map(|number| keyed(number, if hot.contains(&number) { "HOT-1" } else { "PAY-1" }));
-    let waiting = Fate::Waiting(world.in_seconds(90), "Rate limit exceeded for one issue.".to_owned());
+    let waiting =
+        SubmitOutcome::Waiting(world.in_seconds(90), "Rate limit exceeded for one issue.".to_owned());
     for one in world.deliver(entities.collect()).await {
         let is_hot = one.entity.issue_keys.as_slice() == ["HOT-1"];
-        assert_eq!(one.fate, if is_hot { waiting.clone() } else { Fate::Accepted }, "{}", one.entity.label);
+        assert_eq!(
+            one.outcome,
+            if is_hot { waiting.clone() } else { SubmitOutcome::Accepted },
+            "{}",
+            one.entity.label
+        );
     }
     for resting in [world.of_api(Api::DevInfo), world.of_site()] {
-        assert_eq!(world.rest(&resting).await, None);
+        assert_eq!(world.backoff(&resting).await, None);
     }
 }
 
@@ -124,9 +133,10 @@ async fn too_many_writes_to_one_issue_hold_up_its_entities_only() {
 #[tokio::test]
 async fn a_call_about_nothing_but_the_limited_issue_is_not_divided() {
     let world = World::new(|_| limited("jira-per-issue-on-write", "90")).await;
-    let waiting = Fate::Waiting(world.in_seconds(90), "Rate limit exceeded for one issue.".to_owned());
+    let waiting =
+        SubmitOutcome::Waiting(world.in_seconds(90), "Rate limit exceeded for one issue.".to_owned());
     for one in world.deliver((1..=8).map(commit).collect()).await {
-        assert_eq!(one.fate, waiting);
+        assert_eq!(one.outcome, waiting);
     }
     assert_eq!(world.server.lines().len(), 1);
 }
@@ -157,15 +167,15 @@ async fn what_is_wrong_with_a_site_is_noted_and_holds_its_work() {
         let (world, status) = changing(refusal, "").await;
         let end = world.in_seconds(30);
         let delivered = world.deliver(one_of_each()).await;
-        assert!(delivered.iter().all(|one| until(&one.fate) == end), "{refusal}: {delivered:?}");
+        assert!(delivered.iter().all(|one| until(&one.outcome) == end), "{refusal}: {delivered:?}");
         assert_eq!(world.server.lines().len(), 1, "the site is left alone");
         assert_eq!(world.condition().await, condition);
 
         status.set(202);
         world.clock.advance(MINUTE);
-        assert_eq!(world.deliver_one(commit(1)).await, Fate::Accepted);
+        assert_eq!(world.deliver_one(commit(1)).await, SubmitOutcome::Accepted);
         assert_eq!(world.condition().await, SiteCondition::Active);
-        assert_eq!(world.rest(&world.of_site()).await, None);
+        assert_eq!(world.backoff(&world.of_site()).await, None);
     }
 }
 
@@ -174,19 +184,19 @@ async fn a_missing_permission_rests_its_api_only() {
     let (world, status) = changing(403, "/builds/").await;
     for one in world.deliver(one_of_each()).await {
         match one.entity.key.kind {
-            EntityKind::Build => assert_eq!(until(&one.fate), world.in_seconds(30)),
-            _ => assert_eq!(one.fate, Fate::Accepted),
+            EntityKind::Build => assert_eq!(until(&one.outcome), world.in_seconds(30)),
+            _ => assert_eq!(one.outcome, SubmitOutcome::Accepted),
         }
     }
     assert_eq!(world.condition().await, SiteCondition::PermissionMissing);
-    assert_eq!(world.deliver_one(commit(1)).await, Fate::Accepted);
+    assert_eq!(world.deliver_one(commit(1)).await, SubmitOutcome::Accepted);
     let condition = world.condition().await;
     assert_eq!(condition, SiteCondition::PermissionMissing, "another API says nothing about this one");
-    assert_eq!(world.rest(&world.of_site()).await, None);
+    assert_eq!(world.backoff(&world.of_site()).await, None);
 
     status.set(202);
     world.clock.advance(MINUTE);
-    assert_eq!(world.deliver_one(build(42, 31)).await, Fate::Accepted);
+    assert_eq!(world.deliver_one(build(42, 31)).await, SubmitOutcome::Accepted);
     assert_eq!(world.condition().await, SiteCondition::Active);
 }
 
@@ -205,7 +215,7 @@ async fn a_permission_that_is_back_is_noted_even_after_a_burst_elsewhere() {
     assert_eq!(world.condition().await, SiteCondition::PermissionMissing);
     script.set(202);
     world.clock.advance(MINUTE);
-    assert_eq!(world.deliver_one(build(42, 31)).await, Fate::Accepted);
+    assert_eq!(world.deliver_one(build(42, 31)).await, SubmitOutcome::Accepted);
     assert_eq!(world.condition().await, SiteCondition::Active);
 }
 
@@ -240,8 +250,8 @@ async fn one_outage_is_not_a_suspension() {
     assert_eq!(world.condition().await, SiteCondition::Active);
     status.set(202);
     world.clock.advance(MINUTE);
-    assert_eq!(world.deliver_one(commit(1)).await, Fate::Accepted);
-    assert_eq!(world.rest(&world.of_site()).await, None);
+    assert_eq!(world.deliver_one(commit(1)).await, SubmitOutcome::Accepted);
+    assert_eq!(world.backoff(&world.of_site()).await, None);
 }
 
 #[tokio::test]
@@ -257,10 +267,10 @@ async fn a_site_where_nobody_answers_rests() {
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("bound");
     let mut world = World::new(|_| accepted()).await;
     world.client = client(Url::parse(&format!("http://{free}")).expect("a URL"), Arc::clone(&world.clock));
-    let mut courier = world.courier().await;
-    let delivered = courier.deliver(one_of_each()).await.expect("the store works");
-    assert!(delivered.iter().all(|one| until(&one.fate) == world.in_seconds(30)), "{delivered:?}");
-    assert_eq!(courier.calls, 1);
+    let mut submitter = world.submitter().await;
+    let delivered = submitter.deliver(one_of_each()).await.expect("the store works");
+    assert!(delivered.iter().all(|one| until(&one.outcome) == world.in_seconds(30)), "{delivered:?}");
+    assert_eq!(submitter.calls, 1);
 }
 
 #[tokio::test]
@@ -268,9 +278,9 @@ async fn an_error_of_jira_is_tried_again_without_a_rest() {
     for status in [500, 502, 504] {
         let (world, _) = changing(status, "").await;
         let delivered = world.deliver(one_of_each()).await;
-        assert!(delivered.iter().all(|one| matches!(one.fate, Fate::Failed(_))), "{delivered:?}");
+        assert!(delivered.iter().all(|one| matches!(one.outcome, SubmitOutcome::Failed(_))), "{delivered:?}");
         assert_eq!(world.server.lines().len(), 4, "each API has its own chance");
-        assert_eq!(world.rest(&world.of_site()).await, None);
+        assert_eq!(world.backoff(&world.of_site()).await, None);
         assert_eq!(world.condition().await, SiteCondition::Active);
     }
 }
@@ -282,8 +292,8 @@ async fn silence_is_tried_again_without_a_rest() {
     let impatient = reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(50)).build();
     let clock = Arc::clone(&world.clock);
     world.client = JiraClient::new(impatient.expect("a client"), clock, world.server.url(), connect_access());
-    assert_eq!(world.deliver_one(commit(1)).await, Fate::Failed("Jira did not answer".to_owned()));
-    assert_eq!(world.rest(&world.of_site()).await, None);
+    assert_eq!(world.deliver_one(commit(1)).await, SubmitOutcome::Failed("Jira did not answer".to_owned()));
+    assert_eq!(world.backoff(&world.of_site()).await, None);
 }
 
 /// A credential that gives no token loses nothing: what it was to send waits for a better one.
@@ -292,7 +302,7 @@ async fn a_revoked_credential_holds_work_and_rejects_none() {
     for status in [400, 401, 403] {
         let mut world =
             World::new(move |_| Response::json(status, &json!({"error": "invalid_client"}))).await;
-        let access = Access::OauthCredentials {
+        let access = Authentication::OauthCredentials {
             api_url: world.server.url(),
             cloud_id: "cloud-1".to_owned(),
             client_id: "client-1".to_owned(),
@@ -300,27 +310,27 @@ async fn a_revoked_credential_holds_work_and_rejects_none() {
             tokens: AccessTokens::default(),
         };
         world.client = JiraClient::new(http(), Arc::clone(&world.clock) as _, world.server.url(), access);
-        let delivered = world.courier().await.deliver(one_of_each()).await.expect("the store works");
+        let delivered = world.submitter().await.deliver(one_of_each()).await.expect("the store works");
         let end = world.in_seconds(30);
-        assert!(delivered.iter().all(|one| until(&one.fate) == end), "{status}: {delivered:?}");
+        assert!(delivered.iter().all(|one| until(&one.outcome) == end), "{status}: {delivered:?}");
         assert_eq!(world.condition().await, SiteCondition::CredentialRejected);
     }
 }
 
-/// Another door took over after the batch began: nothing more goes through this one.
+/// Another connection took over after the batch began: nothing more goes through this one.
 #[tokio::test]
-async fn a_door_that_does_not_write_any_more_sends_nothing() {
+async fn a_connection_that_does_not_write_any_more_sends_nothing() {
     let world = World::new(|_| accepted()).await;
     for change in [
         |site: &mut Site| site.writer = Some(InstallationId::generate()),
         |site: &mut Site| site.state.condition = SiteCondition::Switching,
     ] {
-        let mut courier = world.courier().await;
+        let mut submitter = world.submitter().await;
         world.store.update_site(world.site, change).await.expect("changed");
         let gone = Entity { content: Content::Deleted, ..commit(2) };
-        let delivered = courier.deliver(vec![commit(1), gone]).await.expect("the store works");
+        let delivered = submitter.deliver(vec![commit(1), gone]).await.expect("the store works");
         assert!(
-            delivered.iter().all(|delivered| matches!(delivered.fate, Fate::Waiting(..))),
+            delivered.iter().all(|delivered| matches!(delivered.outcome, SubmitOutcome::Waiting(..))),
             "{delivered:?}"
         );
     }

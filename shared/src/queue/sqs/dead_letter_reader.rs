@@ -13,8 +13,8 @@ use futures::future;
 use tokio::time::Instant;
 
 use super::batch::{self, Answer, MAX_ENTRIES, SIDE_BY_SIDE};
+use super::dead_letter::{DIED_AT, DeadLetterMessage, REASON};
 use super::failure;
-use super::letter::{DIED_AT, Letter, REASON};
 use crate::queue::QueueError;
 
 /// How long a letter stays hidden when whoever took it can't release it.
@@ -30,9 +30,9 @@ const _: () = assert!(TIME.as_secs() * 2 <= VISIBILITY.as_secs());
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>).
 const LONG_POLL: Duration = Duration::from_secs(1);
 
-/// The letters of a dead-letter queue, of which each is taken once. Who drops it without [`Pile::release`] hides them
+/// The letters of a dead-letter queue, of which each is taken once. Who drops it without [`DeadLetterReader::release`] hides them
 /// for two minutes.
-pub(super) struct Pile<'a> {
+pub(super) struct DeadLetterReader<'a> {
     client: &'a Client,
     url: &'a str,
     until: Instant,
@@ -40,7 +40,7 @@ pub(super) struct Pile<'a> {
     taken: HashMap<String, String>,
 }
 
-impl<'a> Pile<'a> {
+impl<'a> DeadLetterReader<'a> {
     /// The pile of the dead-letter queue at `url`.
     pub(super) fn new(client: &'a Client, url: &'a str) -> Self {
         Self { client, url, until: Instant::now() + TIME, taken: HashMap::new() }
@@ -50,7 +50,7 @@ impl<'a> Pile<'a> {
     ///
     /// # Errors
     /// SQS fails.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Letter>>, QueueError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<DeadLetterMessage>>, QueueError> {
         if Instant::now() >= self.until {
             tracing::warn!(taken = self.taken.len(), "there are more dead letters than could be looked at");
             return Ok(None);
@@ -62,7 +62,7 @@ impl<'a> Pile<'a> {
         if messages.peek().is_none() {
             return Ok(None);
         }
-        let mut letters: Vec<Letter> = messages.map(Letter::from).collect();
+        let mut letters: Vec<DeadLetterMessage> = messages.map(DeadLetterMessage::from).collect();
         // Now and then SQS delivers one twice; the later receipt is the one that counts.
         letters.retain(|letter| self.taken.insert(letter.id.clone(), letter.receipt.clone()).is_none());
         Ok(Some(letters))

@@ -1,4 +1,4 @@
-//! The doors to Jira: the same story through each, and what happens at the doorstep.
+//! The connections to Jira: the same story through each, and what happens at the doorstep.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ async fn e2_a_reinstall_keeps_links_and_uses_the_new_secret() {
 }
 
 #[tokio::test]
-async fn an_uninstall_closes_the_door_and_a_new_install_goes_on() {
+async fn an_uninstall_closes_the_connection_and_a_new_install_goes_on() {
     let stage = Stage::new().await;
     next_second().await;
     assert_eq!(stage.world.site.uninstall().await.unwrap(), 200);

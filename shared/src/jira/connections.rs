@@ -1,4 +1,4 @@
-//! From an installation to a client: opens the sealed credential and knows how that door signs its calls.
+//! From an installation to a client: opens the sealed credential and knows how that connection signs its calls.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,10 +9,11 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::client::{Access, Api, JiraClient, JiraError, read, usable_until};
+use super::client::{Authentication, JiraClient, JiraError, read, usable_until};
 use super::measure::measure;
 use crate::clock::{SharedClock, Timestamp};
-use crate::domain::{Door, DoorKind, Installation, InstallationId, Site, SiteId};
+use crate::domain::Api;
+use crate::domain::{Connection, ConnectionKind, Installation, InstallationId, Site, SiteId};
 use crate::envelope::{Context, Envelope, EnvelopeError, Purpose};
 use crate::outbound::{GuardError, HostGuard};
 
@@ -21,9 +22,9 @@ const MAX_TOKENS: usize = 100;
 
 /// How long after an install the permissions of a Forge app need to reach all of Jira
 /// (<https://developer.atlassian.com/platform/forge/remote/essentials/>).
-const SETTLING_TIME: Duration = Duration::from_secs(600);
+const PROPAGATION_TIME: Duration = Duration::from_secs(600);
 
-/// Access tokens got with client credentials, by client id. Shared by all clients of a process.
+/// Authentication tokens got with client credentials, by client id. Shared by all clients of a process.
 #[derive(Clone, Debug, Default)]
 pub struct AccessTokens(Arc<Mutex<Vec<AccessToken>>>);
 
@@ -55,7 +56,7 @@ impl AccessTokens {
         }
         let began = Instant::now();
         let answer = request_token(http, api_url, client_id, client_secret).await;
-        measure(DoorKind::OauthCredentials, "token", began, &answer);
+        measure(ConnectionKind::OauthCredentials, "token", began, &answer);
         let (token, expires_in) = answer?;
         tokens.retain(|kept| kept.client_id != client_id && kept.usable_until > now);
         tokens.truncate(MAX_TOKENS - 1);
@@ -101,9 +102,9 @@ async fn request_token(
     Ok((answer.access_token, Duration::from_secs(answer.expires_in)))
 }
 
-/// What it takes to open any door.
+/// What it takes to open any connection.
 #[derive(Clone, Debug)]
-pub struct Doors {
+pub struct Connections {
     /// The client that calls Jira: no redirects.
     pub http: reqwest::Client,
     /// Which hosts may be called.
@@ -120,16 +121,16 @@ pub struct Doors {
     pub tokens: AccessTokens,
 }
 
-/// A door can't be opened.
+/// A connection can't be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum DoorError {
+pub enum ConnectionError {
     /// The credential can't be opened.
     #[error("the site's credential can't be opened")]
     Secret(#[from] EnvelopeError),
     /// The site's address must not be called.
     #[error("the site's address is not allowed: {0}")]
     Address(#[from] GuardError),
-    /// The site's id is not known yet, and this door needs it.
+    /// The site's id is not known yet, and this connection needs it.
     #[error("the site's cloud id is not known")]
     CloudId,
     /// Forge has brought no token that can still be used.
@@ -137,42 +138,46 @@ pub enum DoorError {
     AwaitingToken,
 }
 
-impl Doors {
+impl Connections {
     /// A client that speaks to `site` through `installation`.
-    pub async fn open(&self, site: &Site, installation: &Installation) -> Result<JiraClient, DoorError> {
-        let access = match &installation.door {
-            Door::Connect { shared_secret, .. } => Access::Connect {
+    pub async fn open(
+        &self,
+        site: &Site,
+        installation: &Installation,
+    ) -> Result<JiraClient, ConnectionError> {
+        let authentication = match &installation.connection {
+            Connection::Connect { shared_secret, .. } => Authentication::Connect {
                 app_key: self.app_key.clone(),
                 shared_secret: self
                     .envelope
                     .open(shared_secret, &secret_context(site.id, installation.id, Purpose::SharedSecret))
                     .await?,
             },
-            Door::OauthCredentials { client_id, client_secret } => {
+            Connection::OauthCredentials { client_id, client_secret } => {
                 let context = secret_context(site.id, installation.id, Purpose::ClientSecret);
                 let client_secret = self.envelope.open(client_secret, &context).await?;
-                let cloud_id = site.cloud_id.clone().ok_or(DoorError::CloudId)?;
+                let cloud_id = site.cloud_id.clone().ok_or(ConnectionError::CloudId)?;
                 self.client_credentials(cloud_id, client_id.clone(), client_secret)
             }
-            Door::Forge { token, .. } => {
+            Connection::Forge { token, .. } => {
                 let now = self.clock.now();
                 let usable = token.as_ref().filter(|token| token.usable_until > now);
-                let sealed = usable.ok_or(DoorError::AwaitingToken)?;
+                let sealed = usable.ok_or(ConnectionError::AwaitingToken)?;
                 let context = secret_context(site.id, installation.id, Purpose::SystemToken);
-                Access::Forge {
+                Authentication::Forge {
                     api_url: self.api_url.clone(),
-                    cloud_id: site.cloud_id.clone().ok_or(DoorError::CloudId)?,
+                    cloud_id: site.cloud_id.clone().ok_or(ConnectionError::CloudId)?,
                     token: self.envelope.open(&sealed.token, &context).await?,
-                    settled_at: installation.installed_at.after(SETTLING_TIME),
+                    settled_at: installation.installed_at.after(PROPAGATION_TIME),
                 }
             }
         };
         // Only a Connect app calls the site itself; the others' gateway is configuration.
-        let base_url = match &access {
-            Access::Connect { .. } => self.guard.check(&site.base_url)?,
-            Access::OauthCredentials { .. } | Access::Forge { .. } => self.api_url.clone(),
+        let base_url = match &authentication {
+            Authentication::Connect { .. } => self.guard.check(&site.base_url)?,
+            Authentication::OauthCredentials { .. } | Authentication::Forge { .. } => self.api_url.clone(),
         };
-        Ok(JiraClient::new(self.http.clone(), self.clock.clone(), base_url, access))
+        Ok(JiraClient::new(self.http.clone(), self.clock.clone(), base_url, authentication))
     }
 
     /// The access of a credential that is not stored yet.
@@ -182,13 +187,13 @@ impl Doors {
         cloud_id: String,
         client_id: String,
         client_secret: SecretString,
-    ) -> Access {
+    ) -> Authentication {
         let (api_url, tokens) = (self.api_url.clone(), self.tokens.clone());
-        Access::OauthCredentials { api_url, cloud_id, client_id, client_secret, tokens }
+        Authentication::OauthCredentials { api_url, cloud_id, client_id, client_secret, tokens }
     }
 }
 
-/// What a door's secret is sealed with.
+/// What a connection's secret is sealed with.
 #[must_use]
 pub fn secret_context(site: SiteId, installation: InstallationId, purpose: Purpose) -> Context {
     Context::new(site.to_string(), purpose, installation.to_string())

@@ -25,13 +25,13 @@ type Failure = Arc<rusqlite::Error>;
 struct Stopped;
 
 /// The owner of the thread. Dropping it waits until the file is closed.
-pub(super) struct Keeper {
-    /// None only while the keeper is being dropped.
+pub(super) struct WriterThread {
+    /// None only while the writer is being dropped.
     calls: Option<Sender<Box<dyn Call>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Keeper {
+impl WriterThread {
     pub(super) fn start(connection: Connection, clock: SharedClock) -> std::io::Result<Self> {
         let (calls, inbox) = mpsc::channel();
         let thread = thread::Builder::new()
@@ -61,7 +61,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for WriterThread {
     fn drop(&mut self) {
         self.calls = None;
         if let Some(thread) = self.thread.take() {

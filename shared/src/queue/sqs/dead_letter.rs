@@ -31,7 +31,7 @@ const NO_REASON: &str = "no reason given";
 
 /// A message of the dead-letter queue.
 #[derive(Debug)]
-pub(super) struct Letter {
+pub(super) struct DeadLetterMessage {
     pub(super) id: String,
     /// SQS's handle of this delivery.
     pub(super) receipt: String,
@@ -43,7 +43,7 @@ pub(super) struct Letter {
     died_at: Option<Timestamp>,
 }
 
-impl From<Message> for Letter {
+impl From<Message> for DeadLetterMessage {
     fn from(message: Message) -> Self {
         let sent_at = message
             .attributes()
@@ -62,10 +62,10 @@ impl From<Message> for Letter {
     }
 }
 
-impl From<Letter> for DeadLetter {
+impl From<DeadLetterMessage> for DeadLetter {
     /// SQS does not say when it moved a message by itself: that it was sent is the last that is known of it, some
     /// deliveries earlier.
-    fn from(letter: Letter) -> Self {
+    fn from(letter: DeadLetterMessage) -> Self {
         let reason = letter.reason.unwrap_or_else(|| match room_for_reason(&letter.body) {
             0 => "the text is so large that there was no room for the reason".to_owned(),
             _ => never_finished(),
@@ -173,7 +173,7 @@ mod tests {
         let sent = attributes("why", NOW, "text");
         assert_eq!(sent[DIED_AT].string_value(), Some("2026-01-05T09:59:00.007Z"));
         let message = Message::builder().set_message_attributes(Some(sent)).body("text").build();
-        let letter = DeadLetter::from(Letter::from(message));
+        let letter = DeadLetter::from(DeadLetterMessage::from(message));
         assert_eq!((letter.reason.as_str(), letter.died_at), ("why", NOW));
     }
 
