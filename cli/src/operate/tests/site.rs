@@ -90,14 +90,14 @@ async fn new_credentials_renew_the_connection_and_wake_the_site() {
     store.set_condition(&site, SiteCondition::CredentialRejected).await.unwrap();
     let until = bench.operator.clock.now().after(std::time::Duration::from_secs(900));
     let backoff = json!({ "until": until, "since": 0, "row": 3, "reason": "Jira refuses the credential." });
-    let backoff: Backoff = serde_json::from_value(rest).unwrap();
+    let backoff: Backoff = serde_json::from_value(backoff).unwrap();
     for resting in [BackoffScope::Site(site.id), BackoffScope::Api(site.id, JiraApi::Builds)] {
         store.begin_backoff(&resting, &backoff).await.unwrap();
     }
     let status = bench.done(Command::Status).await;
     assert_eq!(status["sites"][0]["condition"], "credential_rejected");
     let backoffs = status["sites"][0]["rests"].as_array().unwrap();
-    assert_eq!(backoffs.iter().map(|backoff| &rest["what"]).collect::<Vec<_>>(), ["jira", "jira builds"]);
+    assert_eq!(backoffs.iter().map(|backoff| &backoff["what"]).collect::<Vec<_>>(), ["jira", "jira builds"]);
 
     let second = bench.add_site().await;
     assert_eq!(second["site"], first["site"]);
