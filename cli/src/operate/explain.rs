@@ -2,6 +2,7 @@
 //! the rest.
 
 use serde_json::{Value, json};
+use shared::attention;
 use shared::domain::{IssueKeys, Site, Subscription, SubscriptionState};
 use shared::store::outcomes::{Outcome, Verdict};
 
@@ -108,7 +109,11 @@ fn obstacles(site: &Site, links: &[Subscription], key: &str) -> Vec<String> {
         if link.state == SubscriptionState::Pending {
             notes.push(format!("The link {id} of {group} is not whole: see `gitlab-jira status`."));
         }
-        notes.extend(link.attention.iter().map(|attention| format!("The link {id} of {group}: {attention}")));
+        notes.extend(
+            link.attention
+                .iter()
+                .map(|attention| format!("The link {id} of {group}: {}", attention::of_attention(attention))),
+        );
     }
     notes
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use shared::attention;
 use shared::bundle::WEBHOOK;
 use shared::domain::{Credential, CredentialMode, HookKind, Site, Subscription, SubscriptionId};
 use shared::gitlab::client::{GitlabClient, GitlabError};
@@ -35,7 +36,7 @@ impl Operator {
                     "id": link.id, "site": site.host(), "instance": link.instance, "group": link.group_path,
                     "state": link.state, "hook": { "kind": link.hook.kind, "signed": self.is_signed(&link).await? },
                     "credential": credential_name(link.credential.as_ref()), "project_keys": link.project_keys,
-                    "attention": link.attention, "created_at": link.created_at.iso8601(),
+                    "attention": link.attention.as_ref().map(attention::of_attention), "created_at": link.created_at.iso8601(),
                 }));
             }
         }

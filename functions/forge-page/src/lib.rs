@@ -10,6 +10,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Value, json};
+use shared::attention;
 use shared::bundle::FORGE_PAGE;
 pub use shared::config::ForgeFunction as Config;
 use shared::domain::{Connection, Installation, Site};
@@ -98,7 +99,7 @@ async fn overview(page: &ForgePage, site: &Site, here: &Installation) -> Result<
         .map(|link| {
             json!({
                 "id": link.id, "group": link.group_path, "gitlab": link.instance, "state": link.state,
-                "attention": link.attention,
+                "attention": link.attention.as_ref().map(attention::of_attention),
             })
         })
         .collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use shared::clock::Timestamp;
-use shared::domain::{IssueKeys, Subscription};
+use shared::domain::{IssueKeys, LinkAttention, Subscription};
 use shared::envelope::EnvelopeError;
 use shared::gitlab::client::{GitlabClient, GitlabError};
 use shared::gitlab::model::MergeRequest;
@@ -23,9 +23,6 @@ const CACHE_TTL: Duration = Duration::from_secs(60);
 
 /// Tiers of environments change about never, and a deployment's commits do not.
 const LONG_CACHE_TTL: Duration = Duration::from_secs(600);
-
-/// What a person is told when GitLab refuses a token.
-const TOKEN_REFUSED: &str = "GitLab refuses the stored token: link the group again with a new one.";
 
 /// How many of each are kept.
 const MAX_LOOKUPS: u64 = 2_000;
@@ -152,13 +149,8 @@ impl GitlabReader<'_> {
     /// What a refusal of GitLab means.
     pub(crate) async fn trouble(&self, error: GitlabError) -> ReadError {
         match error {
-            GitlabError::Unauthorized => self.attend(TOKEN_REFUSED).await,
-            GitlabError::Forbidden => {
-                self.attend(
-                    "The stored token may not read everything: give it read_api and the Developer role.",
-                )
-                .await
-            }
+            GitlabError::Unauthorized => self.attend(LinkAttention::TokenRefused).await,
+            GitlabError::Forbidden => self.attend(LinkAttention::TokenInsufficient).await,
             GitlabError::NotFound => ReadError::Decided(Disposition::Drop {
                 reason: "GitLab does not have it any more.".to_owned(),
             }),
@@ -178,7 +170,7 @@ impl GitlabReader<'_> {
 
     /// GitLab answered: the token is accepted again. That it may read this says nothing of what it may not read.
     pub(crate) async fn went_through(&self) {
-        let noted = self.subscription.attention.as_deref() == Some(TOKEN_REFUSED);
+        let noted = self.subscription.attention == Some(LinkAttention::TokenRefused);
         if noted && !self.accepted.swap(true, Ordering::Relaxed) {
             let note = |subscription: &mut Subscription| subscription.attention = None;
             if let Err(error) = self.sync.store.update_subscription(self.subscription.id, note).await {
@@ -187,9 +179,9 @@ impl GitlabReader<'_> {
         }
     }
 
-    async fn attend(&self, sentence: &'static str) -> ReadError {
-        if self.subscription.attention.as_deref() != Some(sentence) {
-            let note = |subscription: &mut Subscription| subscription.attention = Some(sentence.to_owned());
+    async fn attend(&self, attention: LinkAttention) -> ReadError {
+        if self.subscription.attention.as_ref() != Some(&attention) {
+            let note = |subscription: &mut Subscription| subscription.attention = Some(attention.clone());
             if let Err(error) = self.sync.store.update_subscription(self.subscription.id, note).await {
                 tracing::warn!(%error, "could not note that a link needs attention");
             }

@@ -15,4 +15,6 @@ pub use id::{InstallationId, SiteId, SubscriptionId};
 pub use installation::{Connection, ConnectionKind, Installation, SystemToken};
 pub use issue_key::{IssueKeys, KeyFilter, MAX_ISSUE_KEYS};
 pub use site::{Capability, Site, SiteCondition, SiteState};
-pub use subscription::{Credential, CredentialMode, Hook, HookKind, Subscription, SubscriptionState};
+pub use subscription::{
+    Credential, CredentialMode, Hook, HookKind, LinkAttention, Subscription, SubscriptionState,
+};

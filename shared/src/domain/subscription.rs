@@ -30,9 +30,9 @@ pub struct Subscription {
     /// Only issue keys of these Jira projects; empty means any.
     #[serde(default)]
     pub project_keys: Vec<String>,
-    /// What a person should look at, with the remedy.
+    /// What a person has to mend, if anything.
     #[serde(default)]
-    pub attention: Option<String>,
+    pub attention: Option<LinkAttention>,
     /// When it was linked.
     pub created_at: Timestamp,
 }
@@ -45,6 +45,76 @@ pub enum SubscriptionState {
     Pending,
     /// Whole.
     Active,
+}
+
+/// What is wrong with a link in a way that only a person can mend. What to say about it belongs to `health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredAttention", into = "StoredAttention")]
+pub enum LinkAttention {
+    /// GitLab answers 401 to the stored token.
+    TokenRefused,
+    /// GitLab answers 403, or hides what the link covers: the token's scopes or role do not suffice.
+    TokenInsufficient,
+    /// GitLab let us make no hook in some projects of the group.
+    ProjectsWithoutHook {
+        /// How many.
+        count: usize,
+        /// The paths of the first few.
+        paths: Vec<String>,
+    },
+    /// What a release before this type wrote, in its own sentence.
+    Text(String),
+}
+
+/// [`LinkAttention`] as it is stored: releases up to 0.1 wrote a sentence.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredAttention {
+    Condition(StoredCondition),
+    Text(String),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "condition", rename_all = "snake_case")]
+enum StoredCondition {
+    TokenRefused,
+    TokenInsufficient,
+    ProjectsWithoutHook { count: usize, paths: Vec<String> },
+}
+
+/// The sentences of releases up to 0.1 that are conditions today.
+const TOKEN_REFUSED: &str = "GitLab refuses the stored token: link the group again with a new one.";
+const TOKEN_INSUFFICIENT: &str =
+    "The stored token may not read everything: give it read_api and the Developer role.";
+
+impl From<StoredAttention> for LinkAttention {
+    fn from(stored: StoredAttention) -> Self {
+        match stored {
+            StoredAttention::Condition(StoredCondition::TokenRefused) => Self::TokenRefused,
+            StoredAttention::Condition(StoredCondition::TokenInsufficient) => Self::TokenInsufficient,
+            StoredAttention::Condition(StoredCondition::ProjectsWithoutHook { count, paths }) => {
+                Self::ProjectsWithoutHook { count, paths }
+            }
+            StoredAttention::Text(text) => match text.as_str() {
+                TOKEN_REFUSED => Self::TokenRefused,
+                TOKEN_INSUFFICIENT => Self::TokenInsufficient,
+                _ => Self::Text(text),
+            },
+        }
+    }
+}
+
+impl From<LinkAttention> for StoredAttention {
+    fn from(attention: LinkAttention) -> Self {
+        Self::Condition(match attention {
+            LinkAttention::TokenRefused => StoredCondition::TokenRefused,
+            LinkAttention::TokenInsufficient => StoredCondition::TokenInsufficient,
+            LinkAttention::ProjectsWithoutHook { count, paths } => {
+                StoredCondition::ProjectsWithoutHook { count, paths }
+            }
+            LinkAttention::Text(text) => return Self::Text(text),
+        })
+    }
 }
 
 /// Which kind of hook carries a link's events.
@@ -101,4 +171,27 @@ pub struct Credential {
     /// GitLab's id of a token we made, to remove it by.
     #[serde(default)]
     pub token_id: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn attention_that_an_earlier_release_stored_as_a_sentence_is_still_read() {
+        let read = |stored| serde_json::from_value::<LinkAttention>(stored).expect("readable");
+        assert_eq!(read(json!(TOKEN_REFUSED)), LinkAttention::TokenRefused);
+        assert_eq!(read(json!(TOKEN_INSUFFICIENT)), LinkAttention::TokenInsufficient);
+        assert_eq!(read(json!("3 of its projects")), LinkAttention::Text("3 of its projects".to_owned()));
+    }
+
+    #[test]
+    fn attention_survives_storing() {
+        let projects = LinkAttention::ProjectsWithoutHook { count: 9, paths: vec!["acme/api".to_owned()] };
+        for attention in [LinkAttention::TokenRefused, projects, LinkAttention::Text("x".to_owned())] {
+            let stored = serde_json::to_value(&attention).expect("JSON");
+            assert_eq!(serde_json::from_value::<LinkAttention>(stored).expect("readable"), attention);
+        }
+    }
 }

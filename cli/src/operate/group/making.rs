@@ -3,7 +3,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use shared::domain::{Hook, HookKind, Site, Subscription, SubscriptionId, SubscriptionState};
+use shared::domain::{Hook, HookKind, LinkAttention, Site, Subscription, SubscriptionId, SubscriptionState};
 use shared::envelope::{Context, Purpose};
 use shared::gitlab::client::{GitlabError, HookOwner, NewHook, StoredHook};
 use shared::gitlab::model::Project;
@@ -191,12 +191,8 @@ impl<'a> Making<'a> {
                 .to_owned(),
         );
         if !self.failed.is_empty() {
-            let paths: Vec<&str> = self.failed.iter().map(|project| project.path.as_str()).collect();
-            let attention = format!(
-                "{} of its projects have no hook ({}): give the token's owner the Maintainer role there, then unlink the group and link it again.",
-                paths.len(),
-                some(&paths)
-            );
+            let paths = self.failed.iter().take(MAX_NAMES).map(|project| project.path.clone()).collect();
+            let attention = LinkAttention::ProjectsWithoutHook { count: self.failed.len(), paths };
             self.change(move |link| link.attention = Some(attention.clone())).await?;
         }
         Ok(())
@@ -322,13 +318,6 @@ impl<'a> Making<'a> {
         }
         Refusal::new(format!("{refusal} What was made so far could not all be removed: {}.", left.join(", ")))
     }
-}
-
-/// The first of many names, and how many there are beside them.
-fn some(names: &[&str]) -> String {
-    let (shown, rest) = names.split_at(names.len().min(MAX_NAMES));
-    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-    format!("{}{more}", shown.join(", "))
 }
 
 impl Operator {
