@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use shared::clock::SystemClock;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::local::Local;
-use crate::operate::{Command, Operator, Refusal};
+use crate::operate::{Answer, Command, Operator, Refusal};
 use crate::settings::Settings;
 
 /// Name of the socket in the data directory.
@@ -26,8 +25,8 @@ const MAX_LINE: u64 = 16 * 1024 * 1024;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Answer {
-    Done(Value),
+enum Reply {
+    Done(Answer),
     Refused(Refusal),
 }
 
@@ -70,20 +69,20 @@ async fn answer_one(mut stream: UnixStream, operator: &Operator) -> anyhow::Resu
     let line = read_line(reader).await?;
     let answer = match serde_json::from_str::<Command>(&line) {
         Ok(command) => match operator.run(command).await {
-            Ok(value) => Answer::Done(value),
-            Err(refusal) => Answer::Refused(refusal),
+            Ok(answer) => Reply::Done(answer),
+            Err(refusal) => Reply::Refused(refusal),
         },
         Err(_) => {
             let sentence =
                 "The running gitlab-jira does not know this command: it is of another version.".to_owned();
-            Answer::Refused(Refusal { sentence })
+            Reply::Refused(Refusal { sentence })
         }
     };
     write_line(&mut writer, &answer).await
 }
 
 /// Carries out a command on `directory`.
-pub async fn command(directory: &Path, command: Command) -> anyhow::Result<Result<Value, Refusal>> {
+pub async fn command(directory: &Path, command: Command) -> anyhow::Result<Result<Answer, Refusal>> {
     match UnixStream::connect(directory.join(SOCKET)).await {
         Ok(stream) => ask(stream, &command).await,
         Err(_) => {
@@ -95,13 +94,13 @@ pub async fn command(directory: &Path, command: Command) -> anyhow::Result<Resul
     }
 }
 
-async fn ask(mut stream: UnixStream, command: &Command) -> anyhow::Result<Result<Value, Refusal>> {
+async fn ask(mut stream: UnixStream, command: &Command) -> anyhow::Result<Result<Answer, Refusal>> {
     let (reader, mut writer) = stream.split();
     write_line(&mut writer, command).await?;
     let line = read_line(reader).await?;
     Ok(match serde_json::from_str(&line).context("the running gitlab-jira gives no answer")? {
-        Answer::Done(value) => Ok(value),
-        Answer::Refused(refusal) => Err(refusal),
+        Reply::Done(answer) => Ok(answer),
+        Reply::Refused(refusal) => Err(refusal),
     })
 }
 

@@ -4,7 +4,7 @@
 pub mod cli;
 pub mod control;
 pub mod demo;
-pub mod forge;
+pub mod forge_manifest;
 pub mod local;
 pub mod operate;
 pub mod serve;

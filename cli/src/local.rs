@@ -10,31 +10,25 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::routing::get;
-use create_branch::CreateBranch;
-use forge_page::ForgePage;
 use fs4::fs_std::FileExt as _;
 use housekeeping::Housekeeping;
-use installed::Installed;
 use oauth_application_id::OauthApplicationId;
 use shared::bundle::{EVENTS_QUEUE, HOUSEKEEPING};
 use shared::clock::SharedClock;
+use shared::config::ForgeFunction;
 use shared::envelope::{Envelope, KeyFile};
-use shared::gitlab::client::GitlabHttp;
-use shared::http::{TenantGate, measured};
-use shared::jira::connections::{AccessTokens, Connections};
-use shared::outbound::RedirectRule;
+use shared::http::measured;
+use shared::linking::Linking;
 use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
 use shared::queue::{Received, SharedQueue};
+use shared::services::Services;
 use shared::store::Store;
 use shared::store::embedded::EmbeddedEngine;
-use shared::sync::verify::HookVerifier;
 use shared::telemetry::with_causes;
 use sync::EventSync;
 use tokio::task::JoinHandle;
-use uninstalled::Uninstalled;
-use webhook::Webhook;
 
-use crate::forge::{Remotes, Setup};
+use crate::forge_manifest::{Remotes, Setup};
 use crate::operate::Operator;
 use crate::settings::Settings;
 
@@ -63,10 +57,10 @@ pub struct Local {
     /// The operator commands on it.
     pub operator: Arc<Operator>,
     settings: Settings,
+    services: Services,
     engine: EmbeddedEngine,
     events: Arc<EmbeddedQueue>,
     sync: EventSync,
-    verifier: HookVerifier,
     // Which bundle this is, as commands are told.
     on: Arc<str>,
     // Held as long as the process owns the directory.
@@ -91,43 +85,23 @@ impl Local {
         let events = queues.queue(EVENTS_QUEUE);
         let key = KeyFile::open_or_create(&directory.join("key")).context("the key file can't be opened")?;
         let envelope = Arc::new(Envelope::new(Arc::new(key)));
-        let strict = settings.lifecycle.outbound.client(RedirectRule::None)?;
-        let gitlab = GitlabHttp {
-            reads: settings.lifecycle.outbound.client(RedirectRule::SameOriginGet)?,
-            writes: strict.clone(),
-        };
-        let connections = Connections {
-            http: strict,
-            guard: settings.lifecycle.outbound.guard.clone(),
-            envelope: envelope.clone(),
-            clock: clock.clone(),
-            app_key: settings.lifecycle.identity.app_key.clone(),
-            api_url: settings.atlassian_api_url.clone(),
-            tokens: AccessTokens::default(),
-        };
-        let verifier = HookVerifier::new(store.clone(), envelope.clone());
-        let sync = EventSync {
-            store: store.clone(),
-            envelope: envelope.clone(),
-            queue: events.clone(),
-            clock: clock.clone(),
-            connections: connections.clone(),
-            gitlab: gitlab.clone(),
-            guard: settings.lifecycle.outbound.guard.clone(),
-            verifier: verifier.clone(),
-            lookups: sync::GitlabCache::default(),
-        };
+        let services = Services::embedded(store.clone(), envelope.clone(), events.clone(), clock.clone());
+        let outbound = &settings.lifecycle.outbound;
         let operator = Arc::new(Operator {
-            store,
-            envelope,
-            connections,
-            gitlab,
-            guard: settings.lifecycle.outbound.guard.clone(),
+            store: store.clone(),
+            linking: Linking {
+                store,
+                connections: services.connections(&settings.jira(), outbound, envelope.clone())?,
+                envelope,
+                gitlab: services.gitlab_http(outbound)?,
+                guard: outbound.guard.clone(),
+                clock: clock.clone(),
+                webhook_base_url: settings.lifecycle.identity.base_url.clone(),
+                gitlab_url: settings.gitlab_url.clone(),
+            },
             queues: BTreeMap::from([(EVENTS_QUEUE, events.clone() as SharedQueue)]),
             clock,
             base_url: settings.lifecycle.identity.base_url.clone(),
-            webhook_base_url: settings.lifecycle.identity.base_url.clone(),
-            gitlab_url: settings.gitlab_url.clone(),
             allowed_jira_sites: settings.allowed_jira_sites.clone().into(),
             forge: Setup {
                 app_id: settings.forge.app_id.clone(),
@@ -137,7 +111,8 @@ impl Local {
         });
         // As it is from wherever a command is given.
         let on = forge_page::on_directory(&directory.canonicalize()?).into();
-        Ok(Self { operator, settings, engine, events, sync, verifier, on, _lock: lock })
+        let sync = sync::build(&services, &settings.function(sync::Config::read)?)?;
+        Ok(Self { operator, settings, services, engine, events, sync, on, _lock: lock })
     }
 
     /// All HTTP functions, and `GET /healthz`.
@@ -145,48 +120,18 @@ impl Local {
     /// # Errors
     /// When no HTTP client can be built.
     pub fn router(&self) -> anyhow::Result<Router> {
-        let (operator, settings) = (&self.operator, &self.settings);
-        let (store, envelope, clock) = (&operator.store, &operator.envelope, &operator.clock);
-        let lifecycle = settings.lifecycle.gate(store.clone(), clock.clone())?;
-        let forge = settings.forge.gate(store.clone(), envelope.clone(), clock.clone())?;
-        let tenant = TenantGate { store: store.clone(), envelope: envelope.clone(), clock: clock.clone() };
+        let (services, settings) = (&self.services, &self.settings);
+        let forge = settings.function(ForgeFunction::read)?;
         let functions = Router::new()
             .merge(descriptor::router(&settings.lifecycle.identity))
-            .merge(installed::router(Installed {
-                gate: lifecycle.clone(),
-                store: store.clone(),
-                envelope: envelope.clone(),
-                guard: settings.lifecycle.outbound.guard.clone(),
-                allowed_sites: settings.allowed_jira_sites.clone().into(),
-                clock: clock.clone(),
-            }))
-            .merge(uninstalled::router(Uninstalled {
-                gate: lifecycle,
-                store: store.clone(),
-                clock: clock.clone(),
-            }))
-            .merge(oauth_application_id::router(OauthApplicationId {
-                application_id: settings.oauth_application_id.clone(),
-                allowed_origin: settings
-                    .lifecycle
-                    .identity
-                    .proxy_url
-                    .as_ref()
-                    .map(|url| url.origin().ascii_serialization()),
-            }))
-            .merge(create_branch::router(CreateBranch {
-                gate: tenant,
-                gitlab_url: Arc::new(settings.gitlab_url.clone()),
-            }))
-            .merge(forge_lifecycle::router(forge.clone()))
-            .merge(forge_token::router(forge.clone()))
-            .merge(forge_page::router(ForgePage { gate: forge, on: self.on.clone() }))
-            .merge(webhook::router(Webhook::new(
-                store.clone(),
-                self.verifier.clone(),
-                self.events.clone(),
-                clock.clone(),
-            )));
+            .merge(installed::build(services, settings.function(installed::Config::read)?)?)
+            .merge(uninstalled::build(services, &settings.function(uninstalled::Config::read)?)?)
+            .merge(oauth_application_id::router(settings.function(OauthApplicationId::read)?))
+            .merge(create_branch::build(services, settings.function(create_branch::Config::read)?))
+            .merge(forge_lifecycle::build(services, &forge)?)
+            .merge(forge_token::build(services, &forge)?)
+            .merge(forge_page::build(services, &forge, &self.on)?)
+            .merge(webhook::build(services, &settings.function(webhook::Config::read)?));
         let prefix = settings.lifecycle.identity.path_prefix();
         let functions = measured(functions);
         let functions = if prefix.is_empty() { functions } else { Router::new().nest(&prefix, functions) };

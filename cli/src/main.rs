@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser as _;
 use gitlab_jira::cli::{Action, Cli};
-use gitlab_jira::{control, demo, operate, serve, stack};
+use gitlab_jira::{control, demo, serve, stack};
 use shared::clock::SystemClock;
 use shared::telemetry::{self, Format};
 
@@ -42,14 +42,15 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 None => control::command(&on.data_dir, command.clone()).await?,
             };
             match answer {
-                Ok(answer) if on.json => println!("{answer}"),
-                Ok(answer) => println!("{}", operate::render(&command, &answer)),
+                Ok(answer) => {
+                    println!("{}", if on.json { answer.json().to_string() } else { answer.text() });
+                    Ok(if answer.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+                }
                 Err(refusal) => {
                     eprintln!("{refusal}");
-                    return Ok(ExitCode::FAILURE);
+                    Ok(ExitCode::FAILURE)
                 }
             }
-            Ok(ExitCode::SUCCESS)
         }
     }
 }

@@ -84,7 +84,7 @@ async fn status(State(operator): State<Arc<Operator>>, headers: HeaderMap) -> Re
         return (StatusCode::FORBIDDEN, "Ask by a loopback address.").into_response();
     }
     match operator.run(Command::Status).await {
-        Ok(status) => Json(status).into_response(),
+        Ok(status) => Json(status.json()).into_response(),
         Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, refusal.sentence).into_response(),
     }
 }

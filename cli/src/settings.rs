@@ -1,9 +1,15 @@
 //! What the local process is told by variables. The functions on AWS read the same names.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use shared::config::{
-    ConfigError, Forge, Lifecycle, Variables, allowed_jira_sites, atlassian_api_url, gitlab_url,
+    ConfigError, Forge, JiraAccess, Lifecycle, Variables, allowed_jira_sites, atlassian_api_url, gitlab_url,
 };
 use url::Url;
+
+/// The variables that name a function's AWS resources.
+const RESOURCES: [&str; 4] = ["TABLE_NAME", "KMS_KEY_ID", "EVENTS_QUEUE_URL", "EVENTS_DEAD_LETTER_QUEUE_URL"];
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
@@ -20,6 +26,8 @@ pub struct Settings {
     pub atlassian_api_url: Url,
     /// Which sites may install, by host; empty means any.
     pub allowed_jira_sites: Vec<String>,
+    /// The variables that all of this was read from, for the functions' own configuration.
+    variables: BTreeMap<String, String>,
 }
 
 impl Settings {
@@ -34,13 +42,20 @@ impl Settings {
 
     /// Reads variables from `source`.
     pub fn read(source: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut variables = Variables::new(source);
+        let asked = RefCell::new(BTreeMap::new());
+        let recording = |name: &str| {
+            let value = source(name);
+            asked.borrow_mut().extend(value.clone().map(|value| (name.to_owned(), value)));
+            value
+        };
+        let mut variables = Variables::new(&recording);
         let lifecycle = Lifecycle::read(&mut variables);
         let forge = Forge::read(&mut variables);
         let gitlab_url = gitlab_url(&mut variables);
         let atlassian_api_url = atlassian_api_url(&mut variables);
         let oauth_application_id = variables.optional("OAUTH_APPLICATION_ID");
         let allowed_jira_sites = allowed_jira_sites(&variables);
+        let recorded = asked.borrow().clone();
         let settings = lifecycle.zip(forge).zip(gitlab_url).zip(atlassian_api_url).map(
             |(((lifecycle, forge), gitlab_url), atlassian_api_url)| Self {
                 lifecycle,
@@ -49,8 +64,33 @@ impl Settings {
                 oauth_application_id,
                 atlassian_api_url,
                 allowed_jira_sites,
+                variables: recorded,
             },
         );
         variables.finish(settings)
+    }
+
+    /// How Jira is called.
+    #[must_use]
+    pub fn jira(&self) -> JiraAccess {
+        JiraAccess {
+            app_key: self.lifecycle.identity.app_key.clone(),
+            api_url: self.atlassian_api_url.clone(),
+        }
+    }
+
+    /// A function's configuration from the same variables. What names AWS's resources has one value: the local process has
+    /// one of each.
+    ///
+    /// # Errors
+    /// When a variable is wrong.
+    pub fn function<T>(&self, read: impl FnOnce(&mut Variables<'_>) -> Option<T>) -> Result<T, ConfigError> {
+        let source = |name: &str| {
+            let resource = RESOURCES.contains(&name).then(|| "local".to_owned());
+            resource.or_else(|| self.variables.get(name).cloned())
+        };
+        let mut variables = Variables::new(&source);
+        let config = read(&mut variables);
+        variables.finish(config)
     }
 }

@@ -1,5 +1,5 @@
 //! The bundle as a CloudFormation stack: what an operator command needs to know of it, read from the stack itself, and
-//! clients that work with the credentials of whoever gives the command. What commands do belongs to `operate`.
+//! clients with the credentials of whoever gives the command. What commands do belongs to `operate`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,19 +8,13 @@ use anyhow::Context as _;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_cloudformation::types::Stack;
 use aws_sdk_cloudwatch::types::StateValue;
-use serde_json::{Value, json};
 use shared::bundle::EVENTS_QUEUE;
 use shared::clock::{SharedClock, SystemClock};
-use shared::envelope::{Envelope, Kms};
-use shared::gitlab::client::GitlabHttp;
-use shared::jira::connections::{AccessTokens, Connections};
-use shared::outbound::RedirectRule;
-use shared::queue::SharedQueue;
-use shared::queue::sqs::SqsQueue;
-use shared::store::Store;
+use shared::linking::Linking;
+use shared::services::Services;
 
-use crate::forge::{Remotes, Setup};
-use crate::operate::{Command, Operator, Refusal};
+use crate::forge_manifest::{Remotes, Setup};
+use crate::operate::{Answer, Check, Command, Finding, Operator, Refusal};
 use crate::settings::Settings;
 
 /// Variables and the parameters of the template that set them.
@@ -38,15 +32,15 @@ const PARAMETERS: [(&str, &str); 10] = [
 ];
 
 /// Carries out a command on the stack called `name`.
-pub async fn command(name: &str, command: Command) -> anyhow::Result<Result<Value, Refusal>> {
+///
+/// # Errors
+/// When the stack can't be read.
+pub async fn command(name: &str, command: Command) -> anyhow::Result<Result<Answer, Refusal>> {
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let operator = operator(&sdk, name).await?;
-    let is_doctor = matches!(command, Command::Doctor);
     let mut answer = operator.run(command).await;
-    if let (true, Ok(diagnosis)) = (is_doctor, &mut answer)
-        && let Some(checks) = diagnosis["checks"].as_array_mut()
-    {
-        checks.push(alarms(&sdk, name).await);
+    if let Ok(Answer::Diagnosis(diagnosis)) = &mut answer {
+        diagnosis.checks.push(alarms(&sdk, name).await);
     }
     Ok(answer)
 }
@@ -57,36 +51,27 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
     let outputs = Outputs::of(&stack);
     let settings = settings(&stack, &outputs)?;
     let clock: SharedClock = Arc::new(SystemClock);
-    let store = Store::new(aws_sdk_dynamodb::Client::new(sdk), outputs.get("TableName")?, clock.clone());
-    let kms = Kms::new(aws_sdk_kms::Client::new(sdk), outputs.get("KmsKeyId")?);
-    let envelope = Arc::new(Envelope::new(Arc::new(kms)));
-    let events = SqsQueue::new(
-        aws_sdk_sqs::Client::new(sdk),
-        outputs.get("EventsQueueUrl")?,
-        Some(outputs.get("EventsDeadLetterQueueUrl")?),
-    );
+    let services = Services::aws(sdk.clone(), clock.clone());
+    let envelope = services.envelope(outputs.get("KmsKeyId")?);
+    let dead_letters = outputs.get("EventsDeadLetterQueueUrl")?;
+    let events = services.events_queue(outputs.get("EventsQueueUrl")?, Some(dead_letters));
     let outbound = &settings.lifecycle.outbound;
-    let strict = outbound.client(RedirectRule::None)?;
-    let connections = Connections {
-        http: strict.clone(),
-        guard: outbound.guard.clone(),
-        envelope: envelope.clone(),
-        clock: clock.clone(),
-        app_key: settings.lifecycle.identity.app_key.clone(),
-        api_url: settings.atlassian_api_url.clone(),
-        tokens: AccessTokens::default(),
-    };
+    let store = services.store(outputs.get("TableName")?);
     Ok(Operator {
-        store,
-        envelope,
-        connections,
-        gitlab: GitlabHttp { reads: outbound.client(RedirectRule::SameOriginGet)?, writes: strict },
-        guard: outbound.guard.clone(),
-        queues: BTreeMap::from([(EVENTS_QUEUE, Arc::new(events) as SharedQueue)]),
+        store: store.clone(),
+        linking: Linking {
+            store,
+            connections: services.connections(&settings.jira(), outbound, envelope.clone())?,
+            envelope,
+            gitlab: services.gitlab_http(outbound)?,
+            guard: outbound.guard.clone(),
+            clock: clock.clone(),
+            webhook_base_url: outputs.get("WebhookUrl")?.trim_end_matches('/').to_owned(),
+            gitlab_url: settings.gitlab_url.clone(),
+        },
+        queues: BTreeMap::from([(EVENTS_QUEUE, events)]),
         clock,
         base_url: settings.lifecycle.identity.base_url.clone(),
-        webhook_base_url: outputs.get("WebhookUrl")?.trim_end_matches('/').to_owned(),
-        gitlab_url: settings.gitlab_url,
         allowed_jira_sites: settings.allowed_jira_sites.into(),
         forge: Setup {
             app_id: settings.forge.app_id,
@@ -163,32 +148,34 @@ fn settings(stack: &Stack, outputs: &Outputs) -> anyhow::Result<Settings> {
     Ok(Settings::read(&source)?)
 }
 
-/// The stack's alarms that ring.
-async fn alarms(sdk: &SdkConfig, name: &str) -> Value {
+/// The stack's alarms that are in alarm.
+async fn alarms(sdk: &SdkConfig, name: &str) -> Check {
     let mut pages = aws_sdk_cloudwatch::Client::new(sdk)
         .describe_alarms()
         .alarm_name_prefix(name)
         .into_paginator()
         .send();
-    let (mut all, mut ringing) = (0, Vec::new());
+    let (mut all, mut in_alarm) = (0, Vec::new());
     while let Some(page) = pages.next().await {
         let alarms = match page {
             Ok(page) => page.metric_alarms.unwrap_or_default(),
             Err(error) => {
                 let error = anyhow::Error::new(error);
-                return json!({ "check": "alarms", "ok": false, "found": format!("can't be read: {error:#}") });
+                return Check::new("alarms", Finding::Fail, format!("can't be read: {error:#}"));
             }
         };
         all += alarms.len();
-        let rings = alarms.into_iter().filter(|alarm| alarm.state_value == Some(StateValue::Alarm));
-        ringing.extend(rings.filter_map(|alarm| alarm.alarm_name));
+        let alarms = alarms.into_iter().filter(|alarm| alarm.state_value == Some(StateValue::Alarm));
+        in_alarm.extend(alarms.filter_map(|alarm| alarm.alarm_name));
     }
-    let found = match (all, ringing.len()) {
-        (0, _) => "the stack has no alarms".to_owned(),
-        (all, 0) => format!("none of {all} rings"),
-        (all, ringing_now) => format!("{ringing_now} of {all} ring: {}", ringing.join(", ")),
-    };
-    json!({ "check": "alarms", "ok": all > 0 && ringing.is_empty(), "found": found })
+    match (all, in_alarm.len()) {
+        (0, _) => Check::new("alarms", Finding::Fail, "the stack has no alarms"),
+        (all, 0) => Check::new("alarms", Finding::Ok, format!("none of {all} is in alarm")),
+        (all, now) => {
+            let found = format!("{now} of {all} in alarm: {}", in_alarm.join(", "));
+            Check::new("alarms", Finding::Fail, found)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! Clients of AWS's services for a function on Lambda, and why their calls fail. What is done with them belongs to `store`, `envelope` and `queue`;
-//! whoever runs outside Lambda, with the credentials of a person, brings an [`SdkConfig`] of its own.
+//! How AWS's SDK is set up for a function on Lambda. Which clients are made from it belongs to `services`; whoever runs outside
+//! Lambda, with the credentials of a person, brings an [`SdkConfig`] of its own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -17,11 +16,7 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 
-use crate::clock::{SharedClock, SystemClock};
 use crate::config::Variables;
-use crate::envelope::{Envelope, Kms};
-use crate::queue::sqs::SqsQueue;
-use crate::store::Store;
 use crate::tls_roots;
 
 /// A connection inside a region takes milliseconds.
@@ -54,62 +49,30 @@ impl AwsEnvironment {
     }
 }
 
-/// What a function's clients are made from. They share one pool of connections.
+/// What the clients of the function called `function` are made from; AWS's logs of calls then name it. They share one pool
+/// of connections.
 ///
 /// The SDK's own search for credentials and regions, in files and on the network, is left out: on Lambda both are in
 /// variables, and the search costs a cold start several milliseconds.
-#[derive(Clone, Debug)]
-pub struct Aws {
-    sdk: SdkConfig,
-    clock: SharedClock,
-}
-
-impl Aws {
-    /// Clients for the function called `function`, which AWS's logs of calls then name.
-    ///
-    /// # Errors
-    /// When TLS can't be set up.
-    pub fn new(function: &'static str, environment: AwsEnvironment) -> Result<Self, HttpClientError> {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(CALL_TIMEOUT)
-            .build();
-        let credentials = EnvironmentVariableCredentialsProvider::new();
-        let mut sdk = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(environment.region))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(http_client()?)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(timeouts);
-        sdk.set_endpoint_url(environment.endpoint_url);
-        sdk.set_app_name(AppName::new(function).ok());
-        Ok(Self { sdk: sdk.build(), clock: Arc::new(SystemClock) })
-    }
-
-    /// Time.
-    #[must_use]
-    pub fn clock(&self) -> SharedClock {
-        self.clock.clone()
-    }
-
-    /// State, in the table of this name.
-    #[must_use]
-    pub fn store(&self, table_name: &str) -> Store {
-        Store::new(aws_sdk_dynamodb::Client::new(&self.sdk), table_name, self.clock())
-    }
-
-    /// Secrets, under the key of this id or ARN.
-    #[must_use]
-    pub fn envelope(&self, kms_key_id: &str) -> Arc<Envelope> {
-        Arc::new(Envelope::new(Arc::new(Kms::new(aws_sdk_kms::Client::new(&self.sdk), kms_key_id))))
-    }
-
-    /// The queue at `url`; whoever gives messages up names its dead-letter queue, too.
-    #[must_use]
-    pub fn queue(&self, url: &str, dead_letters_url: Option<&str>) -> Arc<SqsQueue> {
-        Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(&self.sdk), url, dead_letters_url))
-    }
+///
+/// # Errors
+/// When TLS can't be set up.
+pub fn sdk_config(function: &'static str, environment: AwsEnvironment) -> Result<SdkConfig, HttpClientError> {
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
+        .build();
+    let credentials = EnvironmentVariableCredentialsProvider::new();
+    let mut sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(environment.region))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(http_client()?)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(timeouts);
+    sdk.set_endpoint_url(environment.endpoint_url);
+    sdk.set_app_name(AppName::new(function).ok());
+    Ok(sdk.build())
 }
 
 /// One connector for all clients. Left to the SDK, every client would set up TLS when it is made, and throw it away.

@@ -1,5 +1,6 @@
-//! Reading configuration from variables. A start with something missing or wrong names everything that is, so that a
-//! person mends it in one go. Which variables a function needs is written in that function.
+//! Configuration from environment variables. A start with variables missing or wrong names them all, so that a person
+//! corrects them at once. Which variables a function reads is written in that function; what is made from them in
+//! `services`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,16 +8,12 @@ use std::str::FromStr;
 use url::Url;
 
 use crate::bundle::CONNECT_BASE;
-use crate::clock::SharedClock;
-use crate::http::LifecycleGate;
-use crate::jwt::asymmetric::LifecycleVerifier;
-use crate::jwt::keystore::{ATLASSIAN_KEY_SERVERS, KeySource, KeyStore};
+use crate::jwt::keystore::{ATLASSIAN_KEY_SERVERS, KeySource};
 use crate::outbound::{HostGuard, OutboundClientError, RedirectRule, outbound_client};
-use crate::store::Store;
 
-mod forge;
+mod forge_app;
 
-pub use forge::{Forge, ForgeFunction};
+pub use forge_app::{Forge, ForgeFunction};
 
 /// Where new links go when nobody says otherwise.
 const GITLAB_URL: &str = "https://gitlab.com";
@@ -272,16 +269,23 @@ impl Lifecycle {
         let outbound = Outbound::read(variables);
         Some(Self { identity: identity?, keys, outbound: outbound? })
     }
+}
 
-    /// The gate that such events come through.
-    ///
-    /// # Errors
-    /// [`OutboundClientError`].
-    pub fn gate(&self, store: Store, clock: SharedClock) -> Result<LifecycleGate, OutboundClientError> {
-        let client = self.outbound.client(RedirectRule::None)?;
-        let keys = KeyStore::new(client, self.keys.clone(), clock.clone());
-        let verifier = LifecycleVerifier::new(keys, self.identity.audiences(), clock.clone());
-        Ok(LifecycleGate { verifier, store, clock })
+/// How Jira is called.
+#[derive(Clone, Debug)]
+pub struct JiraAccess {
+    /// The Connect app's key.
+    pub app_key: String,
+    /// Atlassian's API gateway.
+    pub api_url: Url,
+}
+
+impl JiraAccess {
+    /// Reads what [`Identity`] reads, and `ATLASSIAN_API_URL`.
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let identity = Identity::read(variables);
+        let api_url = atlassian_api_url(variables);
+        Some(Self { app_key: identity?.app_key, api_url: api_url? })
     }
 }
 

@@ -12,10 +12,11 @@ use serde::de::IgnoredAny;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use crate::aws::{Aws, AwsEnvironment};
+use crate::aws::AwsEnvironment;
 use crate::config::Variables;
 use crate::http::measured;
 use crate::queue::Received;
+use crate::services::Services;
 use crate::telemetry::{self, Format, Scope, with_causes};
 
 /// What ends a function.
@@ -31,10 +32,10 @@ const ANSWERING_TIME: Duration = Duration::from_secs(2);
 pub fn start<T>(
     function: &'static str,
     read: impl FnOnce(&mut Variables<'_>) -> Option<T>,
-) -> Result<(T, Aws), Error> {
+) -> Result<(T, Services), Error> {
     let (environment, config) =
         start_alone(function, |variables| Some((AwsEnvironment::read(variables), read(variables)?)))?;
-    Ok((config, Aws::new(function, environment)?))
+    Ok((config, Services::lambda(function, environment)?))
 }
 
 /// Starts logging and reads the function's configuration with `read`, for a function that calls nobody.

@@ -1,6 +1,6 @@
-//! What the functions share: connections to Jira, GitLab's hooks and API, state, secrets, queues and sync.
+//! What the functions and the command line share: connections to Jira, GitLab's hooks and API, state, secrets, queues,
+//! syncing, linking and installing. Modules import only from those before them in the order that `.ci/modules` checks.
 
-pub mod attention;
 pub mod aws;
 pub mod aws_error;
 pub mod bundle;
@@ -9,12 +9,16 @@ pub mod config;
 pub mod domain;
 pub mod envelope;
 pub mod gitlab;
+pub mod health;
 pub mod http;
+pub mod install;
 pub mod jira;
 pub mod jwt;
 pub mod lambda;
+pub mod linking;
 pub mod outbound;
 pub mod queue;
+pub mod services;
 pub mod store;
 pub mod sync;
 pub mod telemetry;

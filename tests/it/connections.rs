@@ -128,7 +128,7 @@ async fn the_doctor_tries_what_everything_rests_on() {
     // Somebody else answers where Jira is told that we are.
     let mut operator = (*stage.world.local.operator).clone();
     operator.base_url = stage.world.gitlab.url().to_owned();
-    let diagnosis = operator.run(Command::Doctor).await.unwrap();
+    let diagnosis = operator.run(Command::Doctor).await.unwrap().json();
     let address = &diagnosis["checks"][0];
     assert_eq!((&address["check"], &address["ok"]), (&"address".into(), &false.into()), "{address}");
 }

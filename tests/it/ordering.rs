@@ -168,7 +168,7 @@ async fn a_merge_request_that_names_only_other_projects_leaves_the_issue() {
     stage.settled().await;
     assert!(stage.world.site.issue("PAY-9").pull_requests.is_empty());
     let explained = stage.command(gitlab_jira::operate::Command::Explain { key: "OPS-2".to_owned() }).await;
-    assert!(explained.to_string().contains("not one of the link's project keys"), "{explained}");
+    assert!(explained.to_string().contains("not_allowed"), "{explained}");
 }
 
 /// A link that keeps no token.

@@ -9,14 +9,14 @@ use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::post;
 use gitlab_jira::demo::world::World;
-use gitlab_jira::operate::{Command, render};
+use gitlab_jira::operate::{Answer, Command};
 use housekeeping::{Housekeeping, UnhealthyCounts};
 use serde_json::Value;
 use shared::clock::{Clock as _, SystemClock};
 use shared::envelope::{Context, DataKey, Envelope, KeyBytes, KeyService, KeyServiceError};
 use shared::queue::{DeadLetter, Depth, Outgoing, Queue, QueueError, SharedQueue};
 use shared::store::Store;
-use shared::sync::verify::HookVerifier;
+use shared::sync::auth::HookAuthenticator;
 use standins::gitlab::{Delivery, commit};
 use webhook::Webhook;
 
@@ -93,7 +93,7 @@ impl KeyService for NoKeys {
 
 /// Another webhook function of the same bundle, with a `store` and a `queue` of its own. Answers its origin.
 async fn webhook_with(world: &World, store: Store, queue: SharedQueue) -> String {
-    let verifier = HookVerifier::new(store.clone(), world.local.operator.envelope.clone());
+    let verifier = HookAuthenticator::new(store.clone(), world.local.operator.linking.envelope.clone());
     serve(webhook::router(Webhook::new(store, verifier, queue, Arc::new(SystemClock)))).await
 }
 
@@ -111,7 +111,7 @@ fn to(delivery: &Delivery, world: &World, origin: &str) -> Delivery {
 /// The operator's overview, as JSON and as a person reads it.
 async fn status_of(stage: &Stage) -> (Value, String) {
     let status = stage.command(Command::Status).await;
-    let text = render(&Command::Status, &status);
+    let text = Answer::Status(serde_json::from_value(status.clone()).unwrap()).text();
     (status, text)
 }
 
@@ -161,7 +161,7 @@ async fn without_the_queue_nothing_is_promised() {
         "{status}"
     );
     assert!(link["missed"]["since"].as_str().unwrap() >= before.iso8601().as_str(), "{status}");
-    let line = text.lines().find(|line| line.contains("2 deliveries could not be taken in since")).unwrap();
+    let line = text.lines().find(|line| line.contains("2 deliveries could not be queued since")).unwrap();
     assert!(line.starts_with("acme (") && line.contains("Recent events"), "{line}");
     let housekeeping = Housekeeping { store: stage.world.local.operator.store.clone() };
     assert_eq!(housekeeping.run().await.unwrap(), UnhealthyCounts { sites: 0, links: 1 });
@@ -175,7 +175,7 @@ async fn without_the_queue_nothing_is_promised() {
 async fn a_delivery_that_nobody_could_verify_is_not_counted_as_lost() {
     let stage = Stage::new().await;
     let store = stage.world.local.operator.store.clone();
-    let verifier = HookVerifier::new(store.clone(), Arc::new(Envelope::new(Arc::new(NoKeys))));
+    let verifier = HookAuthenticator::new(store.clone(), Arc::new(Envelope::new(Arc::new(NoKeys))));
     let webhook = Webhook::new(store, verifier, Arc::new(Down), Arc::new(SystemClock));
     let origin = serve(webhook::router(webhook)).await;
     let held = stage.world.gitlab.hold_deliveries();
@@ -191,7 +191,7 @@ async fn gitlab_gets_its_answer_also_when_a_lost_delivery_can_not_be_counted() {
     let operator = &stage.world.local.operator;
     for store in [unreachable_store(), endless_store().await] {
         // The hook is known from better times.
-        let verifier = HookVerifier::new(operator.store.clone(), operator.envelope.clone());
+        let verifier = HookAuthenticator::new(operator.store.clone(), operator.linking.envelope.clone());
         let webhook = Webhook::new(store, verifier, Arc::new(Down), Arc::new(SystemClock));
         let origin = serve(webhook::router(webhook)).await;
         let held = stage.world.gitlab.hold_deliveries();

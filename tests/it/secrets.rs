@@ -410,8 +410,8 @@ fn logs_are_clean(program: &Program) {
         "answered a request",
         "synced",
         "refused",
-        "Jira refused an entity",
-        "resting",
+        "Jira rejected an entity",
+        "backing off",
         "DEBUG",
     ] {
         assert!(log.contains(told), "the log does not tell of {told:?}");

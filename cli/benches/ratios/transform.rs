@@ -5,8 +5,9 @@ use std::sync::Arc;
 use shared::clock::Timestamp;
 use shared::domain::{IssueKeys, SubscriptionId};
 use shared::gitlab::model::{ChangedFile, Commit, FileChange, MergeRequest, Person, Project};
+use shared::sync::apply::PendingEntity;
+use shared::sync::apply::pack::pack;
 use shared::sync::entity::{Entity, Link};
-use shared::sync::pack::pack;
 use shared::sync::transform::Source;
 
 use super::{ROUNDS, median, row, timed};
@@ -15,7 +16,7 @@ const TIMES: usize = 20;
 
 pub(crate) fn run() {
     let sources: Vec<_> = (1..=10).map(source).collect();
-    let batch = || -> Vec<Entity> { sources.iter().flat_map(entities).collect() };
+    let batch = || -> Vec<PendingEntity> { sources.iter().flat_map(entities).map(Into::into).collect() };
     let size = batch().len();
     let mut bytes = 0;
     let mut filled = || {

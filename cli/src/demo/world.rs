@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::forge::{self, Addresses, Remotes};
+use crate::forge_manifest::{self, Addresses, Remotes};
 use crate::local::Local;
 use crate::operate::{Command, CredentialChoice, GroupLink, Hidden, Refusal};
 use crate::settings::Settings;
@@ -118,7 +118,7 @@ impl World {
             base_url: self.base_url.clone(),
             gitlab_url: self.gitlab.url().parse()?,
         };
-        self.forge.deploy(&forge::manifest(&addresses, self.forge.id(), None)?)
+        self.forge.deploy(&forge_manifest::manifest(&addresses, self.forge.id(), None)?)
     }
 
     /// Opens a connection of the site.
@@ -153,7 +153,7 @@ impl World {
 
     /// Gives an operator command.
     pub async fn command(&self, command: Command) -> Result<Value, Refusal> {
-        self.local.operator.run(command).await
+        self.local.operator.run(command).await.map(|answer| answer.json())
     }
 
     /// Stops working on events; what comes in stays on the queue.

@@ -1,69 +1,97 @@
-//! Tries what everything else rests on, and says of each whether it works and what to do if not. Changes nothing. What an
-//! event's way was belongs to `explain`, what is going on to `status`.
+//! `doctor`: checks what everything else depends on, and says of each whether it works and what to do if not. Changes nothing.
+//! What became of an event belongs to `explain`, what goes on now to `status`.
 
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
-use shared::bundle::DESCRIPTOR;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::bundle::{CONNECT_BASE, DESCRIPTOR};
 use shared::clock::Timestamp;
-use shared::envelope::{Context, Purpose};
+use shared::envelope::Context;
+use shared::health::count;
 
+use super::text::{clean, table};
 use super::{Operator, Refusal};
+
+/// How long the bundle's own address may take to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// A clock that is further off breaks tokens: Atlassian's live for three minutes, and some servers allow no leeway.
 const MAX_CLOCK_ERROR: Duration = Duration::from_secs(30);
 
-/// What was tried, whether it works, and what was found.
-struct Finding {
-    check: &'static str,
-    ok: bool,
-    found: String,
+/// What `doctor` answers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// In the order in which they were made.
+    pub checks: Vec<Check>,
+}
+
+/// A check and what it found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// What was checked.
+    pub check: String,
+    /// Whether nothing has to be done. The same as `finding` being [`Finding::Ok`].
+    pub ok: bool,
+    /// How it ended.
+    pub finding: Finding,
+    /// What was found, with the remedy.
+    pub found: String,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// All is well.
+    Ok,
+    /// It works, and somebody should look at it.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+impl Check {
+    /// A check that ended with `finding`.
+    pub(crate) fn new(check: &str, finding: Finding, found: impl Into<String>) -> Self {
+        Self { check: check.to_owned(), ok: finding == Finding::Ok, finding, found: found.into() }
+    }
 }
 
 impl Operator {
-    pub(super) async fn doctor(&self) -> Result<Value, Refusal> {
+    pub(super) async fn doctor(&self) -> Result<Diagnosis, Refusal> {
         let (address, clock) = self.address_and_clock().await;
-        let mut findings = vec![address, clock, self.key().await];
-        findings.extend(self.dead_letters().await);
-        findings.push(self.installers());
-        findings.extend(self.links().await?);
-        let checks: Vec<Value> = findings
-            .into_iter()
-            .map(|Finding { check, ok, found }| json!({ "check": check, "ok": ok, "found": found }))
-            .collect();
-        Ok(json!({ "checks": checks }))
+        let mut checks = vec![address, clock, self.key().await];
+        checks.extend(self.dead_letters().await);
+        checks.push(self.installers());
+        checks.extend(self.health().await?);
+        Ok(Diagnosis { checks })
     }
 
     /// Whether the descriptor answers under the address that Jira is told, and what time its server has.
-    async fn address_and_clock(&self) -> (Finding, Finding) {
+    async fn address_and_clock(&self) -> (Check, Check) {
         let url = format!("{}{}", self.base_url, DESCRIPTOR.path);
-        let unknown =
-            || Finding { check: "clock", ok: false, found: "no server was there to compare with".to_owned() };
-        let wrong = |found: String| Finding { check: "address", ok: false, found };
-        // Our own address, told by our own configuration: nothing that the host guard is for.
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build();
+        let unknown = || Check::new("clock", Finding::Warn, "no server answered to compare with");
+        let wrong = |found: String| Check::new("address", Finding::Fail, found);
+        // Our own address, from our own configuration: nothing that the host guard is for.
+        let client = reqwest::Client::builder().timeout(ANSWER_TIME).build();
         let answer = match client {
             Ok(client) => client.get(&url).send().await,
             Err(error) => return (wrong(error.to_string()), unknown()),
         };
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(_) => {
-                return (
-                    wrong(format!("{url} gives no answer: is it served, and is BASE_URL right?")),
-                    unknown(),
-                );
-            }
+        let Ok(answer) = answer else {
+            let found = format!("{url} does not answer: is it served, and is BASE_URL right?");
+            return (wrong(found), unknown());
         };
         let date = answer.headers().get("date").and_then(|date| date.to_str().ok().map(str::to_owned));
         let clock = date.map_or_else(unknown, |date| self.compare(&date));
         let status = answer.status();
         let descriptor: Value = answer.json().await.unwrap_or_default();
-        let expected = format!("{}{}", self.base_url, shared::bundle::CONNECT_BASE);
+        let expected = format!("{}{}", self.base_url, CONNECT_BASE);
         let address = match descriptor["baseUrl"].as_str() {
             Some(base_url) if base_url == expected => {
-                Finding { check: "address", ok: true, found: format!("{url} answers") }
+                Check::new("address", Finding::Ok, format!("{url} answers"))
             }
             Some(base_url) => wrong(format!("{url} says that it is served at {base_url}: set BASE_URL")),
             None => {
@@ -73,88 +101,100 @@ impl Operator {
         (address, clock)
     }
 
-    fn compare(&self, date: &str) -> Finding {
+    fn compare(&self, date: &str) -> Check {
         let Some(theirs) = Timestamp::parse_http_date(date) else {
-            return Finding {
-                check: "clock",
-                ok: false,
-                found: format!("the server's date is not one: {date}"),
-            };
+            return Check::new("clock", Finding::Warn, format!("the server's date can't be read: {date}"));
         };
         let off = self.clock.now().since(theirs).max(theirs.since(self.clock.now()));
-        let found = format!("{} s off the server's", off.as_secs());
-        Finding { check: "clock", ok: off <= MAX_CLOCK_ERROR, found }
+        let finding = if off <= MAX_CLOCK_ERROR { Finding::Ok } else { Finding::Fail };
+        Check::new("clock", finding, format!("{} s off the server's", off.as_secs()))
     }
 
     /// Whether a secret can be sealed and opened again.
-    async fn key(&self) -> Finding {
-        let context = Context::new("doctor", Purpose::HookSecret, "doctor");
+    async fn key(&self) -> Check {
+        let (context, envelope) = (Context::probe(), &self.linking.envelope);
         let secret = SecretString::from("a text that is no secret");
-        let opened = match self.envelope.seal(&secret, &context).await {
-            Ok(sealed) => self.envelope.open(&sealed, &context).await,
+        let opened = match envelope.seal(&secret, &context).await {
+            Ok(sealed) => envelope.open(&sealed, &context).await,
             Err(error) => Err(error),
         };
-        let (ok, found) = match opened {
+        match opened {
             Ok(opened) if opened.expose_secret() == secret.expose_secret() => {
-                (true, "seals and opens".to_owned())
+                Check::new("key", Finding::Ok, "seals and opens")
             }
-            Ok(_) => (false, "opens to something else".to_owned()),
-            Err(error) => (false, format!("{error}: is the key enabled, and may you use it?")),
-        };
-        Finding { check: "key", ok, found }
+            Ok(_) => Check::new("key", Finding::Fail, "opens to something else"),
+            Err(error) => {
+                let found = format!("{error}: is the key enabled, and may you use it?");
+                Check::new("key", Finding::Fail, found)
+            }
+        }
     }
 
-    async fn dead_letters(&self) -> Vec<Finding> {
-        let mut findings = Vec::new();
+    async fn dead_letters(&self) -> Vec<Check> {
+        let mut checks = Vec::new();
         for (name, queue) in &self.queues {
-            let (ok, found) = match queue.depth().await {
+            let (finding, found) = match queue.depth().await {
                 Ok(depth) if depth.dead == 0 => {
-                    (true, format!("{name}: {} ready, {} waiting", depth.ready, depth.delayed))
+                    (Finding::Ok, format!("{name}: {} ready, {} delayed", depth.ready, depth.delayed))
                 }
-                Ok(depth) => (false, format!("{name}: {} given up, see `gitlab-jira dlq list`", depth.dead)),
-                Err(error) => (false, format!("{name}: {error}")),
+                Ok(depth) => (
+                    Finding::Fail,
+                    format!("{name}: {} dead-lettered, run `gitlab-jira dlq list`", depth.dead),
+                ),
+                Err(error) => (Finding::Fail, format!("{name}: {error}")),
             };
-            findings.push(Finding { check: "queue", ok, found });
+            checks.push(Check::new("queue", finding, found));
         }
-        findings
+        checks
     }
 
-    fn installers(&self) -> Finding {
-        let (ok, found) = match self.allowed_jira_sites.len() {
-            0 => (false, "any Jira site may install the app: set ALLOWED_JIRA_SITES".to_owned()),
-            count => (true, format!("{count} Jira sites may install the app")),
-        };
-        Finding { check: "installers", ok, found }
+    fn installers(&self) -> Check {
+        match self.allowed_jira_sites.len() {
+            0 => Check::new(
+                "installers",
+                Finding::Warn,
+                "any Jira site may install the app: set ALLOWED_JIRA_SITES",
+            ),
+            sites => Check::new(
+                "installers",
+                Finding::Ok,
+                format!("{} may install the app", count(sites as u64, "Jira site", "Jira sites")),
+            ),
+        }
     }
 
-    /// Sites and links that need somebody.
-    async fn links(&self) -> Result<Vec<Finding>, Refusal> {
+    /// Sites and links that need attention.
+    async fn health(&self) -> Result<Vec<Check>, Refusal> {
         let status = self.status().await?;
-        let of = |list: &Value| list.as_array().cloned().unwrap_or_default();
-        let mut findings = Vec::new();
-        for site in of(&status["sites"]).into_iter().filter(|site| !site["remedy"].is_null()) {
-            let found = format!(
-                "{}: {}",
-                site["host"].as_str().unwrap_or_default(),
-                site["remedy"].as_str().unwrap_or_default()
-            );
-            findings.push(Finding { check: "site", ok: false, found });
+        let sites = status.sites.iter().filter_map(|site| {
+            Some(Check::new("site", Finding::Fail, format!("{}: {}", site.host, site.remedy.as_ref()?)))
+        });
+        let links = status
+            .links
+            .iter()
+            .map(|link| Check::new("link", Finding::Fail, format!("{}: {}", link.group, link.attention)));
+        let mut checks: Vec<Check> = sites.chain(links).collect();
+        if checks.is_empty() {
+            checks.push(Check::new("links", Finding::Ok, "no site and no link needs attention"));
         }
-        for link in of(&status["links"]) {
-            let found = format!(
-                "{}: {}",
-                link["group"].as_str().unwrap_or_default(),
-                link["attention"].as_str().unwrap_or_default()
-            );
-            findings.push(Finding { check: "link", ok: false, found });
-        }
-        if findings.is_empty() {
-            findings.push(Finding {
-                check: "links",
-                ok: true,
-                found: "no site and no link needs anybody".to_owned(),
-            });
-        }
-        Ok(findings)
+        Ok(checks)
+    }
+}
+
+impl Diagnosis {
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mark = |finding: Finding| match finding {
+            Finding::Ok => "ok",
+            Finding::Warn => "WARN",
+            Finding::Fail => "FAIL",
+        };
+        let row = |check: &Check| [mark(check.finding).to_owned(), clean(&check.check), clean(&check.found)];
+        table(["", "CHECK", "FOUND"], self.checks.iter().map(row))
+    }
+
+    /// Whether nothing failed.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.checks.iter().all(|check| check.finding != Finding::Fail)
     }
 }

@@ -1,22 +1,95 @@
-//! Why something is, or is not, on an issue: what became of everything that named its key, and what stands in the way of
-//! the rest.
+//! `explain`: why something is, or is not, on an issue: what became of everything that named its key, and what is in the way
+//! of the rest.
 
-use serde_json::{Value, json};
-use shared::attention;
-use shared::domain::{IssueKeys, Site, Subscription, SubscriptionState};
+use serde::{Deserialize, Serialize};
+use shared::domain::{
+    EntityKind, HoldReason, IssueKeys, KeyRule, Site, SiteId, Subscription, SubscriptionState,
+};
+use shared::health::{self, count};
 use shared::store::outcomes::{Outcome, Verdict};
 
-use super::{Operator, Refusal};
+use super::text::{clean, notes, table};
+use super::{Operator, Refusal, wording};
+
+/// What `explain` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The issue's key.
+    pub key: String,
+    /// The sites where something named it.
+    pub sites: Vec<SiteOutcomes>,
+    /// What is in the way.
+    pub notes: Vec<String>,
+}
+
+/// What became of everything that named the key, on one site.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SiteOutcomes {
+    /// Our id of the site.
+    pub site: SiteId,
+    /// Its host name.
+    pub host: String,
+    /// Newest first.
+    pub outcomes: Vec<EntityOutcome>,
+}
+
+/// What became of an entity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EntityOutcome {
+    /// Its kind.
+    pub kind: EntityKind,
+    /// What people call it: `acme/api!7`.
+    pub label: String,
+    /// When, in ISO 8601.
+    pub at: String,
+    /// What.
+    #[serde(flatten)]
+    pub result: EntityResult,
+    /// Issue keys beyond what Jira takes.
+    pub dropped_keys: u32,
+}
+
+/// The result for one issue key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum EntityResult {
+    /// It is on the issue.
+    Accepted {
+        /// The update sequence number it has at Jira.
+        number: i64,
+    },
+    /// Jira has no such issue.
+    UnknownIssue,
+    /// Jira refused it.
+    Rejected {
+        /// Jira's text.
+        reason: String,
+    },
+    /// It was not sent.
+    Filtered {
+        /// The rule that took its key.
+        rule: KeyRule,
+    },
+    /// It waits.
+    Waiting {
+        /// For what.
+        reason: HoldReason,
+        /// Until when at least, in ISO 8601.
+        until: String,
+    },
+    /// It was removed from the issue.
+    Removed,
+}
 
 impl Operator {
-    pub(super) async fn explain(&self, key: &str) -> Result<Value, Refusal> {
+    pub(super) async fn explain(&self, key: &str) -> Result<Explanation, Refusal> {
         let key = issue_key(key.trim())?;
         let (mut sites, mut notes, mut linked) = (Vec::new(), Vec::new(), false);
         for site in self.store.sites().await? {
             let outcomes = self.store.outcomes(site.id, &key).await?;
             if !outcomes.is_empty() {
-                let outcomes: Vec<Value> = outcomes.iter().map(shown).collect();
-                sites.push(json!({ "site": site.id, "host": site.host(), "outcomes": outcomes }));
+                let outcomes = outcomes.into_iter().map(EntityOutcome::from).collect();
+                sites.push(SiteOutcomes { site: site.id, host: site.host().to_owned(), outcomes });
             }
             let links = self.store.subscriptions(site.id).await?;
             linked |= !links.is_empty();
@@ -26,7 +99,7 @@ impl Operator {
             notes.push("No group is linked: run `gitlab-jira group link`.".to_owned());
         } else if sites.is_empty() {
             notes.push(format!(
-                "Nothing is known of {key}: since its group was linked no event named it, or the last one did more than 30 days ago. What Jira had been told before stays there."
+                "Nothing is known of {key}: since its group was linked no event named it, or the last one did more than 30 days ago. What Jira had been sent before stays there."
             ));
         }
         for (name, queue) in &self.queues {
@@ -34,17 +107,18 @@ impl Operator {
             let waiting = depth.ready + depth.delayed + depth.in_flight;
             if waiting > 0 {
                 notes.push(format!(
-                    "{waiting} messages of the queue {name} are not done yet; what they say is not shown here."
+                    "{} of the queue {name} not done yet; what becomes of them is not shown here.",
+                    count(waiting, "message is", "messages are")
                 ));
             }
             if depth.dead > 0 {
                 notes.push(format!(
-                    "{} messages of the queue {name} were given up: see `gitlab-jira dlq list`.",
-                    depth.dead
+                    "{} of the queue {name} dead-lettered: run `gitlab-jira dlq list`.",
+                    count(depth.dead, "message was", "messages were")
                 ));
             }
         }
-        Ok(json!({ "key": key, "sites": sites, "notes": notes }))
+        Ok(Explanation { key, sites, notes })
     }
 }
 
@@ -56,33 +130,25 @@ fn issue_key(text: &str) -> Result<String, Refusal> {
     }
     let capitals = text.to_ascii_uppercase();
     Err(Refusal::new(if is_key(&capitals) {
-        format!("Issue keys are in capitals, and no others are found in texts: ask for {capitals}.")
+        format!("Only issue keys in capitals are found in texts: ask for {capitals}.")
     } else {
         "This is not an issue key: keys look like PAY-7.".to_owned()
     }))
 }
 
-fn shown(outcome: &Outcome) -> Value {
-    let mut shown = json!({
-        "kind": outcome.entity.kind, "label": outcome.label, "at": outcome.at.iso8601(),
-        "dropped_keys": outcome.dropped_keys,
-    });
-    let (result, name, detail) = match &outcome.verdict {
-        Verdict::Accepted { number } => ("accepted", "number", json!(number)),
-        Verdict::UnknownIssue => ("unknown_issue", "", Value::Null),
-        Verdict::Rejected { reason } => ("rejected", "reason", json!(reason)),
-        Verdict::Filtered { rule } => ("filtered", "rule", json!(rule)),
-        Verdict::Waiting { reason, until } => {
-            shown["until"] = json!(until.iso8601());
-            ("waiting", "reason", json!(reason))
-        }
-        Verdict::Removed => ("removed", "", Value::Null),
-    };
-    shown["result"] = json!(result);
-    if !name.is_empty() {
-        shown[name] = detail;
+impl From<Outcome> for EntityOutcome {
+    fn from(outcome: Outcome) -> Self {
+        let result = match outcome.verdict {
+            Verdict::Accepted { number } => EntityResult::Accepted { number },
+            Verdict::UnknownIssue => EntityResult::UnknownIssue,
+            Verdict::Rejected { reason } => EntityResult::Rejected { reason },
+            Verdict::Filtered { rule } => EntityResult::Filtered { rule },
+            Verdict::Waiting { reason, until } => EntityResult::Waiting { reason, until: until.iso8601() },
+            Verdict::Removed => EntityResult::Removed,
+        };
+        let (kind, label, at) = (outcome.entity.kind, outcome.label, outcome.at.iso8601());
+        Self { kind, label, at, result, dropped_keys: outcome.dropped_keys }
     }
-    shown
 }
 
 /// What keeps events with this key from a site.
@@ -93,27 +159,65 @@ fn obstacles(site: &Site, links: &[Subscription], key: &str) -> Vec<String> {
         return notes;
     }
     let host = site.host();
-    if let Some(remedy) = site.state.condition.remedy() {
+    if let Some(remedy) = wording::site_remedy(site) {
         let since = site.state.since.iso8601();
         notes.push(format!("Work for {host} is held since {since}. {remedy}"));
     }
     if site.suppressed_projects.iter().any(|suppressed| suppressed == project) {
-        notes.push(format!("{host} said that it has no project {project}: its keys are not sent any more."));
+        notes.push(format!(
+            "{host} answered that it has no project {project}: its keys are not sent any more."
+        ));
     }
     for link in links {
         let (id, group) = (link.id, &link.group_path);
         if !link.project_keys.is_empty() && !link.project_keys.iter().any(|allowed| allowed == project) {
             let allowed = link.project_keys.join(", ");
-            notes.push(format!("The link {id} of {group} lets only keys of {allowed} through."));
+            notes.push(format!("The link {id} of {group} is limited to keys of {allowed}."));
         }
         if link.state == SubscriptionState::Pending {
-            notes.push(format!("The link {id} of {group} is not whole: see `gitlab-jira status`."));
+            notes.push(format!("The link {id} of {group} is incomplete: run `gitlab-jira status`."));
         }
-        notes.extend(
-            link.attention
-                .iter()
-                .map(|attention| format!("The link {id} of {group}: {}", attention::of_attention(attention))),
-        );
+        let attention = link.attention.clone().map(health::LinkTrouble::Attention);
+        let remedies = attention.iter().map(health::link_remedy);
+        notes.extend(remedies.map(|remedy| format!("The link {id} of {group}: {remedy}")));
     }
     notes
+}
+
+impl Explanation {
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for site in &self.sites {
+            lines.push(format!("{} on {}", self.key, clean(&site.host)));
+            lines.extend(table(
+                ["WHAT", "NAME", "WHEN", "RESULT"],
+                site.outcomes.iter().map(|outcome| {
+                    let kind = outcome.kind.to_string().replace('_', " ");
+                    [kind, clean(&outcome.label), clean(&outcome.at), clean(outcome.words())]
+                }),
+            ));
+        }
+        lines.extend(notes(&self.notes));
+        lines
+    }
+}
+
+impl EntityOutcome {
+    /// The result with what explains it.
+    fn words(&self) -> String {
+        let result = match &self.result {
+            EntityResult::Accepted { .. } => "on the issue".to_owned(),
+            EntityResult::UnknownIssue => "Jira has no such issue".to_owned(),
+            EntityResult::Rejected { reason } => format!("rejected by Jira: {reason}"),
+            EntityResult::Filtered { rule } => format!("not sent: {rule}"),
+            EntityResult::Waiting { reason, until } => format!("waits until {until}: {reason}"),
+            EntityResult::Removed => "removed from the issue".to_owned(),
+        };
+        match self.dropped_keys {
+            0 => result,
+            dropped => {
+                format!("{result} ({} more than Jira takes)", count(u64::from(dropped), "key", "keys"))
+            }
+        }
+    }
 }

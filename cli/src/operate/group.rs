@@ -1,30 +1,139 @@
-//! Links between GitLab groups and Jira sites: making them ([`link`], [`making`], [`credential`]), listing and removing
-//! them ([`unlink`], [`sent`]).
+//! `group`: listing, linking and unlinking groups. What that takes belongs to `shared::linking`; the words for it are in
+//! [`words`].
 
-mod credential;
-mod link;
-mod making;
-pub(super) mod sent;
-mod unlink;
+pub(super) mod words;
 
-use std::time::Duration;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use shared::domain::{Credential, CredentialMode, HookKind, Site, SubscriptionId, SubscriptionState};
+use shared::health::{self, LinkTrouble, count};
+use shared::linking::link::LinkReport;
+use shared::linking::plan::LinkRequest;
+use shared::linking::unlink::{UnlinkReport, UnlinkRequest};
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-use shared::attention;
-use shared::bundle::WEBHOOK;
-use shared::domain::{Credential, CredentialMode, HookKind, Site, Subscription, SubscriptionId};
-use shared::gitlab::client::{GitlabClient, GitlabError};
-use shared::jira::client::JiraClient;
-use shared::sync::verify::gitlab_token_context;
+use super::text::{clean, day, notes, table};
+use super::{GroupLink, Operator, Refusal};
 
-use super::{Operator, Refusal, trouble};
+/// What `group list` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Groups {
+    /// Linked groups.
+    pub groups: Vec<LinkedGroup>,
+}
 
-/// A rate limit that asks for more than this is a person's business.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A linked group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LinkedGroup {
+    /// The link.
+    pub id: SubscriptionId,
+    /// The host name of its site.
+    pub site: String,
+    /// Base URL of the GitLab instance.
+    pub instance: String,
+    /// The group's full path.
+    pub group: String,
+    /// Whether the link is whole.
+    pub state: SubscriptionState,
+    /// Its hooks.
+    pub hook: HookSummary,
+    /// `none`, `managed`, `read` or `pasted`.
+    pub credential: String,
+    /// Only these Jira projects; any if empty.
+    pub project_keys: Vec<String>,
+    /// What needs attention.
+    pub attention: Option<String>,
+    /// When it was linked, in ISO 8601.
+    pub created_at: String,
+}
+
+/// A link's hooks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HookSummary {
+    /// What they cover.
+    pub kind: HookKind,
+    /// Whether each must sign its deliveries.
+    pub signed: bool,
+}
+
+/// What `group link` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GroupLinked {
+    /// The link.
+    pub subscription: SubscriptionId,
+    /// The host name of its site.
+    pub site: String,
+    /// The group's full path.
+    pub group: String,
+    /// Where its hooks deliver to.
+    pub webhook_url: String,
+    /// GitLab's id of the group's hook, if it has one.
+    pub hook_id: Option<u64>,
+    /// What the hooks cover.
+    pub hook_kind: HookKind,
+    /// `none`, `managed`, `read` or `pasted`.
+    pub credential: String,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// Where each project has its own hook: which have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projects: Option<ProjectHooks>,
+    /// The secrets of a hook made by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<ManualHookSecrets>,
+}
+
+/// Which projects got a hook.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProjectHooks {
+    /// How many did.
+    pub hooked: usize,
+    /// Those that did not.
+    pub failed: Vec<FailedProject>,
+}
+
+/// A project without a hook.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FailedProject {
+    /// Its full path.
+    pub project: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The secrets of a hook made by hand, in clear: they are shown once.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ManualHookSecrets {
+    /// For *Secret token*.
+    pub token: String,
+    /// For *Signing token*.
+    pub signing_token: String,
+}
+
+impl std::fmt::Debug for ManualHookSecrets {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("[redacted]")
+    }
+}
+
+/// What `group unlink` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GroupUnlinked {
+    /// The link that is no more.
+    pub subscription: SubscriptionId,
+    /// The host name of its site.
+    pub site: String,
+    /// The group's full path.
+    pub group: String,
+    /// Hooks that were removed from GitLab.
+    pub hooks_removed: usize,
+    /// Projects whose development information was deleted from Jira.
+    pub repositories_removed: usize,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
 
 impl Operator {
-    pub(super) async fn group_list(&self, site: Option<&str>) -> Result<Value, Refusal> {
+    pub(super) async fn group_list(&self, site: Option<&str>) -> Result<Groups, Refusal> {
         let sites = match site {
             Some(site) => vec![self.find_site(site).await?],
             None => self.store.sites().await?,
@@ -32,70 +141,94 @@ impl Operator {
         let mut groups = Vec::new();
         for site in sites {
             for link in self.store.subscriptions(site.id).await? {
-                groups.push(json!({
-                    "id": link.id, "site": site.host(), "instance": link.instance, "group": link.group_path,
-                    "state": link.state, "hook": { "kind": link.hook.kind, "signed": self.is_signed(&link).await? },
-                    "credential": credential_name(link.credential.as_ref()), "project_keys": link.project_keys,
-                    "attention": link.attention.as_ref().map(attention::of_attention), "created_at": link.created_at.iso8601(),
-                }));
+                let signed =
+                    self.linking.is_signed(&link).await.map_err(|error| words::error(&error, &site))?;
+                let attention = link.attention.clone().map(LinkTrouble::Attention);
+                groups.push(LinkedGroup {
+                    id: link.id,
+                    site: site.host().to_owned(),
+                    instance: link.instance,
+                    group: link.group_path,
+                    state: link.state,
+                    hook: HookSummary { kind: link.hook.kind, signed },
+                    credential: credential_name(link.credential.as_ref()).to_owned(),
+                    project_keys: link.project_keys,
+                    attention: attention.as_ref().map(health::link_remedy),
+                    created_at: link.created_at.iso8601(),
+                });
             }
         }
-        Ok(json!({ "groups": groups }))
+        Ok(Groups { groups })
     }
 
-    /// Where the hooks of a link deliver to.
-    fn webhook_url(&self, link: SubscriptionId) -> String {
-        let path = WEBHOOK.path.replace("{subscription}", &link.to_string());
-        format!("{}{path}", self.webhook_base_url)
+    pub(super) async fn group_link(&self, command: GroupLink) -> Result<GroupLinked, Refusal> {
+        let site = self.find_site(&command.site).await?;
+        let request = LinkRequest {
+            group: command.group,
+            gitlab_url: command.gitlab_url,
+            gitlab_token: command.gitlab_token.0,
+            manual_hook: command.no_hook,
+            project_keys: command.project_keys,
+            credential: command.credential.into(),
+        };
+        let refused = |error| words::error(&error, &site);
+        let plan = self.linking.plan(site.clone(), request).await.map_err(refused)?;
+        let report = self.linking.link(&plan).await.map_err(refused)?;
+        Ok(linked(&site, report))
     }
 
-    /// Whether every hook of a link must sign.
-    async fn is_signed(&self, link: &Subscription) -> Result<bool, Refusal> {
-        if link.hook.kind != HookKind::Project {
-            return Ok(link.hook.signed);
-        }
-        let mut hooks = self.store.project_hooks(link.id).await?;
-        hooks.retain(|hook| hook.id.is_some());
-        Ok(!hooks.is_empty() && hooks.iter().all(|hook| hook.signed))
-    }
-
-    /// Jira through the connection of `site` that writes; `None` when none is open.
-    pub(super) async fn jira(&self, site: &Site) -> Result<Option<JiraClient>, Refusal> {
-        let Some(writer) = site.writer else { return Ok(None) };
-        let Some(installation) = self.store.installation(site.id, writer).await? else { return Ok(None) };
-        let client = self.connections.open(site, &installation).await;
-        client.map(Some).map_err(|error| trouble::of_connection(&error, site))
-    }
-
-    /// GitLab through the stored token of a link; `None` when it has none.
-    pub(super) async fn gitlab_of(&self, link: &Subscription) -> Result<Option<GitlabClient>, Refusal> {
-        let Some(credential) = &link.credential else { return Ok(None) };
-        let token = self.envelope.open(&credential.token, &gitlab_token_context(link)).await?;
-        self.gitlab_with(link, token).map(Some)
-    }
-
-    /// GitLab of a link through another token.
-    pub(super) fn gitlab_with(
+    pub(super) async fn group_unlink(
         &self,
-        link: &Subscription,
-        token: SecretString,
-    ) -> Result<GitlabClient, Refusal> {
-        let base = self
-            .guard
-            .check(&link.instance)
-            .map_err(|error| Refusal::new(format!("{} must not be called: {error}.", link.instance)))?;
-        Ok(GitlabClient::new(self.gitlab.clone(), base, token))
+        id: &str,
+        keep_jira_data: bool,
+        gitlab_token: Option<SecretString>,
+    ) -> Result<GroupUnlinked, Refusal> {
+        let unknown =
+            || Refusal::new("There is no link with this id: run `gitlab-jira group list` to see the ids.");
+        let id: SubscriptionId = id.trim().parse().map_err(|_| unknown())?;
+        let link = self.store.subscription(id).await?.ok_or_else(unknown)?;
+        let site = self.store.site(link.site).await?.ok_or_else(unknown)?;
+        let request = UnlinkRequest { keep_jira_data, gitlab_token };
+        let unlinked = self.linking.unlink(site.clone(), link, request).await;
+        let UnlinkReport { subscription, hooks_removed, repositories_removed, notes } =
+            unlinked.map_err(|error| words::unlink_error(&error, &site, id))?;
+        let webhook_url = self.linking.webhook_url(id);
+        Ok(GroupUnlinked {
+            subscription: id,
+            site: site.host().to_owned(),
+            notes: notes
+                .iter()
+                .map(|note| words::unlink_note(note, &site, &subscription, &webhook_url))
+                .collect(),
+            group: subscription.group_path,
+            hooks_removed,
+            repositories_removed,
+        })
     }
+}
 
-    /// Waits out a rate limit of GitLab that is short enough, and then says to try again.
-    async fn waits_for(&self, error: &GitlabError) -> bool {
-        match error {
-            GitlabError::RateLimited { retry_after } if *retry_after <= LONGEST_PAUSE => {
-                self.clock.sleep(*retry_after).await;
-                true
-            }
-            _ => false,
-        }
+fn linked(site: &Site, report: LinkReport) -> GroupLinked {
+    let link = &report.subscription;
+    let failed = report.failed_projects.iter().map(|project| FailedProject {
+        project: project.path.clone(),
+        reason: words::no_project_hook(&project.error, &link.instance),
+    });
+    let projects = ProjectHooks { hooked: report.projects_with_hook, failed: failed.collect() };
+    let secrets = report.manual_hook.as_ref().map(|secrets| ManualHookSecrets {
+        token: secrets.token.expose_secret().to_owned(),
+        signing_token: secrets.signing_token.expose_secret().to_owned(),
+    });
+    GroupLinked {
+        subscription: link.id,
+        site: site.host().to_owned(),
+        group: link.group_path.clone(),
+        webhook_url: report.webhook_url.clone(),
+        hook_id: link.hook.id,
+        hook_kind: link.hook.kind,
+        credential: credential_name(link.credential.as_ref()).to_owned(),
+        notes: report.notes.iter().map(|note| words::link_note(note, site)).collect(),
+        projects: (link.hook.kind == HookKind::Project).then_some(projects),
+        secrets,
     }
 }
 
@@ -108,7 +241,81 @@ fn credential_name(credential: Option<&Credential>) -> &'static str {
     }
 }
 
-/// Whether a project or group of path `inner` lies below the group of path `outer`.
-fn lies_under(inner: &str, outer: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+/// A hook's kind as `--json` names it.
+fn kind_name(kind: HookKind) -> &'static str {
+    match kind {
+        HookKind::Group => "group",
+        HookKind::Project => "project",
+        HookKind::Manual => "manual",
+    }
+}
+
+impl Groups {
+    pub(super) fn lines(&self) -> Vec<String> {
+        if self.groups.is_empty() {
+            return vec!["No group is linked: run `gitlab-jira group link`.".to_owned()];
+        }
+        let mut lines = table(
+            ["GROUP", "SITE", "ID", "STATE", "HOOK", "TOKEN", "KEYS", "SINCE"],
+            self.groups.iter().map(|group| {
+                let signed = if group.hook.signed { ", signed" } else { "" };
+                let keys = group.project_keys.join(",");
+                [
+                    clean(&group.group),
+                    clean(&group.site),
+                    clean(group.id),
+                    if group.state == SubscriptionState::Active { "active" } else { "pending" }.to_owned(),
+                    format!("{}{signed}", kind_name(group.hook.kind)),
+                    group.credential.clone(),
+                    if keys.is_empty() { "any".to_owned() } else { clean(keys) },
+                    day(&group.created_at),
+                ]
+            }),
+        );
+        let attention = self.groups.iter().filter_map(|group| Some((group, group.attention.as_ref()?)));
+        lines.extend(attention.map(|(group, attention)| {
+            format!("{} ({}): {}", clean(&group.group), group.id, clean(attention))
+        }));
+        lines
+    }
+}
+
+impl GroupLinked {
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("{} is linked to {} as {}.", clean(&self.group), clean(&self.site), self.subscription),
+            format!("Hook: {}, delivers to {}", kind_name(self.hook_kind), clean(&self.webhook_url)),
+            format!("Token kept: {}", self.credential),
+        ];
+        if let Some(secrets) = &self.secrets {
+            lines.push(format!("Secret token: {}", secrets.token));
+            lines.push(format!("Signing token (GitLab 19.0 and newer): {}", secrets.signing_token));
+            lines.push("These secrets are not shown again.".to_owned());
+        }
+        if let Some(projects) = &self.projects {
+            lines.push(format!("Projects with a hook: {}", projects.hooked));
+            lines.extend(
+                projects.failed.iter().map(|failed| {
+                    format!("No hook in {}: {}", clean(&failed.project), clean(&failed.reason))
+                }),
+            );
+        }
+        lines.extend(notes(&self.notes));
+        lines.push("Next: push a commit that names an issue, then run `gitlab-jira explain KEY`".to_owned());
+        lines
+    }
+}
+
+impl GroupUnlinked {
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "{} is no longer linked to {}: removed {} from GitLab and {} from Jira.",
+            clean(&self.group),
+            clean(&self.site),
+            count(self.hooks_removed as u64, "hook", "hooks"),
+            count(self.repositories_removed as u64, "repository", "repositories"),
+        )];
+        lines.extend(notes(&self.notes));
+        lines
+    }
 }

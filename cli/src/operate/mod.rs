@@ -1,15 +1,15 @@
-//! The operator commands: what they are asked, what they do, and what they answer. They run inside `serve`, reached
-//! through its socket, or alone on the data directory; which of the two belongs to `control`.
+//! The operator commands: what each is asked, does and answers. They run inside `serve`, reached through its socket, or alone
+//! on the data directory; which of the two belongs to `control`.
 
 mod dlq;
 mod doctor;
 mod explain;
 mod forge;
 mod group;
-mod render;
 mod site;
 mod status;
-mod trouble;
+mod text;
+mod wording;
 
 #[cfg(test)]
 mod tests;
@@ -21,42 +21,39 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::clock::SharedClock;
 use shared::domain::ConnectionKind;
-use shared::envelope::Envelope;
-use shared::gitlab::client::GitlabHttp;
-use shared::jira::connections::Connections;
-use shared::outbound::HostGuard;
-use shared::queue::SharedQueue;
-use shared::store::Store;
+use shared::install::switch::SwitchRequest;
+use shared::linking::{self, Linking};
+use shared::queue::{QueueError, SharedQueue};
+use shared::store::{Store, StoreError};
 use shared::telemetry::with_causes;
-use url::Url;
 
-use crate::forge::Setup;
+use crate::forge_manifest::Setup;
 
-pub use render::render;
+pub use dlq::{DeadLetterSummary, DeadLetters, Redriven};
+pub use doctor::{Check, Diagnosis, Finding};
+pub use explain::{EntityOutcome, EntityResult, Explanation, SiteOutcomes};
+pub use forge::ForgeManifest;
+pub use group::{GroupLinked, GroupUnlinked, Groups};
+pub use site::switch::SiteSwitched;
+pub use site::{SiteAdded, SiteRemoved, Sites};
+pub use status::Status;
+
+/// What a table of sites says when there is none.
+const NO_SITE: &str = "No site yet: install the app in Jira or run `gitlab-jira site add`.";
 
 /// What commands work with.
 #[derive(Clone, Debug)]
 pub struct Operator {
     /// State.
     pub store: Store,
-    /// Secrets.
-    pub envelope: Arc<Envelope>,
-    /// Ways into Jira.
-    pub connections: Connections,
-    /// The way to GitLab.
-    pub gitlab: GitlabHttp,
-    /// Which hosts may be called.
-    pub guard: HostGuard,
+    /// Secrets, connections to Jira, GitLab, and where hooks deliver to.
+    pub linking: Linking,
     /// Queues by name.
     pub queues: BTreeMap<&'static str, SharedQueue>,
-    /// Time.
+    /// Tells the time.
     pub clock: SharedClock,
     /// Where the app is served, as Jira knows it.
     pub base_url: String,
-    /// Where hooks deliver to: the same locally, the function URL of `webhook` on AWS.
-    pub webhook_base_url: String,
-    /// The GitLab that links are made with unless another is named.
-    pub gitlab_url: Url,
     /// Which sites may be added, by host; empty means any.
     pub allowed_jira_sites: Arc<[String]>,
     /// What the bundle knows of its Forge app.
@@ -67,7 +64,7 @@ pub struct Operator {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// `gitlab-jira site add`: opens the OAuth-credentials connection.
+    /// `gitlab-jira site add`: adds OAuth credentials as a connection.
     SiteAdd {
         /// Host of the site, with a port if it is not the default; or an origin.
         site: String,
@@ -78,16 +75,16 @@ pub enum Command {
     },
     /// `gitlab-jira site list`.
     SiteList,
-    /// `gitlab-jira site remove`: closes all connections of a site without links and forgets it.
+    /// `gitlab-jira site remove`: removes a site without links, with its connections.
     SiteRemove {
         /// Host name or clientKey.
         site: String,
     },
-    /// `gitlab-jira site switch`: lets another connection of a site write.
+    /// `gitlab-jira site switch`: makes another connection the writing one.
     SiteSwitch {
         /// Host name, clientKey or id.
         site: String,
-        /// The connection.
+        /// The connection that is to write.
         to: ConnectionName,
         /// Whether what the connection before had sent stays at Jira.
         #[serde(default)]
@@ -120,7 +117,7 @@ pub enum Command {
     },
     /// `gitlab-jira status`.
     Status,
-    /// `gitlab-jira doctor`: tries what everything else rests on.
+    /// `gitlab-jira doctor`: checks what everything else depends on.
     Doctor,
     /// `gitlab-jira explain KEY`.
     Explain {
@@ -197,7 +194,7 @@ pub enum CredentialChoice {
     None,
 }
 
-/// A secret that shows itself only to the socket.
+/// A secret that is serialized for the socket only, and never printed.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Hidden(pub secrecy::SecretString);
@@ -231,46 +228,139 @@ impl Refusal {
     }
 }
 
-// With all causes: on a stack the last one says that a permission or a sign-in is missing.
+impl Refusal {
+    // With all causes: on a stack the last one says that a permission or a sign-in is missing.
+    fn of_store(error: &StoreError) -> Self {
+        Self::new(format!("The state can't be read or written: {}.", with_causes(error)))
+    }
 
-impl From<shared::store::StoreError> for Refusal {
-    fn from(error: shared::store::StoreError) -> Self {
-        Self::new(format!("The state can't be read or written: {}.", with_causes(&error)))
+    fn of_queue(error: &QueueError) -> Self {
+        Self::new(format!("The queue can't be read or written: {}.", with_causes(error)))
     }
 }
 
-impl From<shared::queue::QueueError> for Refusal {
-    fn from(error: shared::queue::QueueError) -> Self {
-        Self::new(format!("The queue can't be read or written: {}.", with_causes(&error)))
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::of_store(&error)
+    }
+}
+
+impl From<QueueError> for Refusal {
+    fn from(error: QueueError) -> Self {
+        Self::of_queue(&error)
+    }
+}
+
+impl From<CredentialChoice> for linking::CredentialChoice {
+    fn from(choice: CredentialChoice) -> Self {
+        match choice {
+            CredentialChoice::Auto => Self::Auto,
+            CredentialChoice::Managed => Self::Managed,
+            CredentialChoice::Read => Self::Read,
+            CredentialChoice::Given => Self::Given,
+            CredentialChoice::None => Self::None,
+        }
+    }
+}
+
+/// What a command answers; crosses the control socket as it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", content = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// `site add`.
+    SiteAdded(SiteAdded),
+    /// `site list`.
+    Sites(Sites),
+    /// `site remove`.
+    SiteRemoved(SiteRemoved),
+    /// `site switch`.
+    SiteSwitched(SiteSwitched),
+    /// `group link`.
+    GroupLinked(Box<GroupLinked>),
+    /// `group list`.
+    Groups(Groups),
+    /// `group unlink`.
+    GroupUnlinked(GroupUnlinked),
+    /// `forge manifest`.
+    ForgeManifest(ForgeManifest),
+    /// `status`.
+    Status(Status),
+    /// `doctor`.
+    Diagnosis(Diagnosis),
+    /// `explain`.
+    Explanation(Explanation),
+    /// `dlq list`.
+    DeadLetters(DeadLetters),
+    /// `dlq redrive`.
+    Redriven(Redriven),
+}
+
+impl Answer {
+    /// What `--json` prints.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        // Every answer has a JSON form: maps with texts as keys, and nothing that can fail.
+        serde_json::to_value(self).map(|mut answer| answer["answer"].take()).unwrap_or_default()
+    }
+
+    /// What a person reads at a terminal.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let lines = match self {
+            Self::SiteAdded(answer) => answer.lines(),
+            Self::Sites(answer) => answer.lines(),
+            Self::SiteRemoved(answer) => answer.lines(),
+            Self::SiteSwitched(answer) => answer.lines(),
+            Self::GroupLinked(answer) => answer.lines(),
+            Self::Groups(answer) => answer.lines(),
+            Self::GroupUnlinked(answer) => answer.lines(),
+            Self::ForgeManifest(answer) => answer.lines(),
+            Self::Status(answer) => answer.lines(),
+            Self::Diagnosis(answer) => answer.lines(),
+            Self::Explanation(answer) => answer.lines(),
+            Self::DeadLetters(answer) => answer.lines(),
+            Self::Redriven(answer) => answer.lines(),
+        };
+        lines.join("\n")
+    }
+
+    /// Whether a script may go on: `doctor` fails where a check does.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        !matches!(self, Self::Diagnosis(diagnosis) if !diagnosis.is_healthy())
     }
 }
 
 impl Operator {
-    /// Carries out a command; answers what `--json` prints.
-    pub async fn run(&self, command: Command) -> Result<Value, Refusal> {
-        match command {
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// [`Refusal`]: what is wrong, and what to do about it.
+    pub async fn run(&self, command: Command) -> Result<Answer, Refusal> {
+        Ok(match command {
             Command::SiteAdd { site, client_id, client_secret } => {
-                self.site_add(&site, client_id, client_secret.0).await
+                Answer::SiteAdded(self.site_add(&site, client_id, client_secret.0).await?)
             }
-            Command::SiteList => self.site_list().await,
-            Command::SiteRemove { site } => self.site_remove(&site).await,
+            Command::SiteList => Answer::Sites(self.site_list().await?),
+            Command::SiteRemove { site } => Answer::SiteRemoved(self.site_remove(&site).await?),
             Command::SiteSwitch { site, to, keep_jira_data } => {
-                self.site_switch(&site, to.into(), keep_jira_data).await
+                let request = SwitchRequest { to: to.into(), keep_jira_data };
+                Answer::SiteSwitched(self.site_switch(&site, request).await?)
             }
-            Command::GroupLink(link) => self.group_link(link).await,
-            Command::GroupList { site } => self.group_list(site.as_deref()).await,
+            Command::GroupLink(link) => Answer::GroupLinked(Box::new(self.group_link(link).await?)),
+            Command::GroupList { site } => Answer::Groups(self.group_list(site.as_deref()).await?),
             Command::GroupUnlink { subscription, keep_jira_data, gitlab_token } => {
                 let token = gitlab_token.map(|token| token.0);
-                self.group_unlink(&subscription, keep_jira_data, token).await
+                Answer::GroupUnlinked(self.group_unlink(&subscription, keep_jira_data, token).await?)
             }
             Command::ForgeManifest { app_id, connect_key } => {
-                self.forge_manifest(&app_id, connect_key.as_deref())
+                Answer::ForgeManifest(self.forge_manifest(&app_id, connect_key.as_deref())?)
             }
-            Command::Status => self.status().await,
-            Command::Doctor => self.doctor().await,
-            Command::Explain { key } => self.explain(&key).await,
-            Command::DlqList { limit } => self.dlq_list(limit).await,
-            Command::DlqRedrive { ids } => self.dlq_redrive(&ids).await,
-        }
+            Command::Status => Answer::Status(self.status().await?),
+            Command::Doctor => Answer::Diagnosis(self.doctor().await?),
+            Command::Explain { key } => Answer::Explanation(self.explain(&key).await?),
+            Command::DlqList { limit } => Answer::DeadLetters(self.dlq_list(limit).await?),
+            Command::DlqRedrive { ids } => Answer::Redriven(self.dlq_redrive(&ids).await?),
+        })
     }
 }

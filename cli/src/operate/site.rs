@@ -1,23 +1,106 @@
-//! Jira sites: opening the OAuth-credentials connection, listing and forgetting them, and which connection writes ([`switch`]). How
-//! apps get in belongs to the functions that Jira and Forge call.
+//! `site`: adding OAuth credentials, listing and removing sites, and switching their writing connection ([`switch`]). How apps
+//! are installed belongs to `shared::install`.
 
-mod switch;
+pub(super) mod switch;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 use shared::domain::{
-    Connection, ConnectionKind, Installation, InstallationId, Site, SiteCondition, SiteId, SiteState,
+    Capability, Connection, ConnectionKind, Installation, InstallationId, Site, SiteCondition, SiteId,
+    SiteState,
 };
-use shared::envelope::{EnvelopeError, Purpose};
+use shared::envelope::{Context, Purpose};
 use shared::jira::client::{JiraClient, JiraError, cloud_id};
-use shared::jira::connections::{AccessTokens, Connections, secret_context};
+use shared::jira::connections::{AccessTokens, Connections};
 use shared::outbound::{GuardError, is_atlassian_site, is_listed_site};
 use shared::store::StoreError;
 use url::Url;
 
-use super::trouble::{origin, unreachable};
-use super::{Operator, Refusal};
+use super::text::{clean, day, notes, table};
+use super::wording::{condition_name, of_envelope, origin, site_remedy, unreachable};
+use super::{NO_SITE, Operator, Refusal};
+
+/// What `site add` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SiteAdded {
+    /// Our id of the site.
+    pub site: SiteId,
+    /// Its host name.
+    pub host: String,
+    /// Atlassian's id of it.
+    pub cloud_id: String,
+    /// Which connection was added.
+    pub connection: ConnectionKind,
+    /// Whether it is the writing one.
+    pub writes: bool,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// What `site list` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sites {
+    /// Every site.
+    pub sites: Vec<SiteSummary>,
+}
+
+/// A site.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SiteSummary {
+    /// Our id.
+    pub id: SiteId,
+    /// Its host name.
+    pub host: String,
+    /// Its origin.
+    pub base_url: String,
+    /// Atlassian's id of it, once proved.
+    pub cloud_id: Option<String>,
+    /// Whether work flows to it.
+    pub condition: SiteCondition,
+    /// Since when, in ISO 8601.
+    pub since: String,
+    /// What to do if not.
+    pub remedy: Option<String>,
+    /// Its connections.
+    pub connections: Vec<ConnectionSummary>,
+    /// Whether it takes pull requests with status `DRAFT`.
+    pub draft: Capability,
+    /// Whether it takes reviewers with status `NEEDSWORK`.
+    pub needs_work: Capability,
+    /// Project keys that Jira answered it does not have.
+    pub suppressed_projects: Vec<String>,
+    /// Since when Jira has less than GitLab, in ISO 8601.
+    pub needs_resync_since: Option<String>,
+    /// How many groups are linked to it.
+    pub subscriptions: usize,
+}
+
+/// A connection of a site.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConnectionSummary {
+    /// The installation.
+    pub installation: InstallationId,
+    /// Its kind.
+    pub kind: ConnectionKind,
+    /// Whether it is the writing one.
+    pub writes: bool,
+    /// What it lacks to be able to write.
+    pub needs: Option<String>,
+    /// When it was made or renewed, in ISO 8601.
+    pub installed_at: String,
+}
+
+/// What `site remove` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SiteRemoved {
+    /// Our id of the site.
+    pub site: SiteId,
+    /// Its host name.
+    pub host: String,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
 
 /// OAuth credentials as a site's administrator copied them.
 struct Credentials {
@@ -31,7 +114,7 @@ impl Operator {
         site: &str,
         client_id: String,
         client_secret: SecretString,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<SiteAdded, Refusal> {
         let credentials = Credentials { client_id: client_id.trim().to_owned(), client_secret };
         if credentials.client_id.is_empty() || credentials.client_secret.expose_secret().is_empty() {
             return Err(Refusal::new(
@@ -48,42 +131,48 @@ impl Operator {
         };
         let host = base_url.split_once("://").map_or(base_url.as_str(), |(_, host)| host);
         tracing::info!(site.id = %id, site.host = host, writes, "OAuth credentials added");
-        Ok(json!({
-            "site": id, "host": host, "cloud_id": cloud_id, "connection": ConnectionKind::OauthCredentials, "writes": writes,
-            "notes": self.notes_on(id, host, writes).await?,
-        }))
+        let notes = self.notes_on(id, host, writes).await?;
+        let (host, connection) = (host.to_owned(), ConnectionKind::OauthCredentials);
+        Ok(SiteAdded { site: id, host, cloud_id, connection, writes, notes })
     }
 
-    pub(super) async fn site_list(&self) -> Result<Value, Refusal> {
-        let (mut sites, now) = (Vec::new(), self.clock.now());
+    pub(super) async fn site_list(&self) -> Result<Sites, Refusal> {
+        let mut sites = Vec::new();
         for site in self.store.sites().await? {
-            let connections: Vec<Value> = self
-                .store
-                .installations(site.id)
-                .await?
-                .iter()
-                .map(|installation| {
-                    json!({
-                        "installation": installation.id, "kind": installation.connection.kind(),
-                        "writes": site.writer == Some(installation.id), "needs": needs(installation, now),
-                        "installed_at": installation.installed_at.iso8601(),
-                    })
-                })
-                .collect();
-            let condition = site.state.condition;
-            sites.push(json!({
-                "id": site.id, "host": site.host(), "base_url": site.base_url, "cloud_id": site.cloud_id,
-                "condition": condition, "since": site.state.since.iso8601(), "remedy": condition.remedy(),
-                "connections": connections, "draft": site.draft, "needs_work": site.needs_work,
-                "suppressed_projects": site.suppressed_projects,
-                "needs_resync_since": site.needs_resync_since.map(Timestamp::iso8601),
-                "subscriptions": self.store.subscriptions(site.id).await?.len(),
-            }));
+            let connections = self.store.installations(site.id).await?;
+            let subscriptions = self.store.subscriptions(site.id).await?.len();
+            sites.push(self.summary(site, &connections, subscriptions));
         }
-        Ok(json!({ "sites": sites }))
+        Ok(Sites { sites })
     }
 
-    pub(super) async fn site_remove(&self, site: &str) -> Result<Value, Refusal> {
+    fn summary(&self, site: Site, installations: &[Installation], subscriptions: usize) -> SiteSummary {
+        let now = self.clock.now();
+        let connections = installations.iter().map(|installation| ConnectionSummary {
+            installation: installation.id,
+            kind: installation.connection.kind(),
+            writes: site.writer == Some(installation.id),
+            needs: needs(installation, now).map(str::to_owned),
+            installed_at: installation.installed_at.iso8601(),
+        });
+        SiteSummary {
+            id: site.id,
+            host: site.host().to_owned(),
+            condition: site.state.condition,
+            since: site.state.since.iso8601(),
+            remedy: site_remedy(&site),
+            connections: connections.collect(),
+            draft: site.draft,
+            needs_work: site.needs_work,
+            needs_resync_since: site.needs_resync_since.map(Timestamp::iso8601),
+            subscriptions,
+            base_url: site.base_url,
+            cloud_id: site.cloud_id,
+            suppressed_projects: site.suppressed_projects,
+        }
+    }
+
+    pub(super) async fn site_remove(&self, site: &str) -> Result<SiteRemoved, Refusal> {
         let site = self.find_site(site).await?;
         let links = self.store.subscriptions(site.id).await?;
         if !links.is_empty() {
@@ -107,7 +196,7 @@ impl Operator {
         } else {
             "The OAuth credentials still exist in Jira: delete them there."
         };
-        Ok(json!({ "site": site.id, "host": site.host(), "notes": [note] }))
+        Ok(SiteRemoved { site: site.id, host: site.host().to_owned(), notes: vec![note.to_owned()] })
     }
 
     /// The one site that `name` means: a host name, a clientKey or one of our ids.
@@ -146,7 +235,7 @@ impl Operator {
         if text.contains("://") {
             return Ok(vec![self.site_url(text)?]);
         }
-        let plain = self.guard.check(&format!("http://{text}")).is_ok();
+        let plain = self.linking.guard.check(&format!("http://{text}")).is_ok();
         let plain = plain.then(|| self.site_url(&format!("http://{text}"))).transpose()?;
         match (self.site_url(&format!("https://{text}")), plain) {
             (Ok(secure), plain) => Ok([Some(secure), plain].into_iter().flatten().collect()),
@@ -156,7 +245,7 @@ impl Operator {
     }
 
     fn site_url(&self, text: &str) -> Result<Url, Refusal> {
-        let url = self.guard.check(text).map_err(|error| match error {
+        let url = self.linking.guard.check(text).map_err(|error| match error {
             GuardError::Malformed => Refusal::new(
                 "The site is not a host name: give it as acme.atlassian.net, with a port if need be.",
             ),
@@ -167,7 +256,7 @@ impl Operator {
                 "The site's address has a path: give its host alone, as acme.atlassian.net.",
             ));
         }
-        if !is_atlassian_site(&url) && !self.guard.lists(&url) {
+        if !is_atlassian_site(&url) && !self.linking.guard.lists(&url) {
             return Err(Refusal::new(format!(
                 "{} is not a Jira Cloud site: give its own name, as acme.atlassian.net; a custom domain will not do.",
                 origin(&url)
@@ -185,7 +274,7 @@ impl Operator {
     async fn ask_cloud_id(&self, urls: &[Url]) -> Result<(Url, String), Refusal> {
         let mut refusal = None;
         for url in urls {
-            match cloud_id(&self.connections.http, url).await {
+            match cloud_id(&self.linking.connections.http, url).await {
                 Ok(cloud_id) => return Ok((url.clone(), cloud_id)),
                 Err(error) => {
                     let sentence = not_a_site(&error, &origin(url));
@@ -203,14 +292,14 @@ impl Operator {
     /// Makes an authenticated call with the credential: only that shows that it belongs to the site.
     async fn prove(&self, url: &Url, cloud_id: &str, credentials: &Credentials) -> Result<(), Refusal> {
         // A token that was got with an earlier secret would prove nothing of this one.
-        let connections = Connections { tokens: AccessTokens::default(), ..self.connections.clone() };
+        let connections = Connections { tokens: AccessTokens::default(), ..self.linking.connections.clone() };
         let access = connections.client_credentials(
             cloud_id.to_owned(),
             credentials.client_id.clone(),
             credentials.client_secret.clone(),
         );
         let client = JiraClient::new(connections.http, connections.clock, url.clone(), access);
-        let api = origin(&self.connections.api_url);
+        let api = origin(&self.linking.connections.api_url);
         client.check().await.map_err(|error| Refusal::new(not_proved(&error, &origin(url), &api)))
     }
 
@@ -276,8 +365,9 @@ impl Operator {
         id: InstallationId,
         credentials: &Credentials,
     ) -> Result<Installation, Refusal> {
-        let context = secret_context(site, id, Purpose::ClientSecret);
-        let client_secret = self.envelope.seal(&credentials.client_secret, &context).await?;
+        let context = Context::installation(site, id, Purpose::ClientSecret);
+        let client_secret = self.linking.envelope.seal(&credentials.client_secret, &context).await;
+        let client_secret = client_secret.map_err(|error| of_envelope(&error))?;
         let connection =
             Connection::OauthCredentials { client_id: credentials.client_id.clone(), client_secret };
         Ok(Installation { id, site, connection, installed_at: self.clock.now() })
@@ -286,7 +376,9 @@ impl Operator {
     async fn notes_on(&self, id: SiteId, host: &str, writes: bool) -> Result<Vec<String>, Refusal> {
         let mut notes = Vec::new();
         if !writes {
-            notes.push("Another connection of this site writes; this one stands by.".to_owned());
+            notes.push(
+                "Another connection of this site is the writing one; this one is a standby.".to_owned(),
+            );
         }
         for other in self.store.sites().await?.iter().filter(|site| site.id != id && site.host() == host) {
             notes.push(format!(
@@ -298,22 +390,11 @@ impl Operator {
     }
 }
 
-impl From<EnvelopeError> for Refusal {
-    fn from(error: EnvelopeError) -> Self {
-        Self::new(match error {
-            EnvelopeError::TooLong => "The secret is longer than 16 KiB: give the secret alone.".to_owned(),
-            error => format!(
-                "Secrets can't be sealed or opened: {error}. Check the key file of the data directory."
-            ),
-        })
-    }
-}
-
 /// What a connection lacks to be able to write; `None` when nothing is known to be missing.
 fn needs(installation: &Installation, now: Timestamp) -> Option<&'static str> {
     match &installation.connection {
         Connection::Forge { token: Some(token), .. } if token.usable_until > now => None,
-        Connection::Forge { .. } => Some("a token, which Forge brings every hour"),
+        Connection::Forge { .. } => Some("a token, which Forge delivers every hour"),
         Connection::Connect { .. } | Connection::OauthCredentials { .. } => None,
     }
 }
@@ -321,7 +402,7 @@ fn needs(installation: &Installation, now: Timestamp) -> Option<&'static str> {
 fn not_a_site(error: &JiraError, site: &str) -> String {
     match error {
         JiraError::NoAnswer(source) => unreachable(site, Some(source)),
-        JiraError::Renamed => format!("{site} redirects: the site has another name now, give that one."),
+        JiraError::Renamed => format!("{site} redirects: the site was renamed, give its new name."),
         JiraError::Unavailable { status, .. } => {
             format!("{site} does not answer now ({status}): ask its administrator whether it is deactivated.")
         }
@@ -333,14 +414,14 @@ fn not_a_site(error: &JiraError, site: &str) -> String {
 fn not_proved(error: &JiraError, site: &str, api: &str) -> String {
     match error {
         JiraError::Unauthorized | JiraError::BadRequest(_) => format!(
-            "Atlassian refuses the client id and secret: copy both again from the OAuth credentials of {site}."
+            "Atlassian rejects the client id and secret: copy both again from the OAuth credentials of {site}."
         ),
         JiraError::Forbidden(_) => format!(
             "The credentials give no access to development information on {site}: create them on this site, with all permissions."
         ),
         JiraError::NotFound => {
             format!(
-                "Atlassian's gateway does not know {site}: ask its administrator whether it is deactivated."
+                "Atlassian's gateway answers 404 for {site}: ask its administrator whether it is deactivated."
             )
         }
         JiraError::NoAnswer(source) => unreachable(api, Some(source)),
@@ -354,5 +435,69 @@ fn not_proved(error: &JiraError, site: &str, api: &str) -> String {
         | JiraError::Unexpected(_) => {
             format!("{api} does not answer as Atlassian's gateway does: check ATLASSIAN_API_URL.")
         }
+    }
+}
+
+impl SiteAdded {
+    pub(super) fn lines(&self) -> Vec<String> {
+        let role = if self.writes { "the writing one" } else { "a standby" };
+        let host = clean(&self.host);
+        let mut lines = vec![format!("{host} is added as {}; this connection is {role}.", self.site)];
+        lines.extend(notes(&self.notes));
+        lines.push(format!("Next: gitlab-jira group link --site {host} --group GROUP"));
+        lines
+    }
+}
+
+impl Sites {
+    pub(super) fn lines(&self) -> Vec<String> {
+        if self.sites.is_empty() {
+            return vec![NO_SITE.to_owned()];
+        }
+        let mut lines = table(
+            ["SITE", "ID", "CONDITION", "SINCE", "CONNECTIONS", "LINKS"],
+            self.sites.iter().map(|site| {
+                let connections: Vec<String> =
+                    site.connections.iter().map(ConnectionSummary::words).collect();
+                [
+                    clean(&site.host),
+                    clean(site.id),
+                    condition_name(site.condition),
+                    day(&site.since),
+                    if connections.is_empty() { "none".to_owned() } else { connections.join(", ") },
+                    clean(site.subscriptions),
+                ]
+            }),
+        );
+        for site in &self.sites {
+            let host = clean(&site.host);
+            lines.extend(site.remedy.iter().map(|remedy| format!("{host}: {}", clean(remedy))));
+            lines.extend(site.needs_resync_since.iter().map(|since| {
+                format!(
+                    "{host}: another connection writes since {}; what was sent before comes back with its next change in GitLab.",
+                    day(since)
+                )
+            }));
+            let needs = site.connections.iter().filter_map(|it| Some((it.kind, it.needs.as_ref()?)));
+            lines.extend(needs.map(|(kind, needs)| {
+                format!("{host}: the connection {} needs {}.", kind.name(), clean(needs))
+            }));
+        }
+        lines
+    }
+}
+
+impl ConnectionSummary {
+    fn words(&self) -> String {
+        let standby = if self.writes { "" } else { " (standby)" };
+        format!("{}{standby}", self.kind.name())
+    }
+}
+
+impl SiteRemoved {
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{} is removed.", clean(&self.host))];
+        lines.extend(notes(&self.notes));
+        lines
     }
 }

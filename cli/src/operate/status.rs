@@ -1,66 +1,182 @@
-//! Everything at a glance: queues, sites with their rests, and links that need somebody.
+//! `status`: queues, sites with their backoffs, and links that need attention.
 
-use serde_json::{Map, Value, json};
-use shared::attention;
-use shared::domain::Api;
-use shared::domain::{Site, Subscription};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shared::domain::{Api, Site, SiteCondition, SiteId, Subscription, SubscriptionId, SubscriptionState};
+use shared::health::{self, LinkTrouble};
+use shared::queue::Depth;
 use shared::store::backoffs::BackoffScope;
 use shared::store::missed::Missed;
 
-use super::{Operator, Refusal};
+use super::text::{clean, table};
+use super::wording::condition_name;
+use super::{NO_SITE, Operator, Refusal};
+
+/// What `status` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Messages by queue and state.
+    pub queues: BTreeMap<String, Depth>,
+    /// Every site.
+    pub sites: Vec<SiteStatus>,
+    /// Links that need attention.
+    pub links: Vec<LinkStatus>,
+}
+
+/// A site.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SiteStatus {
+    /// Our id.
+    pub id: SiteId,
+    /// Its host name.
+    pub host: String,
+    /// Whether work flows to it.
+    pub condition: SiteCondition,
+    /// What to do if not.
+    pub remedy: Option<String>,
+    /// What backs off on the way to and from it.
+    pub backoffs: Vec<BackoffStatus>,
+    /// How many groups are linked to it.
+    pub subscriptions: usize,
+}
+
+/// A backoff that has not ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BackoffStatus {
+    /// What backs off: `jira`, `jira devinfo`, `gitlab acme`.
+    pub what: String,
+    /// Until when, in ISO 8601.
+    pub until: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A link that needs attention.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// The link.
+    pub id: SubscriptionId,
+    /// The host name of its site.
+    pub site: String,
+    /// The group's full path.
+    pub group: String,
+    /// Whether it is whole.
+    pub state: SubscriptionState,
+    /// What to do.
+    pub attention: String,
+    /// Deliveries that could not be queued.
+    pub missed: Option<MissedDeliveries>,
+}
+
+/// Deliveries that could not be queued.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MissedDeliveries {
+    /// How many.
+    pub deliveries: u64,
+    /// When the first came in, in ISO 8601.
+    pub since: String,
+    /// When the last came in.
+    pub last: String,
+}
 
 impl Operator {
-    pub(super) async fn status(&self) -> Result<Value, Refusal> {
-        let mut queues = Map::new();
+    pub(super) async fn status(&self) -> Result<Status, Refusal> {
+        let mut queues = BTreeMap::new();
         for (name, queue) in &self.queues {
-            queues.insert((*name).to_owned(), json!(queue.depth().await?));
+            queues.insert((*name).to_owned(), queue.depth().await?);
         }
         let (mut sites, mut links) = (Vec::new(), Vec::new());
         for site in self.store.sites().await? {
             let subscriptions = self.store.subscriptions(site.id).await?;
-            sites.push(json!({
-                "id": site.id, "host": site.host(), "condition": site.state.condition,
-                "remedy": attention::of_site(&site),
-                "rests": self.backoffs(&site, &subscriptions).await?, "subscriptions": subscriptions.len(),
-            }));
+            sites.push(SiteStatus {
+                id: site.id,
+                host: site.host().to_owned(),
+                condition: site.state.condition,
+                remedy: super::wording::site_remedy(&site),
+                backoffs: self.backoffs(&site, &subscriptions).await?,
+                subscriptions: subscriptions.len(),
+            });
             for link in &subscriptions {
                 let missed = self.store.missed(link.id).await?;
-                links.extend(troubled(&site, link, missed));
+                links.extend(unhealthy(&site, link, missed));
             }
         }
-        Ok(json!({ "queues": queues, "sites": sites, "links": links }))
+        Ok(Status { queues, sites, links })
     }
 
-    /// What is left alone for now on the way to and from a site.
-    async fn backoffs(&self, site: &Site, links: &[Subscription]) -> Result<Vec<Value>, Refusal> {
+    /// What backs off on the way to and from a site.
+    async fn backoffs(&self, site: &Site, links: &[Subscription]) -> Result<Vec<BackoffStatus>, Refusal> {
         let mut scopes = vec![("jira".to_owned(), BackoffScope::Site(site.id))];
         scopes.extend(Api::ALL.map(|api| (format!("jira {api}"), BackoffScope::Api(site.id, api))));
         scopes.extend(links.iter().map(|link| {
-            let resting = BackoffScope::Gitlab(link.instance.clone(), link.id.to_string());
-            (format!("gitlab {}", link.group_path), resting)
+            let scope = BackoffScope::Gitlab(link.instance.clone(), link.id.to_string());
+            (format!("gitlab {}", link.group_path), scope)
         }));
         let now = self.clock.now();
         let mut backoffs = Vec::new();
-        for (what, resting) in scopes {
-            if let Some(backoff) = self.store.backoff(&resting).await?.filter(|backoff| backoff.until > now) {
-                backoffs.push(
-                    json!({ "what": what, "until": backoff.until.iso8601(), "reason": backoff.reason }),
-                );
+        for (what, scope) in scopes {
+            if let Some(backoff) = self.store.backoff(&scope).await?.filter(|backoff| backoff.until > now) {
+                backoffs.push(BackoffStatus {
+                    what,
+                    until: backoff.until.iso8601(),
+                    reason: backoff.reason.to_string(),
+                });
             }
         }
         Ok(backoffs)
     }
 }
 
-/// A link that somebody should look at.
-fn troubled(site: &Site, link: &Subscription, missed: Option<Missed>) -> Option<Value> {
-    let attention = attention::of_link(link, missed)?;
-    let missed = missed.map(|missed| {
-        let (since, last) = (missed.since.iso8601(), missed.last.iso8601());
-        json!({ "deliveries": missed.deliveries, "since": since, "last": last })
+fn unhealthy(site: &Site, link: &Subscription, missed: Option<Missed>) -> Option<LinkStatus> {
+    let troubles: Vec<LinkTrouble> = health::link_troubles(link, missed);
+    let attention = super::wording::link_remedies(link, &troubles)?;
+    let missed = missed.map(|missed| MissedDeliveries {
+        deliveries: missed.deliveries,
+        since: missed.since.iso8601(),
+        last: missed.last.iso8601(),
     });
-    Some(json!({
-        "id": link.id, "site": site.host(), "group": link.group_path, "state": link.state,
-        "attention": attention, "missed": missed,
-    }))
+    let (id, group) = (link.id, link.group_path.clone());
+    Some(LinkStatus { id, site: site.host().to_owned(), group, state: link.state, attention, missed })
+}
+
+impl Status {
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = table(
+            ["QUEUE", "READY", "DELAYED", "IN FLIGHT", "DEAD"],
+            self.queues.iter().map(|(name, depth)| {
+                let [ready, delayed, in_flight, dead] =
+                    [depth.ready, depth.delayed, depth.in_flight, depth.dead].map(clean);
+                [name.clone(), ready, delayed, in_flight, dead]
+            }),
+        );
+        if self.sites.is_empty() {
+            lines.push(NO_SITE.to_owned());
+        } else {
+            lines.push(String::new());
+            lines.extend(table(
+                ["SITE", "CONDITION", "LINKS"],
+                self.sites.iter().map(|site| {
+                    [clean(&site.host), condition_name(site.condition), clean(site.subscriptions)]
+                }),
+            ));
+        }
+        for site in &self.sites {
+            lines.extend(site.backoffs.iter().map(|backoff| {
+                let (what, reason) = (clean(&backoff.what), clean(&backoff.reason));
+                format!("{}: {what} backs off until {}: {reason}", clean(&site.host), backoff.until)
+            }));
+        }
+        let remedies = self.sites.iter().filter_map(|site| Some((site, site.remedy.as_ref()?)));
+        lines.extend(remedies.map(|(site, remedy)| format!("{}: {}", clean(&site.host), clean(remedy))));
+        lines.extend(
+            self.links
+                .iter()
+                .map(|link| format!("{} ({}): {}", clean(&link.group), link.id, clean(&link.attention))),
+        );
+        if self.queues.values().any(|depth| depth.dead > 0) {
+            lines.push("Next: gitlab-jira dlq list".to_owned());
+        }
+        lines
+    }
 }

@@ -19,6 +19,7 @@ use shared::domain::{Site, Subscription};
 use shared::envelope::{Envelope, KeyFile};
 use shared::gitlab::client::GitlabHttp;
 use shared::jira::connections::{AccessTokens, Connections};
+use shared::linking::Linking;
 use shared::outbound::{HostGuard, RedirectRule, outbound_client};
 use shared::queue::SharedQueue;
 use shared::queue::embedded::EmbeddedQueues;
@@ -29,7 +30,7 @@ use standins::jira::{Api, JiraStandin, SiteHandle};
 use tempfile::TempDir;
 
 use super::{Command, CredentialChoice, GroupLink, Hidden, Operator, Refusal};
-use crate::forge::{Remotes, Setup};
+use crate::forge_manifest::{Remotes, Setup};
 
 /// Where the stand-ins' hooks would deliver to; nobody listens there.
 const BASE_URL: &str = "https://gitlab-jira.example.com";
@@ -72,20 +73,25 @@ impl Bench {
         let key = KeyFile::open_or_create(&directory.path().join("key")).unwrap();
         let envelope = Arc::new(Envelope::new(Arc::new(key)));
         let guard = HostGuard::parse(private_hosts).unwrap();
-        let operator = Operator {
+        let linking = Linking {
+            store: store.clone(),
             connections: connections(&jira, &guard, &envelope, &clock),
-            store,
             envelope,
             gitlab: GitlabHttp {
                 reads: outbound_client(&guard, RedirectRule::SameOriginGet, None).unwrap(),
                 writes: outbound_client(&guard, RedirectRule::None, None).unwrap(),
             },
             guard,
+            clock: clock.clone(),
+            webhook_base_url: BASE_URL.to_owned(),
+            gitlab_url: gitlab.url().parse().unwrap(),
+        };
+        let operator = Operator {
+            store,
+            linking,
             queues: BTreeMap::from([(EVENTS_QUEUE, queue.clone())]),
             clock,
             base_url: BASE_URL.to_owned(),
-            webhook_base_url: BASE_URL.to_owned(),
-            gitlab_url: gitlab.url().parse().unwrap(),
             allowed_jira_sites: Arc::new([]),
             forge: Setup { app_id: None, bundle: String::new(), remotes: Some(Remotes::all_at(BASE_URL)) },
         };
@@ -97,7 +103,7 @@ impl Bench {
     }
 
     async fn run(&self, command: Command) -> Result<Value, Refusal> {
-        self.operator.run(command).await
+        self.operator.run(command).await.map(|answer| answer.json())
     }
 
     async fn done(&self, command: Command) -> Value {

@@ -12,6 +12,7 @@ use http::{StatusCode, header};
 use shared::bundle::BRANCHES_ROUTE;
 use shared::config::{Variables, gitlab_url};
 use shared::http::{Error, JiraUser, TenantGate};
+use shared::services::Services;
 use url::Url;
 
 /// What may go on to GitLab.
@@ -49,6 +50,12 @@ impl FromRef<CreateBranch> for TenantGate {
     fn from_ref(state: &CreateBranch) -> Self {
         state.gate.clone()
     }
+}
+
+/// The function as `services` and its configuration make it.
+pub fn build(services: &Services, config: Config) -> Router {
+    let gate = services.tenant_gate(&config.table_name, &config.kms_key_id);
+    router(CreateBranch { gate, gitlab_url: Arc::new(config.gitlab_url) })
 }
 
 /// Answers [`BRANCHES_ROUTE`].

@@ -8,6 +8,16 @@ use serde_json::{Value, json};
 use shared::bundle::{FORGE_LIFECYCLE, FORGE_UNINSTALL};
 pub use shared::config::ForgeFunction as Config;
 use shared::http::{Error, ForgeCall, ForgeGate};
+use shared::outbound::OutboundClientError;
+use shared::services::Services;
+
+/// The function as `services` and its configuration make it.
+///
+/// # Errors
+/// When no HTTP client can be made.
+pub fn build(services: &Services, config: &Config) -> Result<Router, OutboundClientError> {
+    Ok(router(services.forge_gate(config)?))
+}
 
 /// Answers [`FORGE_LIFECYCLE`] and [`FORGE_UNINSTALL`].
 pub fn router(gate: ForgeGate) -> Router {

@@ -10,12 +10,14 @@ use axum::routing::post;
 use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Value, json};
-use shared::attention;
 use shared::bundle::FORGE_PAGE;
 pub use shared::config::ForgeFunction as Config;
 use shared::domain::{Connection, Installation, Site};
+use shared::health;
 use shared::http::{Error, ForgeAdmin, ForgeGate};
-use shared::jira::forge::Admission;
+use shared::install::forge::Admission;
+use shared::outbound::OutboundClientError;
+use shared::services::Services;
 use shared::store::StoreError;
 
 /// What ends the name of this function in a stack; what comes before it is the stack's name.
@@ -34,6 +36,14 @@ impl FromRef<ForgePage> for ForgeGate {
     fn from_ref(state: &ForgePage) -> Self {
         state.gate.clone()
     }
+}
+
+/// The function as `services` and its configuration make it. `target` is as [`ForgePage::on`].
+///
+/// # Errors
+/// When no HTTP client can be made.
+pub fn build(services: &Services, config: &Config, target: &str) -> Result<Router, OutboundClientError> {
+    Ok(router(ForgePage { gate: services.forge_gate(config)?, on: target.into() }))
 }
 
 /// Answers [`FORGE_PAGE`].
@@ -99,7 +109,7 @@ async fn overview(page: &ForgePage, site: &Site, here: &Installation) -> Result<
         .map(|link| {
             json!({
                 "id": link.id, "group": link.group_path, "gitlab": link.instance, "state": link.state,
-                "attention": link.attention.as_ref().map(attention::of_attention),
+                "attention": health::link_remedies(&health::link_troubles(link, None)),
             })
         })
         .collect();
@@ -107,7 +117,7 @@ async fn overview(page: &ForgePage, site: &Site, here: &Installation) -> Result<
     Ok(json!({
         "site": {
             "id": site.id, "host": site.host(), "condition": condition, "since": site.state.since.iso8601(),
-            "remedy": condition.remedy(),
+            "remedy": health::site_remedy(condition),
             "needsResyncSince": site.needs_resync_since.map(|since| since.iso8601()),
         },
         "connections": connections,
@@ -116,7 +126,7 @@ async fn overview(page: &ForgePage, site: &Site, here: &Installation) -> Result<
     }))
 }
 
-/// What to type to go on, whole but for what only the variables knows.
+/// What to type to go on, whole but for what only the person knows.
 fn commands(on: &str, site: &Site, here: &Installation) -> Vec<Value> {
     let host = site.host();
     let command =

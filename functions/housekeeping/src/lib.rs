@@ -1,10 +1,11 @@
-//! Counts the sites and links that need somebody, and names them with the remedy. Changes nothing: what goes on by itself
-//! belongs to `sync`, and what a person does about it to the operator commands.
+//! Counts the sites and links that need attention, and logs each with its remedy. Changes nothing: what recovers by itself
+//! belongs to `sync`, and what a person does about the rest to the front ends.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use shared::attention;
 use shared::config::Variables;
 use shared::domain::{Site, SubscriptionId};
+use shared::health;
+use shared::services::Services;
 use shared::store::{Store, StoreError};
 use shared::telemetry::Measure;
 
@@ -23,7 +24,7 @@ const SIDE_BY_SIDE: usize = 8;
 /// Links of a site whose missed deliveries are read at the same time.
 const LINKS_SIDE_BY_SIDE: usize = 4;
 
-/// Lines of one run that name something: the first few tell what is the matter when it is the matter with many.
+/// Log lines per run that name a site or a link: where many have the same trouble, the first few tell.
 const MAX_NAMED: usize = 100;
 
 /// What the function is told by variables.
@@ -47,7 +48,13 @@ pub struct Housekeeping {
     pub store: Store,
 }
 
-/// How much needs somebody.
+/// The function as `services` and its configuration make it.
+#[must_use]
+pub fn build(services: &Services, config: &Config) -> Housekeeping {
+    Housekeeping { store: services.store(&config.table_name) }
+}
+
+/// How many sites and links need attention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnhealthyCounts {
     /// Sites that hold work.
@@ -56,7 +63,7 @@ pub struct UnhealthyCounts {
     pub links: usize,
 }
 
-/// What the matter is with one site and its links.
+/// What needs attention of one site and its links.
 struct Found {
     host: String,
     site: Option<&'static str>,
@@ -74,7 +81,7 @@ impl Housekeeping {
             let sites = stream::iter(self.store.sites_by_id(page).await?);
             let mut found = sites.map(|site| self.look_at(site)).buffered(SIDE_BY_SIDE);
             while let Some(found) = found.try_next().await? {
-                name(&found, unhealthy);
+                log(&found, unhealthy);
                 unhealthy.sites += usize::from(found.site.is_some());
                 unhealthy.links += found.links.len();
             }
@@ -90,24 +97,29 @@ impl Housekeeping {
         let links = stream::iter(self.store.subscriptions(site.id).await?);
         let links = links.map(|link| async move {
             let missed = self.store.missed(link.id).await?;
-            Ok(attention::of_link(&link, missed).map(|sentence| (link.id, sentence)))
+            let remedies = health::link_remedies(&health::link_troubles(&link, missed));
+            Ok(remedies.map(|remedies| (link.id, remedies)))
         });
         let links = links.buffered(LINKS_SIDE_BY_SIDE).try_filter_map(|found| async move { Ok(found) });
         let links = links.try_collect().await?;
-        Ok(Found { host: site.host().to_owned(), site: attention::of_site(&site), links })
+        Ok(Found {
+            host: site.host().to_owned(),
+            site: health::site_trouble(&site).and_then(health::site_remedy),
+            links,
+        })
     }
 }
 
-/// Tells what was found, after as much as was told before.
-fn name(found: &Found, before: UnhealthyCounts) {
+/// Logs what was found, after as much as was logged before.
+fn log(found: &Found, before: UnhealthyCounts) {
     let room = MAX_NAMED.saturating_sub(before.sites + before.links);
     let site = found.site.map(|remedy| (None, remedy));
     let links = found.links.iter().map(|(id, remedy)| (Some(id), remedy.as_str()));
     for (link, remedy) in site.into_iter().chain(links).take(room) {
         match link {
-            None => tracing::warn!(site.host = found.host, remedy, "a site needs somebody"),
+            None => tracing::warn!(site.host = found.host, remedy, "a site needs attention"),
             Some(id) => {
-                tracing::warn!(site.host = found.host, subscription.id = %id, remedy, "a link needs somebody");
+                tracing::warn!(site.host = found.host, subscription.id = %id, remedy, "a link needs attention");
             }
         }
     }

@@ -1,22 +1,19 @@
-//! What the function is told by variables, and what it is made of on AWS.
+//! The function's environment variables, and what it is made of.
 
-use shared::aws::Aws;
-use shared::config::{Identity, Outbound, Variables, atlassian_api_url};
-use shared::gitlab::client::GitlabHttp;
-use shared::jira::connections::{AccessTokens, Connections};
-use shared::outbound::{OutboundClientError, RedirectRule};
-use shared::sync::verify::HookVerifier;
-use url::Url;
+use shared::config::{JiraAccess, Outbound, Variables};
+use shared::outbound::OutboundClientError;
+use shared::services::Services;
+use shared::sync::apply::Apply;
+use shared::sync::auth::HookAuthenticator;
+use shared::sync::read::{GitlabAccess, GitlabCache};
 
-use crate::{EventSync, GitlabCache};
+use crate::EventSync;
 
-/// The variables.
+/// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Who the app is.
-    pub identity: Identity,
-    /// Atlassian's API gateway.
-    pub atlassian_api_url: Url,
+    /// How Jira is called.
+    pub jira: JiraAccess,
     /// How GitLab and Jira may be called.
     pub outbound: Outbound,
     /// The table.
@@ -25,22 +22,20 @@ pub struct Config {
     pub kms_key_id: String,
     /// Where events come from, and go back to.
     pub events_queue_url: String,
-    /// Where events are given up.
+    /// Where events go that are not tried again.
     pub events_dead_letter_queue_url: String,
 }
 
 impl Config {
     /// Reads them.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
-        let identity = Identity::read(variables);
-        let atlassian_api_url = atlassian_api_url(variables);
+        let jira = JiraAccess::read(variables);
         let outbound = Outbound::read(variables);
         let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
         let events_queue_url = variables.required("EVENTS_QUEUE_URL");
         let events_dead_letter_queue_url = variables.required("EVENTS_DEAD_LETTER_QUEUE_URL");
         Some(Self {
-            identity: identity?,
-            atlassian_api_url: atlassian_api_url?,
+            jira: jira?,
             outbound: outbound?,
             table_name,
             kms_key_id,
@@ -48,34 +43,30 @@ impl Config {
             events_dead_letter_queue_url,
         })
     }
+}
 
-    /// The function on AWS.
-    ///
-    /// # Errors
-    /// When no HTTP client can be built.
-    pub fn build(self, aws: &Aws) -> Result<EventSync, OutboundClientError> {
-        let (store, envelope) = (aws.store(&self.table_name), aws.envelope(&self.kms_key_id));
-        let strict = self.outbound.client(RedirectRule::None)?;
-        let reads = self.outbound.client(RedirectRule::SameOriginGet)?;
-        let connections = Connections {
-            http: strict.clone(),
-            guard: self.outbound.guard.clone(),
+/// The function as `services` and its configuration make it.
+///
+/// # Errors
+/// When no HTTP client can be made.
+pub fn build(services: &Services, config: &Config) -> Result<EventSync, OutboundClientError> {
+    let store = services.store(&config.table_name);
+    let envelope = services.envelope(&config.kms_key_id);
+    let dead_letters = Some(config.events_dead_letter_queue_url.as_str());
+    Ok(EventSync {
+        connections: services.connections(&config.jira, &config.outbound, envelope.clone())?,
+        gitlab: GitlabAccess {
+            store: store.clone(),
             envelope: envelope.clone(),
-            clock: aws.clock(),
-            app_key: self.identity.app_key,
-            api_url: self.atlassian_api_url,
-            tokens: AccessTokens::default(),
-        };
-        Ok(EventSync {
-            verifier: HookVerifier::new(store.clone(), envelope.clone()),
-            store,
-            envelope,
-            queue: aws.queue(&self.events_queue_url, Some(&self.events_dead_letter_queue_url)),
-            clock: aws.clock(),
-            connections,
-            gitlab: GitlabHttp { reads, writes: strict },
-            guard: self.outbound.guard,
-            lookups: GitlabCache::default(),
-        })
-    }
+            clock: services.clock(),
+            http: services.gitlab_http(&config.outbound)?,
+            guard: config.outbound.guard.clone(),
+            cache: GitlabCache::default(),
+        },
+        apply: Apply { store: store.clone(), clock: services.clock() },
+        authenticator: HookAuthenticator::new(store.clone(), envelope),
+        queue: services.events_queue(&config.events_queue_url, dead_letters),
+        clock: services.clock(),
+        store,
+    })
 }

@@ -1,39 +1,35 @@
-//! Brings events to Jira. Takes a batch of messages, reads from GitLab what the hooks leave open, each object once, and
-//! sends what is new of each entity in as few calls as Jira allows. Every message ends done, waiting, trying again, or
-//! among the dead letters with the reason; none is lost.
+//! Brings events to Jira. Takes a batch of messages, reads from GitLab what the hooks leave out, each object once, and sends
+//! what is new of each entity in as few calls as Jira allows. Every message ends done, waiting, tried again, or in the
+//! dead-letter queue with the reason; none is lost. How GitLab is read and what reaches Jira belongs to `shared::sync`.
 
-mod batch;
+mod admit;
 mod config;
-mod enrich;
-mod reader;
-mod settle;
 mod site;
+mod tasks;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use shared::clock::{SharedClock, Timestamp};
 use shared::domain::{SiteId, SubscriptionId};
-use shared::envelope::Envelope;
-use shared::gitlab::client::GitlabHttp;
 use shared::jira::connections::Connections;
-use shared::outbound::HostGuard;
 use shared::queue::disposition::{Disposition, Message, dead_letter_unreadable, settle};
 use shared::queue::{Received, SharedQueue};
 use shared::store::{Store, StoreError};
+use shared::sync::apply::Apply;
+use shared::sync::auth::HookAuthenticator;
 use shared::sync::message::EventMessage;
-use shared::sync::verify::HookVerifier;
+use shared::sync::read::GitlabAccess;
 
-use crate::batch::{Admitted, Event};
-pub use crate::config::Config;
-pub use crate::reader::GitlabCache;
+use crate::admit::{Admission, AdmittedEvent};
+pub use crate::config::{Config, build};
+use crate::site::Dispositions;
 
-/// Sites worked on at the same time: a slow one must not hold up the others.
+/// Sites processed at the same time: a slow one must not hold up the others.
 const SITES: usize = 8;
 
-/// How long work rests when our own table or keys are out of reach.
+/// How long work waits when our own table or keys are unavailable.
 const STORE_BACKOFF: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What the function needs.
@@ -41,33 +37,30 @@ const STORE_BACKOFF: std::time::Duration = std::time::Duration::from_secs(60);
 pub struct EventSync {
     /// State.
     pub store: Store,
-    /// Secrets.
-    pub envelope: Arc<Envelope>,
-    /// The events queue, for what waits or tries again.
+    /// The events queue, for messages that wait or are tried again.
     pub queue: SharedQueue,
-    /// Time.
+    /// Tells the time.
     pub clock: SharedClock,
-    /// Ways into Jira.
+    /// Connections to Jira.
     pub connections: Connections,
-    /// The way to GitLab.
-    pub gitlab: GitlabHttp,
-    /// Which hosts may be called.
-    pub guard: HostGuard,
-    /// Verifies what came in unverified.
-    pub verifier: HookVerifier,
-    /// Answers of GitLab that hold for a moment.
-    pub lookups: GitlabCache,
+    /// Reads GitLab.
+    pub gitlab: GitlabAccess,
+    /// Brings entities to Jira.
+    pub apply: Apply,
+    /// Authenticates deliveries that were queued unverified.
+    pub authenticator: HookAuthenticator,
 }
 
-/// A message being worked on.
+/// A message of the batch at hand.
 #[derive(Debug)]
-struct Work {
+struct BatchItem {
     received: Received,
     message: Message<EventMessage>,
     disposition: Disposition,
 }
 
-impl Work {
+impl BatchItem {
+    /// What a repeat of its delivery is known by.
     fn delivery(&self) -> Option<(SubscriptionId, String)> {
         let message = &self.message.body;
         message.delivery.clone().map(|delivery| (message.subscription, delivery))
@@ -75,54 +68,53 @@ impl Work {
 }
 
 impl EventSync {
-    /// Works on a batch and answers the receipts of the messages that may be acknowledged; the others come back by
-    /// themselves.
+    /// Processes a batch and answers the receipts of the messages to acknowledge; the others come back by themselves.
     pub async fn handle(&self, batch: Vec<Received>) -> Vec<String> {
-        let (mut works, mut acknowledged) = (Vec::with_capacity(batch.len()), Vec::new());
+        let (mut items, mut acknowledged) = (Vec::with_capacity(batch.len()), Vec::new());
         for received in batch {
             match Message::<EventMessage>::read(&received) {
-                Ok(message) => works.push(Work { received, message, disposition: Disposition::Done }),
+                Ok(message) => items.push(BatchItem { received, message, disposition: Disposition::Done }),
                 Err(reason) => {
                     acknowledged.extend(dead_letter_unreadable(self.queue.as_ref(), received, reason).await);
                 }
             }
         }
-        self.work(&mut works).await;
-        self.remember(&works).await;
-        let decided = works.into_iter().map(|work| (work.received, work.message, work.disposition)).collect();
+        self.process(&mut items).await;
+        self.remember(&items).await;
+        let decided = items.into_iter().map(|item| (item.received, item.message, item.disposition)).collect();
         acknowledged.extend(settle(self.queue.as_ref(), self.clock.as_ref(), decided).await);
         acknowledged
     }
 
-    /// Remembers the deliveries that are done, so that a repeat is not worked on again.
-    async fn remember(&self, works: &[Work]) {
-        let done = works.iter().filter(|work| work.disposition == Disposition::Done);
-        let deliveries = done.filter_map(Work::delivery).collect();
+    /// Remembers the deliveries that are done, so that a repeat is not processed again.
+    async fn remember(&self, items: &[BatchItem]) {
+        let done = items.iter().filter(|item| item.disposition == Disposition::Done);
+        let deliveries = done.filter_map(BatchItem::delivery).collect();
         if let Err(error) = self.store.mark_seen(&deliveries).await {
-            tracing::warn!(%error, "could not remember deliveries; a repeat would be worked on again");
+            tracing::warn!(%error, "could not remember deliveries; a repeat would be processed again");
         }
     }
 
-    async fn work(&self, works: &mut [Work]) {
-        let mut sites: BTreeMap<SiteId, Vec<Event>> = BTreeMap::new();
-        for (index, admitted) in self.admit(works).await.into_iter().enumerate() {
-            match admitted {
-                Admitted::Event(event) => sites.entry(event.subscription.site).or_default().push(*event),
-                Admitted::Not(disposition) => works[index].disposition = disposition,
+    async fn process(&self, items: &mut [BatchItem]) {
+        let mut sites: BTreeMap<SiteId, Vec<AdmittedEvent>> = BTreeMap::new();
+        for (index, admission) in self.admit(items).await.into_iter().enumerate() {
+            match admission {
+                Admission::Event(event) => sites.entry(event.subscription.site).or_default().push(*event),
+                Admission::Not(disposition) => items[index].disposition = disposition,
             }
         }
         let sites = stream::iter(sites).map(|(id, events)| self.decide(id, events)).buffer_unordered(SITES);
         for (index, disposition) in sites.concat().await {
-            let decided = std::mem::replace(&mut works[index].disposition, Disposition::Done);
-            works[index].disposition = decided.and(disposition);
+            let decided = std::mem::replace(&mut items[index].disposition, Disposition::Done);
+            items[index].disposition = decided.and(disposition);
         }
     }
 
     /// What becomes of one site's messages, whatever happens.
-    fn decide(&self, id: SiteId, events: Vec<Event>) -> BoxFuture<'_, Vec<(usize, Disposition)>> {
+    fn decide(&self, id: SiteId, events: Vec<AdmittedEvent>) -> BoxFuture<'_, Dispositions> {
         async move {
             let indices: Vec<usize> = events.iter().map(|event| event.index).collect();
-            self.site(id, events).await.unwrap_or_else(|error| {
+            self.sync_site(id, events).await.unwrap_or_else(|error| {
                 let disposition = disposition_of(&error, self.clock.now());
                 indices.into_iter().map(|index| (index, disposition.clone())).collect()
             })
@@ -131,7 +123,7 @@ impl EventSync {
     }
 }
 
-/// What trouble with our own state means for a message.
+/// What an error of our own table means for a message.
 fn disposition_of(error: &StoreError, now: Timestamp) -> Disposition {
     match error {
         StoreError::Unavailable(_) => {

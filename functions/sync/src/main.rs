@@ -1,12 +1,11 @@
 //! `sync` on Lambda.
 
 use shared::lambda;
-use sync::Config;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda::Error> {
-    let (config, aws) = lambda::start("sync", Config::read)?;
-    let sync = config.build(&aws)?;
+    let (config, services) = lambda::start("sync", sync::Config::read)?;
+    let sync = sync::build(&services, &config)?;
     lambda::work(move |batch| {
         let sync = sync.clone();
         Box::pin(async move { sync.handle(batch).await })

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use shared::domain::SubscriptionId;
 use shared::gitlab::signature::{SignedHeaders, token_digest};
 use shared::http::Error;
-use shared::sync::verify::Proof;
+use shared::sync::auth::WebhookCredentials;
 
 /// GitLab's keys are UUIDs; a longer one is not GitLab's.
 const MAX_IDEMPOTENCY_KEY: usize = 200;
@@ -49,14 +49,14 @@ impl<S: Send + Sync> FromRequest<S> for GitlabHook {
 }
 
 impl GitlabHook {
-    pub(crate) fn proof(&self) -> Proof<'_> {
+    pub(crate) fn credentials(&self) -> WebhookCredentials<'_> {
         let header = |name| text(&self.headers, name);
         let signature = header("webhook-signature").map(|signature| SignedHeaders {
             id: header("webhook-id").unwrap_or_default(),
             timestamp: header("webhook-timestamp").unwrap_or_default(),
             signature,
         });
-        Proof {
+        WebhookCredentials {
             hook_project: self.project,
             token_digest: token_digest(header("x-gitlab-token").unwrap_or_default()),
             signature,

@@ -21,10 +21,11 @@ use shared::gitlab::model::Project;
 use shared::http::Error;
 use shared::queue::disposition::Message;
 use shared::queue::{Outgoing, SharedQueue};
+use shared::services::Services;
 use shared::store::coverage::Coverage;
 use shared::store::{Store, StoreError};
+use shared::sync::auth::{AuthError, HookAuthenticator, OpenHook};
 use shared::sync::message::{EventMessage, Payload};
-use shared::sync::verify::{HookVerifier, OpenHook, VerifyError};
 
 use crate::delivery::GitlabHook;
 
@@ -80,7 +81,7 @@ impl Config {
 #[derive(Clone, Debug)]
 pub struct Webhook {
     store: Store,
-    verifier: HookVerifier,
+    authenticator: HookAuthenticator,
     queue: SharedQueue,
     clock: SharedClock,
     coverage: Cache<(SubscriptionId, u64), Option<Coverage>>,
@@ -91,11 +92,24 @@ pub struct Webhook {
 impl Webhook {
     /// A function that puts events on `queue`.
     #[must_use]
-    pub fn new(store: Store, verifier: HookVerifier, queue: SharedQueue, clock: SharedClock) -> Self {
+    pub fn new(
+        store: Store,
+        authenticator: HookAuthenticator,
+        queue: SharedQueue,
+        clock: SharedClock,
+    ) -> Self {
         let coverage = Cache::builder().max_capacity(MAX_PROJECTS).time_to_live(COVERAGE_CACHE_TTL).build();
         let recent = Cache::builder().max_capacity(MAX_RECENT).time_to_live(RECENT_CACHE_TTL).build();
-        Self { store, verifier, queue, clock, coverage, recent }
+        Self { store, authenticator, queue, clock, coverage, recent }
     }
+}
+
+/// The function as `services` and its configuration make it.
+pub fn build(services: &Services, config: &Config) -> Router {
+    let store = services.store(&config.table_name);
+    let authenticator = HookAuthenticator::new(store.clone(), services.envelope(&config.kms_key_id));
+    let queue = services.events_queue(&config.events_queue_url, None);
+    router(Webhook::new(store, authenticator, queue, services.clock()))
 }
 
 /// Answers [`WEBHOOK`].
@@ -118,18 +132,21 @@ const INCOMPLETE: Answer = (StatusCode::OK, "The event does not say what it is a
 
 async fn webhook(State(state): State<Arc<Webhook>>, hook: GitlabHook) -> Result<Answer, Error> {
     let arrived_at = state.clock.now();
-    let answer = match state.verifier.verify(hook.subscription, &hook.proof(), arrived_at).await {
-        Ok(open) => state.take_in(&hook, &open, arrived_at).await?,
-        Err(VerifyError::Unknown) => return Err(Error::new(StatusCode::NOT_FOUND, "There is no such hook.")),
-        Err(VerifyError::Refused(reason)) => {
-            let sentence = "The secret token or signature is not the one of this hook.";
-            return Err(Error::new(StatusCode::UNAUTHORIZED, sentence).because(reason));
-        }
-        Err(error @ (VerifyError::Store(_) | VerifyError::Secrets(_))) => {
-            tracing::warn!(%error, "taking a delivery in unverified");
-            state.take_in_unverified(&hook, arrived_at).await?
-        }
-    };
+    let answer =
+        match state.authenticator.authenticate(hook.subscription, &hook.credentials(), arrived_at).await {
+            Ok(open) => state.take_in(&hook, &open, arrived_at).await?,
+            Err(AuthError::Unknown) => {
+                return Err(Error::new(StatusCode::NOT_FOUND, "There is no such hook."));
+            }
+            Err(AuthError::Refused(reason)) => {
+                let sentence = "The secret token or signature is not the one of this hook.";
+                return Err(Error::new(StatusCode::UNAUTHORIZED, sentence).because(reason));
+            }
+            Err(error @ (AuthError::Store(_) | AuthError::Secrets(_))) => {
+                tracing::warn!(%error, "taking a delivery in unverified");
+                state.take_in_unverified(&hook, arrived_at).await?
+            }
+        };
     tracing::info!(subscription.id = %hook.subscription, outcome = answer.1, "webhook");
     Ok(answer)
 }
@@ -193,7 +210,7 @@ impl Webhook {
 
     async fn take_in_unverified(&self, hook: &GitlabHook, arrived_at: Timestamp) -> Result<Answer, Error> {
         let unverified =
-            hook.proof().to_unverified().filter(|unverified| unverified.body.len() <= MAX_UNVERIFIED);
+            hook.credentials().to_unverified().filter(|unverified| unverified.body.len() <= MAX_UNVERIFIED);
         let unverified =
             unverified.ok_or_else(|| Error::unavailable("too large to be taken in unverified"))?;
         let body = EventMessage {

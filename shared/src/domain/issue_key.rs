@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::KeyRule;
+
 /// Jira takes at most this many values over all associations of one entity.
 pub const MAX_ISSUE_KEYS: usize = 500;
 
@@ -100,7 +102,7 @@ impl IssueKeys {
 
     /// Splits off the keys that `filter` refuses; each comes with the rule that refused it.
     #[must_use]
-    pub fn filtered(self, filter: &KeyFilter<'_>) -> (Self, Vec<(String, &'static str)>) {
+    pub fn filtered(self, filter: &KeyFilter<'_>) -> (Self, Vec<(String, KeyRule)>) {
         let mut refused = Vec::new();
         let keys = self.keys.into_iter().filter_map(|key| match filter.refuses(&key) {
             None => Some(key),
@@ -123,13 +125,13 @@ pub struct KeyFilter<'a> {
 }
 
 impl KeyFilter<'_> {
-    fn refuses(&self, key: &str) -> Option<&'static str> {
+    fn refuses(&self, key: &str) -> Option<KeyRule> {
         let project = project_of(key);
         if !self.allowed.is_empty() && !self.allowed.iter().any(|allowed| allowed == project) {
-            return Some("not one of the link's project keys");
+            return Some(KeyRule::NotAllowed);
         }
         if self.suppressed.iter().any(|suppressed| suppressed == project) {
-            return Some("Jira has no project with this key");
+            return Some(KeyRule::UnknownProject);
         }
         None
     }
@@ -189,7 +191,7 @@ mod tests {
         let filter = KeyFilter { allowed: &[], suppressed: &["UTF".to_owned()] };
         let (kept, refused) = IssueKeys::extract(["PAY-1 UTF-8"]).filtered(&filter);
         assert_eq!(kept.as_slice(), ["PAY-1"]);
-        assert_eq!(refused, [("UTF-8".to_owned(), "Jira has no project with this key")]);
+        assert_eq!(refused, [("UTF-8".to_owned(), KeyRule::UnknownProject)]);
         let allowed = ["OPS".to_owned()];
         let filter = KeyFilter { allowed: &allowed, suppressed: &[] };
         assert!(IssueKeys::extract(["PAY-1"]).filtered(&filter).0.is_empty());

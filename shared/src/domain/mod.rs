@@ -3,6 +3,8 @@
 
 mod api;
 mod entity;
+mod group_path;
+mod hold;
 mod id;
 mod installation;
 mod issue_key;
@@ -11,6 +13,8 @@ mod subscription;
 
 pub use api::Api;
 pub use entity::{EntityKey, EntityKind};
+pub use group_path::lies_under;
+pub use hold::{HoldReason, KeyRule};
 pub use id::{InstallationId, SiteId, SubscriptionId};
 pub use installation::{Connection, ConnectionKind, Installation, SystemToken};
 pub use issue_key::{IssueKeys, KeyFilter, MAX_ISSUE_KEYS};

@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 use super::{InstallationId, SiteId};
 use crate::clock::Timestamp;
 
-/// A Jira site. It owns subscriptions, sync state and sequence numbers; connections come and go.
+/// A Jira site. It owns subscriptions, sync state and sequence numbers; its connections change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
     /// Our id.
     pub id: SiteId,
-    /// Where people and Connect apps find it, as the connection said; without a trailing slash. Atlassian's gateway as long as
-    /// only a Forge installation is known, which does not say.
+    /// Where people and Connect apps reach it; without a trailing slash. Atlassian's gateway as long as only a Forge
+    /// installation is known, which does not say.
     pub base_url: String,
     /// Atlassian's id of the site; known once an authenticated call has proved it.
     pub cloud_id: Option<String>,
-    /// The one installation that writes. Others stand by.
+    /// The one installation that writes; the others are standbys.
     pub writer: Option<InstallationId>,
     /// Whether work flows, and if not, why.
     pub state: SiteState,
@@ -34,7 +34,7 @@ pub struct Site {
     /// Project keys that Jira is known to have; bounded, see `sync`.
     #[serde(default)]
     pub known_projects: Vec<String>,
-    /// Since when what is in Jira is less than what is in GitLab: another connection writes than the one that had sent it.
+    /// Since when Jira has less than GitLab: another connection writes than the one that had sent it.
     #[serde(default)]
     pub needs_resync_since: Option<Timestamp>,
     /// When it was first seen.
@@ -42,7 +42,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site nobody has heard of yet.
+    /// A new site.
     #[must_use]
     pub fn new(base_url: &str, now: Timestamp) -> Self {
         Self {
@@ -97,43 +97,12 @@ pub enum SiteCondition {
     Renamed,
     /// Jira has been unavailable for long: the site is probably deactivated.
     Suspended,
-    /// The connection that wrote was closed.
+    /// The writing connection was removed.
     Uninstalled,
-    /// Forge has not brought a token for so long that the last one is over.
+    /// Forge has delivered no token for so long that the last one has expired.
     AwaitingToken,
-    /// Another connection is to write, and what the one before had sent is being deleted.
+    /// Another connection becomes the writing one, and what the one before had sent is being deleted.
     Switching,
-}
-
-impl SiteCondition {
-    /// What a person can do about it; `None` when nothing is wrong.
-    #[must_use]
-    pub fn remedy(self) -> Option<&'static str> {
-        match self {
-            Self::Active => None,
-            Self::CredentialRejected => Some(
-                "Jira refuses the credential: create new OAuth credentials and run `gitlab-jira site add` again, or reinstall the app. A Forge app that is still installed gets a new token within the hour.",
-            ),
-            Self::PermissionMissing => Some(
-                "Jira refuses this kind of data: give the OAuth credentials all five permissions, reinstall the Connect app with its present descriptor, or approve the Forge app's new version.",
-            ),
-            Self::Renamed => Some(
-                "The Jira site has another name now: run `gitlab-jira site add` with the new host, or wait for Jira's `installed` event.",
-            ),
-            Self::Suspended => {
-                Some("The Jira site does not answer: ask its administrator whether it is deactivated.")
-            }
-            Self::Uninstalled => Some(
-                "The app that wrote was uninstalled: install it again, add OAuth credentials, or let another connection write with `gitlab-jira site switch`.",
-            ),
-            Self::AwaitingToken => Some(
-                "Forge brings a token every hour and has not: ask the site's administrator whether the app is still installed, and look at its logs with `forge logs`. Work goes on with the next token.",
-            ),
-            Self::Switching => {
-                Some("The change of connections did not end: run `gitlab-jira site switch` again.")
-            }
-        }
-    }
 }
 
 /// Whether a site takes something that is not documented.

@@ -59,6 +59,34 @@ impl Context {
         Self { site: site.into(), purpose, record: record.into() }
     }
 
+    /// The context of an installation's credential: a shared secret, a client secret or a system token, as `purpose` says.
+    #[must_use]
+    pub fn installation(site: impl fmt::Display, installation: impl fmt::Display, purpose: Purpose) -> Self {
+        Self::new(site.to_string(), purpose, installation.to_string())
+    }
+
+    /// The context of a hook's secret token and signing token; `project` for a project's hook.
+    #[must_use]
+    pub fn hook(site: impl fmt::Display, subscription: impl fmt::Display, project: Option<u64>) -> Self {
+        let record = match project {
+            None => subscription.to_string(),
+            Some(project) => format!("{subscription}#{project}"),
+        };
+        Self::new(site.to_string(), Purpose::HookSecret, record)
+    }
+
+    /// The context of the token that a link reads GitLab with.
+    #[must_use]
+    pub fn gitlab_token(site: impl fmt::Display, subscription: impl fmt::Display) -> Self {
+        Self::new(site.to_string(), Purpose::GitlabToken, subscription.to_string())
+    }
+
+    /// The context of a text that is sealed and opened only to see whether the key works.
+    #[must_use]
+    pub fn probe() -> Self {
+        Self::new("doctor", Purpose::HookSecret, "doctor")
+    }
+
     /// The pairs of a KMS encryption context.
     #[must_use]
     pub fn pairs(&self) -> [(&'static str, &str); 3] {
@@ -86,6 +114,16 @@ mod tests {
     fn contexts() -> impl Strategy<Value = Context> {
         (".{0,6}", 0..Purpose::ALL.len(), ".{0,6}")
             .prop_map(|(site, purpose, record)| Context::new(site, Purpose::ALL[purpose], record))
+    }
+
+    /// A secret that is sealed already opens with the very same context only.
+    #[test]
+    fn contexts_of_stored_secrets_never_change() {
+        let pairs = |context: Context| context.pairs().map(|(_, value)| value.to_owned());
+        assert_eq!(pairs(Context::installation("S", "I", Purpose::SystemToken)), ["S", "system-token", "I"]);
+        assert_eq!(pairs(Context::hook("S", "L", None)), ["S", "hook-secret", "L"]);
+        assert_eq!(pairs(Context::hook("S", "L", Some(7))), ["S", "hook-secret", "L#7"]);
+        assert_eq!(pairs(Context::gitlab_token("S", "L")), ["S", "gitlab-token", "L"]);
     }
 
     #[test]

@@ -272,6 +272,15 @@ impl GitlabClient {
         self.remove(&["groups", &group.to_string(), "access_tokens", &id.to_string()]).await
     }
 
+    /// Has this client's token revoke itself, which every token may; one that does not work counts as revoked
+    /// (<https://docs.gitlab.com/api/personal_access_tokens/#self-revoke>).
+    pub async fn revoke_self(&self) -> Result<(), GitlabError> {
+        match self.send(Method::DELETE, &["personal_access_tokens", "self"], &[], None).await {
+            Ok(_) | Err(GitlabError::Unauthorized) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A project.
     pub async fn project(&self, project: u64) -> Result<Project, GitlabError> {
         self.get::<RawProject>(&["projects", &project.to_string()], &[]).await.map(RawProject::project)

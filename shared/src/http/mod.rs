@@ -3,13 +3,13 @@
 //! such a value in its signature can't be reached by anybody else. What a call does belongs to its function.
 
 mod error;
-mod forge;
+mod forge_invocation;
 mod lifecycle;
 mod measured;
 mod tenant;
 
 pub use error::Error;
-pub use forge::{ForgeAdmin, ForgeCall, ForgeGate};
+pub use forge_invocation::{ForgeAdmin, ForgeCall, ForgeGate};
 pub use lifecycle::{JiraLifecycle, LifecycleGate, LifecycleKind, Tenant};
 pub use measured::measured;
 pub use tenant::{JiraUser, TenantGate};

@@ -11,8 +11,7 @@ use super::measured::CameThrough;
 use super::{Error, connect_path};
 use crate::clock::SharedClock;
 use crate::domain::{Connection, Installation, Site};
-use crate::envelope::{Envelope, Purpose};
-use crate::jira::connections::secret_context;
+use crate::envelope::{Context, Envelope, Purpose};
 use crate::jwt::symmetric::{self, Qsh};
 use crate::jwt::unverified::Unverified;
 use crate::jwt::{self};
@@ -64,7 +63,7 @@ where
         let Connection::Connect { shared_secret, .. } = &installation.connection else {
             return Err(forbidden());
         };
-        let context = secret_context(site.id, installation.id, Purpose::SharedSecret);
+        let context = Context::installation(site.id, installation.id, Purpose::SharedSecret);
         let secret = gate.envelope.open(shared_secret, &context).await.map_err(Error::unavailable)?;
         let request =
             jwt::Request { method: parts.method.as_str(), path: connect_path(&uri), query: uri.query() };

@@ -13,7 +13,7 @@ use super::client::{Authentication, JiraClient, JiraError, read, usable_until};
 use super::measure::measure;
 use crate::clock::{SharedClock, Timestamp};
 use crate::domain::Api;
-use crate::domain::{Connection, ConnectionKind, Installation, InstallationId, Site, SiteId};
+use crate::domain::{Connection, ConnectionKind, Installation, Site};
 use crate::envelope::{Context, Envelope, EnvelopeError, Purpose};
 use crate::outbound::{GuardError, HostGuard};
 
@@ -150,11 +150,14 @@ impl Connections {
                 app_key: self.app_key.clone(),
                 shared_secret: self
                     .envelope
-                    .open(shared_secret, &secret_context(site.id, installation.id, Purpose::SharedSecret))
+                    .open(
+                        shared_secret,
+                        &Context::installation(site.id, installation.id, Purpose::SharedSecret),
+                    )
                     .await?,
             },
             Connection::OauthCredentials { client_id, client_secret } => {
-                let context = secret_context(site.id, installation.id, Purpose::ClientSecret);
+                let context = Context::installation(site.id, installation.id, Purpose::ClientSecret);
                 let client_secret = self.envelope.open(client_secret, &context).await?;
                 let cloud_id = site.cloud_id.clone().ok_or(ConnectionError::CloudId)?;
                 self.client_credentials(cloud_id, client_id.clone(), client_secret)
@@ -163,7 +166,7 @@ impl Connections {
                 let now = self.clock.now();
                 let usable = token.as_ref().filter(|token| token.usable_until > now);
                 let sealed = usable.ok_or(ConnectionError::AwaitingToken)?;
-                let context = secret_context(site.id, installation.id, Purpose::SystemToken);
+                let context = Context::installation(site.id, installation.id, Purpose::SystemToken);
                 Authentication::Forge {
                     api_url: self.api_url.clone(),
                     cloud_id: site.cloud_id.clone().ok_or(ConnectionError::CloudId)?,
@@ -191,10 +194,4 @@ impl Connections {
         let (api_url, tokens) = (self.api_url.clone(), self.tokens.clone());
         Authentication::OauthCredentials { api_url, cloud_id, client_id, client_secret, tokens }
     }
-}
-
-/// What a connection's secret is sealed with.
-#[must_use]
-pub fn secret_context(site: SiteId, installation: InstallationId, purpose: Purpose) -> Context {
-    Context::new(site.to_string(), purpose, installation.to_string())
 }

@@ -3,6 +3,5 @@
 pub mod answer;
 pub mod client;
 pub mod connections;
-pub mod forge;
 mod measure;
 pub mod model;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Key, Store, StoreError, When, digest};
 use crate::clock::Timestamp;
-use crate::domain::{Api, SiteId};
+use crate::domain::{Api, HoldReason, SiteId};
 
 /// How long a backoff is kept after its end, and with it the count of consecutive failures: a service that fails again
 /// within a day has not recovered.
@@ -46,8 +46,8 @@ pub struct Backoff {
     pub consecutive_failures: u32,
     /// When the first of them failed.
     pub since: Timestamp,
-    /// Why, for a person.
-    pub reason: String,
+    /// Why.
+    pub reason: HoldReason,
 }
 
 impl Store {

@@ -46,7 +46,7 @@ pub mod deployed;
 pub mod embedded;
 #[cfg(all(test, feature = "embedded"))]
 mod faulty;
-pub mod forge;
+pub mod forge_installations;
 pub mod ledger;
 pub mod missed;
 pub mod outcomes;

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Key, Store, StoreError};
 use crate::clock::Timestamp;
-use crate::domain::EntityKey;
-use crate::domain::SiteId;
+use crate::domain::{EntityKey, HoldReason, KeyRule, SiteId};
 
 /// Nobody asks later, and the table stays small.
 const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -49,13 +48,13 @@ pub enum Verdict {
     },
     /// We did not send it.
     Filtered {
-        /// The rule.
-        rule: String,
+        /// The rule that took its keys.
+        rule: KeyRule,
     },
     /// It waits.
     Waiting {
         /// For what.
-        reason: String,
+        reason: HoldReason,
         /// Until when at least.
         until: Timestamp,
     },

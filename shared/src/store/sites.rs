@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::forge::{ForgePointer, forge_key};
+use super::forge_installations::{ForgePointer, forge_key};
 use super::{Key, Store, StoreError, When, digest};
 use crate::clock::Timestamp;
 use crate::domain::{Connection, Installation, InstallationId, Site, SiteCondition, SiteId, SiteState};

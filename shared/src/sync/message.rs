@@ -42,12 +42,12 @@ pub enum Payload {
         event: HookEvent,
     },
     /// A delivery taken in while secrets could not be read; `sync` verifies it.
-    Unverified(Unverified),
+    Unverified(UnverifiedDelivery),
 }
 
 /// A delivery as it came, with what can prove it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unverified {
+pub struct UnverifiedDelivery {
     /// The project whose hook it says it is.
     pub hook_project: Option<u64>,
     /// What stands for `X-Gitlab-Token`; the token itself must not lie on a queue.

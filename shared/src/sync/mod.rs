@@ -1,9 +1,10 @@
-//! From GitLab's things to Jira's: what a message says, how an entity is filled, which version of it counts, how
-//! entities share calls, and what became of them. Reading GitLab and answering the queue belong to the functions.
+//! From GitLab's events to Jira's entities: authenticating deliveries ([`auth`]), queue messages ([`message`]), reading GitLab
+//! ([`read`]), filling entities ([`transform`]), and bringing them to Jira ([`apply`]). Which messages are taken, and how a
+//! queue is answered, belongs to the functions.
 
-pub mod deliver;
+pub mod apply;
+pub mod auth;
 pub mod entity;
 pub mod message;
-pub mod pack;
+pub mod read;
 pub mod transform;
-pub mod verify;

@@ -55,7 +55,7 @@ async fn silence_is_explained_too() {
     let explained = bench.done(explain("PAY-1")).await;
     assert_eq!(explained["sites"], json!([]));
     let notes = explained["notes"].to_string();
-    for cause in ["30 days", "only keys of OPS through", "has no project PAY", "gitlab-jira dlq list"] {
+    for cause in ["30 days", "limited to keys of OPS", "has no project PAY", "gitlab-jira dlq list"] {
         assert!(notes.contains(cause), "{cause}: {notes}");
     }
 }

@@ -1,7 +1,6 @@
 //! `gitlab-jira forge manifest`: the bundle's own addresses, and nothing but the manifest on the terminal.
 
 use super::*;
-use crate::operate::render;
 
 const APP_ID: &str = "ari:cloud:ecosystem::app/0b2f8c1e-3d4a-4c5b-8e6f-7a8b9c0d1e2f";
 
@@ -13,11 +12,11 @@ fn command(app_id: &str) -> Command {
 async fn the_manifest_has_the_bundles_addresses_and_can_be_put_into_a_file() {
     let bench = Bench::new().await;
     let answer = bench.operator.run(command(APP_ID)).await.unwrap();
-    assert_eq!(answer["bundle_app_id"], Value::Null);
-    let printed = render(&command(APP_ID), &answer);
+    assert_eq!(answer.json()["bundle_app_id"], Value::Null);
+    let printed = answer.text();
     assert!(printed.contains(&format!("baseUrl: \"{BASE_URL}\"")), "{printed}");
     assert!(printed.contains(&format!("homeUrl: \"{}\"", bench.gitlab.url())), "{printed}");
-    assert_eq!(format!("{printed}\n"), answer["manifest"].as_str().unwrap());
+    assert_eq!(format!("{printed}\n"), answer.json()["manifest"].as_str().unwrap());
 }
 
 #[tokio::test]

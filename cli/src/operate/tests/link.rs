@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::domain::{HookKind, SubscriptionState};
 use shared::gitlab::signature::token_digest;
-use shared::sync::verify::{HookVerifier, Proof, VerifyError};
+use shared::sync::auth::{AuthError, HookAuthenticator, WebhookCredentials};
 use standins::gitlab::{Fault, Role, Tier, Version};
 use standins::jira::{Api, FailureRule};
 
@@ -141,7 +141,7 @@ async fn the_credential_is_what_was_chosen() {
         assert_eq!(linked["credential"], name);
         let link = bench.stored_links().await.remove(0);
         assert_eq!(link.credential.is_some(), name != "none");
-        if let Some(gitlab) = bench.operator.gitlab_of(&link).await.unwrap() {
+        if let Some(gitlab) = bench.operator.linking.gitlab_of(&link).await.unwrap() {
             gitlab.group("acme").await.unwrap();
         }
         bench.done(unlink(&linked["subscription"])).await;
@@ -165,13 +165,17 @@ async fn a_hook_made_by_hand_gets_its_secrets_once() {
     let link = bench.stored_links().await.remove(0);
     assert_eq!(link.hook.kind, HookKind::Manual);
     let operator = &bench.operator;
-    let verifier = HookVerifier::new(operator.store.clone(), operator.envelope.clone());
+    let verifier = HookAuthenticator::new(operator.store.clone(), operator.linking.envelope.clone());
     for (token, believed) in [(linked["secrets"]["token"].as_str().unwrap(), true), ("guessed", false)] {
-        let proof =
-            Proof { hook_project: None, token_digest: token_digest(token), signature: None, body: b"{}" };
-        let verdict = verifier.verify(link.id, &proof, operator.clock.now()).await;
+        let proof = WebhookCredentials {
+            hook_project: None,
+            token_digest: token_digest(token),
+            signature: None,
+            body: b"{}",
+        };
+        let verdict = verifier.authenticate(link.id, &proof, operator.clock.now()).await;
         assert_eq!(verdict.is_ok(), believed);
-        assert!(believed || matches!(verdict, Err(VerifyError::Refused(_))));
+        assert!(believed || matches!(verdict, Err(AuthError::Refused(_))));
     }
     assert!(linked["secrets"]["signing_token"].as_str().unwrap().starts_with("whsec_"));
     let listed = bench.done(Command::GroupList { site: None }).await.to_string();
@@ -195,7 +199,7 @@ async fn what_can_not_work_is_refused_before_anything_is_made() {
     for (link, cause) in [
         (bench.link(&bob.token(&["api"])), "must be Maintainer or Owner"),
         (bench.link(&eve.token(&["api"])), "has no group acme"),
-        (bench.link(&SecretString::from("glpat-wrong")), "refuses the token"),
+        (bench.link(&SecretString::from("glpat-wrong")), "rejects the token"),
         (GroupLink { group: "acme/nowhere".to_owned(), ..bench.adas() }, "has no group acme/nowhere"),
         (GroupLink { group: " / ".to_owned(), ..bench.adas() }, "path is missing"),
         (url("http://gitlab.example.com"), "only https"),
@@ -221,7 +225,7 @@ async fn a_connection_that_does_not_open_stops_the_link() {
     let bench = Bench::new().await;
     bench.add_site().await;
     for (rule, cause) in [
-        (FailureRule::status(401).on(Api::DevInfo), "refuses the credential"),
+        (FailureRule::status(401).on(Api::DevInfo), "rejects the credential"),
         (FailureRule::status(403).on(Api::DevInfo), "does not cover devinfo"),
         (FailureRule::status(503).on(Api::DevInfo), "does not answer now"),
     ] {
@@ -242,7 +246,7 @@ async fn a_link_that_fails_midway_leaves_nothing() {
     let tokens = format!("/groups/{group}/access_tokens");
     for (fault, cause) in [
         (Fault::status(500).method("POST").on(&hooks), "fails now"),
-        (Fault::status(422).method("POST").on(&hooks), "refuses to make"),
+        (Fault::status(422).method("POST").on(&hooks), "refuses to create"),
         (Fault::status(400).method("POST").on(&tokens), "makes no access token"),
         (Fault::dropped().method("POST").on(&tokens), "can't be reached"),
     ] {
@@ -271,7 +275,7 @@ async fn a_token_that_was_made_goes_with_the_link_that_failed() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::join!(bench.refuses(bench.adas(), "unlinked the group meanwhile"), unlinked_meanwhile);
+    tokio::join!(bench.refuses(bench.adas(), "was unlinked while"), unlinked_meanwhile);
     assert_eq!(bench.gitlab.calls_to("DELETE /groups/:id/access_tokens/:token_id"), 1);
 }
 

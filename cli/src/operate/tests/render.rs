@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use super::super::{Command, GroupLink, render};
+use super::super::{Answer, Command, GroupLink};
 use super::{Bench, site_add, unlink};
+
+const SITE: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
 #[tokio::test]
 async fn every_answer_reads_well() {
@@ -11,8 +13,8 @@ async fn every_answer_reads_well() {
     let read = |command: Command| {
         let bench = &bench;
         async move {
-            let answer = bench.done(command.clone()).await;
-            let text = render(&command, &answer);
+            let answer = bench.operator.run(command).await.unwrap();
+            let (answer, text) = (answer.json(), answer.text());
             assert!(!text.is_empty() && !text.contains("null") && !text.contains('"'), "{text}");
             assert!(text.lines().all(|line| line == line.trim_end()), "{text:?}");
             (answer, text)
@@ -26,7 +28,7 @@ async fn every_answer_reads_well() {
     assert!(added.contains("Next: gitlab-jira group link --site"), "{added}");
     let (linked, text) = read(Command::GroupLink(GroupLink { no_hook: true, ..bench.adas() })).await;
     assert!(text.contains(linked["secrets"]["token"].as_str().unwrap()), "{text}");
-    assert!(read(Command::SiteList).await.1.contains("oauth_credentials"));
+    assert!(read(Command::SiteList).await.1.contains("oauth"));
     assert!(read(Command::GroupList { site: None }).await.1.contains("manual"));
     assert!(read(Command::Status).await.1.contains("IN FLIGHT"));
     assert!(
@@ -35,26 +37,27 @@ async fn every_answer_reads_well() {
             .1
             .contains("Note: Nothing is known of PAY-1")
     );
-    assert!(read(Command::DlqList { limit: 5 }).await.1.contains("No message was given up"));
+    assert!(read(Command::DlqList { limit: 5 }).await.1.contains("No dead-lettered messages"));
     bench.queue.send_to_dead_letter_queue("{}".to_owned(), "unreadable".to_owned()).await.unwrap();
     assert!(read(Command::DlqList { limit: 5 }).await.1.contains("Next: gitlab-jira dlq redrive"));
     assert!(read(Command::Status).await.1.contains("Next: gitlab-jira dlq list"));
-    assert!(read(Command::DlqRedrive { ids: Vec::new() }).await.1.contains("1 message is"));
+    assert!(read(Command::DlqRedrive { ids: Vec::new() }).await.1.contains("Put 1 message back"));
     assert!(read(unlink(&linked["subscription"])).await.1.contains("made by hand"));
-    assert!(read(Command::SiteRemove { site: bench.host() }).await.1.contains("is forgotten"));
+    assert!(read(Command::SiteRemove { site: bench.host() }).await.1.contains("is removed"));
 }
 
 #[test]
 fn columns_stand_below_each_other_and_controls_are_taken_out() {
-    let answer = json!({ "key": "PAY-1", "notes": [], "sites": [{ "host": "acme.atlassian.net", "outcomes": [
-        { "kind": "pull_request", "label": "acme/api!7", "at": "t", "result": "waiting", "until": "u", "reason": "a rest." },
+    let answer = json!({ "key": "PAY-1", "notes": [], "sites": [{ "site": SITE, "host": "acme.atlassian.net", "outcomes": [
+        { "kind": "pull_request", "label": "acme/api!7", "at": "t", "result": "waiting", "until": "u",
+          "reason": "api_rate_limited", "dropped_keys": 0 },
         { "kind": "branch", "label": "\u{1b}[2Jé", "at": "t", "result": "accepted", "number": 1, "dropped_keys": 3 },
     ] }] });
-    let text = render(&Command::Explain { key: "PAY-1".to_owned() }, &answer);
+    let text = Answer::Explanation(serde_json::from_value(answer).unwrap()).text();
     let expected = "\
 PAY-1 on acme.atlassian.net
 WHAT          NAME        WHEN  RESULT
-pull request  acme/api!7  t     waits until u: a rest.
-branch         [2Jé       t     on the issue (3 further keys are more than Jira takes)";
+pull request  acme/api!7  t     waits until u: Jira's rate limit for this API is reached.
+branch         [2Jé       t     on the issue (3 keys more than Jira takes)";
     assert_eq!(text, expected);
 }

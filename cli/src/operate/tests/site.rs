@@ -38,8 +38,8 @@ async fn what_does_not_prove_itself_is_not_kept() {
     let (other_id, other_secret) = elsewhere.add_oauth_credentials(&APIS);
     let host = bench.host();
     for (site, id, secret, cause) in [
-        (host.as_str(), id.as_str(), "wrong", "refuses the client id and secret"),
-        (&host, "wrong", &secret, "refuses the client id and secret"),
+        (host.as_str(), id.as_str(), "wrong", "rejects the client id and secret"),
+        (&host, "wrong", &secret, "rejects the client id and secret"),
         (&host, "", &secret, "both needed"),
         (&host, &builds_id, &builds_secret, "no access to development information"),
         (&host, &other_id, &other_secret, "no access to development information"),
@@ -67,7 +67,7 @@ async fn a_wrong_secret_is_refused_after_a_right_one_too() {
     bench.operator.find_site(&bench.host()).await.unwrap();
     bench.done(Command::GroupLink(bench.adas())).await;
     let sentence = Bench::refused(bench.run(site_add(&bench.host(), &id, "wrong")).await);
-    assert!(sentence.contains("refuses the client id and secret"), "{sentence}");
+    assert!(sentence.contains("rejects the client id and secret"), "{sentence}");
 }
 
 #[tokio::test]
@@ -96,14 +96,14 @@ async fn new_credentials_renew_the_connection_and_wake_the_site() {
     }
     let status = bench.done(Command::Status).await;
     assert_eq!(status["sites"][0]["condition"], "credential_rejected");
-    let backoffs = status["sites"][0]["rests"].as_array().unwrap();
+    let backoffs = status["sites"][0]["backoffs"].as_array().unwrap();
     assert_eq!(backoffs.iter().map(|backoff| &backoff["what"]).collect::<Vec<_>>(), ["jira", "jira builds"]);
 
     let second = bench.add_site().await;
     assert_eq!(second["site"], first["site"]);
     let status = bench.done(Command::Status).await;
     assert_eq!(status["sites"][0]["condition"], "active");
-    assert_eq!(status["sites"][0]["rests"], json!([]));
+    assert_eq!(status["sites"][0]["backoffs"], json!([]));
     assert_eq!(store.installations(site.id).await.unwrap().len(), 1);
 }
 
@@ -115,7 +115,7 @@ async fn a_site_that_was_renamed_is_found_again_under_its_new_name() {
     let (id, secret) = bench.site.add_oauth_credentials(&APIS);
     bench.site.rename_to("renamed").await.unwrap();
     let sentence = Bench::refused(bench.run(site_add(&old, &id, &secret)).await);
-    assert!(sentence.contains("another name"), "{sentence}");
+    assert!(sentence.contains("was renamed"), "{sentence}");
     let second = bench.done(site_add(&bench.host(), &id, &secret)).await;
     assert_eq!(second["site"], first["site"]);
     assert_ne!(bench.host(), old);

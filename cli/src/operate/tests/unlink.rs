@@ -19,7 +19,7 @@ use crate::demo::world::World;
 impl Bench {
     async fn jira(&self) -> JiraClient {
         let site = self.stored_site().await;
-        self.operator.jira(&site).await.unwrap().unwrap()
+        self.operator.linking.jira(&site).await.unwrap().unwrap()
     }
 
     /// Puts a branch of a project on an issue, as `sync` does.
@@ -92,7 +92,7 @@ async fn hooks_that_the_token_may_remove_are_removed_and_the_token_revoked() {
 
     let linked = bench.done(Command::GroupLink(bench.adas())).await;
     let link = bench.stored_links().await.remove(0);
-    let gitlab = bench.operator.gitlab_of(&link).await.unwrap().unwrap();
+    let gitlab = bench.operator.linking.gitlab_of(&link).await.unwrap().unwrap();
     gitlab.group("acme").await.unwrap();
     bench.done(unlink(&linked["subscription"])).await;
     assert!(gitlab.group("acme").await.is_err());

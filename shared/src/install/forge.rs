@@ -1,0 +1,388 @@
+//! Forge installations from within: which site one belongs to, and its newest token. Every call of the app brings both,
+//! so that each of them repairs what an earlier one should have done. Who called is `http`'s business, and calling Jira
+//! with the token is `connections`'.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+use crate::clock::{SharedClock, Timestamp};
+use crate::domain::{
+    Connection, ConnectionKind, Installation, InstallationId, Site, SiteCondition, SiteState, SystemToken,
+};
+use crate::envelope::{Context, Envelope, EnvelopeError, Purpose};
+use crate::jwt::invocation::Invocation;
+use crate::jwt::unverified;
+use crate::outbound::{HostGuard, is_listed_site, site_address};
+use crate::store::forge_installations::ForgePointer;
+use crate::store::{Store, StoreError};
+
+/// How long a token is good for that does not say: what Forge promises of one that it delivers on schedule
+/// (<https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>).
+const TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 3600);
+
+/// The same of one that comes with a page's call, of which Forge promises nothing.
+const PAGE_TOKEN_LIFETIME: Duration = Duration::from_secs(20 * 60);
+
+/// The longest that a token is good for, whatever it says.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(4 * 3600);
+
+/// A token that has less to live is not used any more: a batch may take minutes.
+const LEAST_LIFETIME: Duration = Duration::from_secs(300);
+
+/// For how long after an uninstall calls of the same installation count as late ones. After that the app is evidently
+/// still there: an uninstall can fail after it was announced.
+const LATE_CALLS: Duration = Duration::from_secs(300);
+
+/// After this long without a token an installation counts as gone: two that should have come did not.
+const SILENT_AFTER: Duration = Duration::from_secs(150 * 60);
+
+/// Asking a site for its address. Forge waits five seconds for the answer to a trigger, and all else takes milliseconds.
+const NAME_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Tries against somebody who stores the same installation at the same time.
+const ROUNDS: u32 = 4;
+
+/// What it takes to let a Forge installation in.
+#[derive(Clone, Debug)]
+pub struct ForgeInstallations {
+    /// Keeps them.
+    pub store: Store,
+    /// Seals their tokens.
+    pub envelope: Arc<Envelope>,
+    /// Asks a site for its address: no redirects.
+    pub http: reqwest::Client,
+    /// Which addresses a site may have.
+    pub guard: HostGuard,
+    /// Atlassian's API gateway.
+    pub api_url: Url,
+    /// Which sites may install, by host; empty means any.
+    pub allowed_sites: Arc<[String]>,
+    /// Tells the time.
+    pub clock: SharedClock,
+}
+
+/// What became of a call of an installation.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// It is a connection of this site.
+    Open(Box<Site>, Installation),
+    /// It was uninstalled, or another installation has taken its place. Nothing was changed.
+    Outdated,
+}
+
+/// A Forge installation was not let in, and nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgeError {
+    /// The site's API lies elsewhere than on the gateway that is configured.
+    #[error("the app's API is at {0}, which is not below ATLASSIAN_API_URL")]
+    ApiUrl(String),
+    /// The site may not install.
+    #[error("{0} is not listed in ALLOWED_JIRA_SITES")]
+    NotAllowed(String),
+    /// Which site it is could not be found out, and only some may install.
+    #[error("the site does not tell its address, which ALLOWED_JIRA_SITES needs")]
+    NoAddress,
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+}
+
+impl ForgeInstallations {
+    /// Finds or makes the connection that a call came from, and keeps the token that it brought.
+    ///
+    /// The token of the invocation proves which site it is, so the installation joins whatever other connections that site has.
+    /// A new id on a site that has a Forge installation takes its place, because Forge has one of an app on a site at a
+    /// time; an id that lost its place gets it back only when the other has fallen silent.
+    ///
+    /// # Errors
+    /// [`ForgeError`].
+    pub async fn admit(
+        &self,
+        invocation: &Invocation,
+        token: Option<&SecretString>,
+    ) -> Result<Admission, ForgeError> {
+        let api_base_url = self.api_base_url(&invocation.cloud_id);
+        if invocation.api_base_url.trim_end_matches('/') != api_base_url {
+            return Err(ForgeError::ApiUrl(invocation.api_base_url.clone()));
+        }
+        let mut round = 0;
+        let found = loop {
+            round += 1;
+            match self.find_or_create(invocation, token).await {
+                // Somebody else has stored it just now.
+                Err(ForgeError::Store(StoreError::Conflict)) if round < ROUNDS => {}
+                found => break found?,
+            }
+        };
+        let Some((site, installation)) = found else {
+            tracing::info!(
+                cloud.id = invocation.cloud_id,
+                "ignored a call of an installation that is no more"
+            );
+            return Ok(Admission::Outdated);
+        };
+        match token {
+            Some(token) => self.keep_token(site, installation, invocation, token).await,
+            None => Ok(Admission::Open(Box::new(site), installation)),
+        }
+    }
+
+    /// Closes the connection that a call came from, if there is one; answers whether there was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn close(&self, invocation: &Invocation) -> Result<bool, StoreError> {
+        let Some(pointer) = self.store.forge_pointer(&invocation.installation_id).await? else {
+            return Ok(false);
+        };
+        let Some(installation) = self.store.installation(pointer.site, pointer.installation).await? else {
+            return Ok(false);
+        };
+        // A re-install of the same id is newer than a late uninstall.
+        if installation.installed_at > invocation.issued_at {
+            return Ok(false);
+        }
+        self.store.lose_writer(&installation).await?;
+        self.store.close_forge_connection(&installation, invocation.issued_at).await?;
+        tracing::info!(site.id = %installation.site, "the Forge app was uninstalled");
+        Ok(true)
+    }
+
+    /// `None`: the installation is no more.
+    async fn find_or_create(
+        &self,
+        invocation: &Invocation,
+        token: Option<&SecretString>,
+    ) -> Result<Option<(Site, Installation)>, ForgeError> {
+        let mut again = None;
+        if let Some(pointer) = self.store.forge_pointer(&invocation.installation_id).await? {
+            match self.store.site(pointer.site).await? {
+                Some(site) => match self.store.installation(site.id, pointer.installation).await? {
+                    Some(installation) if pointer.closed_at.is_none() => {
+                        let site = self.with_address(site, Some(installation.id), invocation, token).await?;
+                        let site = self.let_write(site, installation.id).await?;
+                        return Ok(Some((site, installation)));
+                    }
+                    _ if is_late(&pointer, invocation) => return Ok(None),
+                    _ => again = Some((site, pointer.installation)),
+                },
+                // An operator removed the site.
+                None => self.store.forget_forge_pointer(&invocation.installation_id).await?,
+            }
+        }
+        let site = match &again {
+            Some((site, _)) => Some(site.clone()),
+            None => self.store.site_by_cloud_id(&invocation.cloud_id).await?,
+        };
+        let Some(site) = site else {
+            return self.create(invocation, token).await.map(Some);
+        };
+        let site = self.with_address(site, None, invocation, token).await?;
+        let id = again.as_ref().map_or_else(InstallationId::generate, |(_, id)| *id);
+        let connections = self.store.installations(site.id).await?;
+        let is_other = |connection: &&Installation| {
+            connection.connection.kind() == ConnectionKind::Forge && connection.id != id
+        };
+        if let Some(other) = connections.iter().find(is_other) {
+            let is_older = other.installed_at < invocation.issued_at;
+            if !(is_older && (again.is_none() || is_silent(other, invocation.issued_at))) {
+                return Ok(None);
+            }
+            self.store.lose_writer(other).await?;
+            self.store.close_forge_connection(other, invocation.issued_at).await?;
+        }
+        let installation = installation(&site, id, invocation);
+        self.store.open_forge_connection(&installation, again.is_some()).await?;
+        let site = self.let_write(site, id).await?;
+        tracing::info!(site.id = %site.id, writes = site.writer == Some(id), "the Forge app joined a site");
+        Ok(Some((site, installation)))
+    }
+
+    async fn create(
+        &self,
+        invocation: &Invocation,
+        token: Option<&SecretString>,
+    ) -> Result<(Site, Installation), ForgeError> {
+        let gateway = self.api_base_url(&invocation.cloud_id);
+        let site =
+            Site { cloud_id: Some(invocation.cloud_id.clone()), ..Site::new(&gateway, self.clock.now()) };
+        let address = self.allowed_address(invocation, token).await?;
+        let installation = installation(&site, InstallationId::generate(), invocation);
+        let site = Site { base_url: address.unwrap_or(gateway), writer: Some(installation.id), ..site };
+        self.store.create_site(&site, &installation).await?;
+        tracing::info!(site.id = %site.id, site.host = site.host(), "the Forge app was installed");
+        Ok((site, installation))
+    }
+
+    /// Makes the installation the site's writer where there is none. Every call sees to it, since the one that made the
+    /// installation may have been cut off before.
+    async fn let_write(&self, site: Site, id: InstallationId) -> Result<Site, StoreError> {
+        if site.writer == Some(id) {
+            return Ok(site);
+        }
+        Ok(self.store.take_over(&site, id).await?.unwrap_or(site))
+    }
+
+    /// Keeps the token, unless one that is good for longer has come.
+    async fn keep_token(
+        &self,
+        site: Site,
+        installation: Installation,
+        invocation: &Invocation,
+        token: &SecretString,
+    ) -> Result<Admission, ForgeError> {
+        let sent_at = invocation.issued_at;
+        let context = Context::installation(site.id, installation.id, Purpose::SystemToken);
+        let kept = SystemToken {
+            token: self.envelope.seal(token, &context).await?,
+            sent_at,
+            usable_until: usable_until(token, sent_at, invocation.person.is_some()),
+        };
+        let version = invocation.app_version.clone();
+        let changed = self
+            .store
+            .update_installation(&installation, |installation| {
+                if let Connection::Forge { token, app_version, .. } = &mut installation.connection
+                    && token.as_ref().is_none_or(|token| token.usable_until <= kept.usable_until)
+                {
+                    *token = Some(kept.clone());
+                    app_version.clone_from(&version);
+                }
+            })
+            .await?;
+        // It was uninstalled at this very moment.
+        let Some(installation) = changed else { return Ok(Admission::Outdated) };
+        if site.writer == Some(installation.id) && site.state.condition == SiteCondition::AwaitingToken {
+            self.store.set_condition(&site, SiteCondition::Active).await?;
+        }
+        Ok(Admission::Open(Box::new(site), installation))
+    }
+
+    /// The site with its own address, where only the gateway's was known, or where the address is this connection's to say.
+    async fn with_address(
+        &self,
+        site: Site,
+        connection: Option<InstallationId>,
+        invocation: &Invocation,
+        token: Option<&SecretString>,
+    ) -> Result<Site, ForgeError> {
+        let is_known = site.base_url != self.api_base_url(&invocation.cloud_id);
+        let is_renamed = site.state.condition == SiteCondition::Renamed;
+        // What a Connect app calls is for Jira's `installed` event to change.
+        let is_told = told_address(invocation).is_some() && connection.is_some() && site.writer == connection;
+        if is_known && !is_renamed && !is_told {
+            return Ok(site);
+        }
+        let Some(address) = self.allowed_address(invocation, token).await? else { return Ok(site) };
+        if address == site.base_url {
+            return Ok(site);
+        }
+        let now = self.clock.now();
+        let changed = self
+            .store
+            .update_site(site.id, |site| {
+                site.base_url.clone_from(&address);
+                if site.state.condition == SiteCondition::Renamed {
+                    site.state = SiteState { condition: SiteCondition::Active, since: now };
+                }
+            })
+            .await?;
+        Ok(changed.unwrap_or(site))
+    }
+
+    /// Where people find the site, if that can be found out now and it may install.
+    async fn allowed_address(
+        &self,
+        invocation: &Invocation,
+        token: Option<&SecretString>,
+    ) -> Result<Option<String>, ForgeError> {
+        // A person may see the site under a name of its own, which is no address of a site.
+        let told = told_address(invocation).and_then(|address| site_address(address, &self.guard));
+        let address = match (told, token) {
+            (Some(told), _) => Some(told),
+            (None, Some(token)) => {
+                let asked = self.ask_address(&invocation.cloud_id, token).await;
+                asked.and_then(|address| site_address(&address, &self.guard))
+            }
+            (None, None) => None,
+        };
+        match &address {
+            _ if self.allowed_sites.is_empty() => Ok(address),
+            Some(known) if is_listed_site(&self.allowed_sites, known) => Ok(address),
+            Some(known) => Err(ForgeError::NotAllowed(known.clone())),
+            None => Err(ForgeError::NoAddress),
+        }
+    }
+
+    /// `GET /rest/api/3/serverInfo`
+    /// (<https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-server-info/>). `None` when Jira does not
+    /// say: in the first minutes after an install it may refuse, and the next call of the app asks again.
+    async fn ask_address(&self, cloud_id: &str, token: &SecretString) -> Option<String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct ServerInfo {
+            base_url: String,
+        }
+        let url = format!("{}/rest/api/3/serverInfo", self.api_base_url(cloud_id));
+        let request = self.http.get(url).bearer_auth(token.expose_secret()).timeout(NAME_TIMEOUT);
+        let answer = request.send().await.and_then(reqwest::Response::error_for_status);
+        match answer {
+            Ok(answer) => answer.json::<ServerInfo>().await.ok().map(|info| info.base_url),
+            Err(error) => {
+                tracing::info!(error = %error.without_url(), "the site does not tell its address yet");
+                None
+            }
+        }
+    }
+
+    fn api_base_url(&self, cloud_id: &str) -> String {
+        format!("{}/ex/jira/{cloud_id}", self.api_url.as_str().trim_end_matches('/'))
+    }
+}
+
+fn installation(site: &Site, id: InstallationId, invocation: &Invocation) -> Installation {
+    let connection = Connection::Forge {
+        installation_id: invocation.installation_id.clone(),
+        app_version: invocation.app_version.clone(),
+        token: None,
+    };
+    // Forge's clock orders installs and uninstalls; ours plays no part in it.
+    Installation { id, site: site.id, connection, installed_at: invocation.issued_at }
+}
+
+/// Where the person whose call it is sees the site.
+fn told_address(invocation: &Invocation) -> Option<&str> {
+    invocation.person.as_ref()?.site_url.as_deref()
+}
+
+/// Whether Forge has stopped bringing tokens for an installation, so that it is evidently no more.
+fn is_silent(installation: &Installation, now: Timestamp) -> bool {
+    let last = match &installation.connection {
+        Connection::Forge { token: Some(token), .. } => token.sent_at,
+        _ => installation.installed_at,
+    };
+    now.since(last) > SILENT_AFTER
+}
+
+fn is_late(pointer: &ForgePointer, invocation: &Invocation) -> bool {
+    pointer.closed_at.is_none_or(|closed_at| invocation.issued_at <= closed_at.after(LATE_CALLS))
+}
+
+/// Until when a token is used. It is opaque by contract; where it says when it ends, that is believed.
+fn usable_until(token: &SecretString, sent_at: Timestamp, of_page: bool) -> Timestamp {
+    let ends_at =
+        unverified::claimed_expiry(token.expose_secret()).map(|exp| Timestamp(exp.saturating_mul(1000)));
+    let assumed = if of_page { PAGE_TOKEN_LIFETIME } else { TOKEN_LIFETIME };
+    let ends_at = ends_at.unwrap_or_else(|| sent_at.after(assumed));
+    ends_at.min(sent_at.after(LONGEST_LIFETIME)).before(LEAST_LIFETIME)
+}
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests;

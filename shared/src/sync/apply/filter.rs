@@ -1,0 +1,50 @@
+//! Which issue keys may be sent: an entity loses those that its link or its site does not allow, and one that has none left
+//! is not sent.
+
+use std::collections::BTreeMap;
+
+use super::pending::PendingEntity;
+use crate::clock::Timestamp;
+use crate::domain::{EntityKind, KeyFilter, Site, SubscriptionId};
+use crate::store::outcomes::{Outcome, Verdict};
+use crate::sync::entity::Content;
+
+/// The project keys that each link lets through; empty lists let every key through.
+pub type AllowedKeys<'a> = BTreeMap<SubscriptionId, &'a [String]>;
+
+/// Outcomes by the issue keys they are about.
+pub(super) type Outcomes = Vec<(Vec<String>, Outcome)>;
+
+/// Removes the keys that must not be sent, and the entities that are left without any. `outcomes` says which and why.
+pub(super) fn filter(
+    site: &Site,
+    allowed: &AllowedKeys<'_>,
+    pending: Vec<PendingEntity>,
+    now: Timestamp,
+    outcomes: &mut Outcomes,
+) -> Vec<PendingEntity> {
+    let mut kept = Vec::with_capacity(pending.len());
+    for mut pending in pending {
+        let allowed = allowed.get(&pending.entity.link.subscription).copied().unwrap_or_default();
+        let filter = KeyFilter { allowed, suppressed: &site.suppressed_projects };
+        let (keys, refused) = pending.entity.issue_keys.clone().filtered(&filter);
+        for (key, rule) in refused {
+            outcomes.push((vec![key], Outcome::new(&pending.entity, Verdict::Filtered { rule }, now)));
+        }
+        if pending.is_deletion() {
+            pending.entity.issue_keys = keys;
+            kept.push(pending);
+        } else if !keys.is_empty() {
+            pending.entity.set_issue_keys(keys);
+            kept.push(pending);
+        } else if pending.entity.key.kind == EntityKind::PullRequest && !pending.entity.issue_keys.is_empty()
+        {
+            // Its title names only keys that must not be sent: it leaves the issues that it may be on.
+            pending.entity.issue_keys = keys;
+            pending.entity.content = Content::Deleted;
+            pending.filtered = true;
+            kept.push(pending);
+        }
+    }
+    kept
+}

@@ -1,0 +1,189 @@
+//! Which entities share a call, what the call's body is ([`body`]), and what not every site takes ([`undocumented`]). Development information packs across projects; builds, deployments and flags go per
+//! project and link, because `properties` belongs to the call, and properties are what unlinking deletes by.
+
+mod body;
+mod undocumented;
+
+use std::collections::BTreeMap;
+
+pub use body::Body;
+pub use undocumented::Undocumented;
+
+use super::pending::PendingEntity;
+use crate::domain::{Api, EntityKind};
+use crate::sync::entity::Link;
+
+/// Limits of one development-information call.
+const MAX_ENTITIES: usize = 1000;
+const MAX_REPOSITORIES: usize = 100;
+const MAX_PER_KIND: usize = 400;
+
+/// The limit of every other call.
+const MAX_ITEMS: usize = 100;
+
+/// Entities that are sent together.
+#[derive(Clone, Debug)]
+pub struct BulkCall {
+    /// To which API.
+    pub api: Api,
+    /// What is sent.
+    pub entities: Vec<PendingEntity>,
+}
+
+/// Calls for `entities`, each within Jira's limits. Nothing here is to be deleted: deletions are calls of their own.
+#[must_use]
+pub fn pack(entities: Vec<PendingEntity>) -> Vec<BulkCall> {
+    let mut development = DevInfoPacker::default();
+    let mut per_project: BTreeMap<(Api, Link, String), Vec<PendingEntity>> = BTreeMap::new();
+    for pending in entities {
+        let entity = &pending.entity;
+        match entity.key.kind.api() {
+            Api::DevInfo => development.add(pending),
+            api => {
+                let group = (api, entity.link.clone(), entity.key.project.clone());
+                per_project.entry(group).or_default().push(pending);
+            }
+        }
+    }
+    let mut calls = development.calls();
+    for ((api, ..), entities) in per_project {
+        let mut entities = entities.into_iter().peekable();
+        while entities.peek().is_some() {
+            calls.push(BulkCall { api, entities: entities.by_ref().take(MAX_ITEMS).collect() });
+        }
+    }
+    calls
+}
+
+/// Fills calls one after another; an entity that fits no open call opens one.
+#[derive(Default)]
+struct DevInfoPacker {
+    full: Vec<BulkCall>,
+    open: Vec<PendingEntity>,
+    counts: BTreeMap<String, BTreeMap<EntityKind, usize>>,
+}
+
+impl DevInfoPacker {
+    fn add(&mut self, pending: PendingEntity) {
+        let entity = &pending.entity;
+        let repository = self.counts.get(&entity.key.project);
+        let of_kind = repository.and_then(|kinds| kinds.get(&entity.key.kind)).copied().unwrap_or(0);
+        let no_room = self.open.len() >= MAX_ENTITIES
+            || of_kind >= MAX_PER_KIND
+            || (repository.is_none() && self.counts.len() >= MAX_REPOSITORIES);
+        if no_room {
+            self.close();
+        }
+        let kinds = self.counts.entry(entity.key.project.clone()).or_default();
+        *kinds.entry(entity.key.kind).or_default() += 1;
+        self.open.push(pending);
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.full.push(BulkCall { api: Api::DevInfo, entities: std::mem::take(&mut self.open) });
+        }
+        self.counts.clear();
+    }
+
+    fn calls(mut self) -> Vec<BulkCall> {
+        self.close();
+        self.full
+    }
+}
+
+impl BulkCall {
+    /// Two calls with half the entities each; `None` when there is only one.
+    #[must_use]
+    pub fn halves(self) -> Option<(Self, Self)> {
+        if self.entities.len() < 2 {
+            return None;
+        }
+        let mut first = self;
+        let second = first.entities.split_off(first.entities.len() / 2);
+        Some((first.clone(), Self { api: first.api, entities: second }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::domain::{IssueKeys, SubscriptionId};
+    use crate::gitlab::model::{Commit, Person, Pipeline, Project};
+    use crate::sync::entity::Entity;
+    use crate::sync::transform::Source;
+
+    fn source(project: u64) -> Source {
+        let project = Project {
+            id: project,
+            name: format!("p{project}"),
+            web_url: format!("https://gitlab.example.com/acme/p{project}"),
+            path: format!("acme/p{project}"),
+            ..Project::default()
+        };
+        let subscription: SubscriptionId = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id");
+        let link = Link { subscription, product: Arc::from("GitLab 19.1.0") };
+        Source::new(project, link, "https://gitlab.example.com", 0)
+    }
+
+    fn commit(project: u64, number: usize) -> Entity {
+        let commit = Commit {
+            sha: format!("{number:040}"),
+            message: "PAY-1".to_owned(),
+            keys: IssueKeys::extract(["PAY-1"]),
+            author: Person::default(),
+            committed_at: None,
+            web_url: String::new(),
+            merge: false,
+            file_count: None,
+            files: Vec::new(),
+            parent: None,
+        };
+        source(project).commit(&commit, Timestamp(1))
+    }
+
+    fn build(project: u64, iid: u64) -> Entity {
+        let pipeline =
+            Pipeline { id: iid, iid: Some(iid), status: "running".to_owned(), ..Pipeline::default() };
+        source(project).build(&pipeline, Timestamp(1), false).expect("it has a number")
+    }
+
+    #[test]
+    fn dev_info_packs_across_projects_within_every_limit() {
+        let entities = (0..1200).map(|number| commit((number % 150) as u64, number).into()).collect();
+        let calls = pack(entities);
+        let sizes: Vec<_> =
+            calls.iter().map(|call| (call.entities.len(), call.repositories().len())).collect();
+        assert!(
+            sizes.iter().all(|(entities, repositories)| *entities <= 1000 && *repositories <= 100),
+            "{sizes:?}"
+        );
+        assert_eq!(sizes.iter().map(|(entities, _)| entities).sum::<usize>(), 1200);
+
+        let one_project = pack((0..1000).map(|number| commit(1, number).into()).collect());
+        assert_eq!(one_project.iter().map(|call| call.entities.len()).collect::<Vec<_>>(), [400, 400, 200]);
+    }
+
+    #[test]
+    fn builds_go_per_project_with_its_properties() {
+        let entities = (1..=150).map(|iid| build(7, iid)).chain([build(8, 1)]).map(Into::into).collect();
+        let calls = pack(entities);
+        assert_eq!(calls.iter().map(|call| call.entities.len()).collect::<Vec<_>>(), [100, 50, 1]);
+        let body = serde_json::to_value(calls[2].body()).expect("JSON");
+        assert_eq!(body["properties"]["projectId"], "project-8");
+        assert_eq!(body["providerMetadata"]["product"], "GitLab 19.1.0");
+    }
+
+    #[test]
+    fn halving_ends_with_the_culprit_alone() {
+        let call =
+            BulkCall { api: Api::DevInfo, entities: (0..5).map(|number| commit(1, number).into()).collect() };
+        let (first, second) = call.halves().expect("more than one");
+        assert_eq!((first.entities.len(), second.entities.len()), (2, 3));
+        let alone = BulkCall { api: Api::DevInfo, entities: vec![commit(1, 1).into()] };
+        assert!(alone.halves().is_none());
+    }
+}

@@ -1,0 +1,138 @@
+//! What submitting led to: dispositions of the messages, entries of the ledger, outcomes for `explain`, and which project
+//! keys Jira is known to have.
+
+use super::filter::Outcomes;
+use super::submit::{SubmitOutcome, Submitted};
+use crate::clock::Timestamp;
+use crate::domain::{EntityKey, Site};
+use crate::jira::client::JiraClient;
+use crate::queue::disposition::Disposition;
+use crate::store::ledger::LedgerEntry;
+use crate::store::outcomes::{Outcome, Verdict};
+use crate::store::{Store, StoreError};
+use crate::sync::entity::Entity;
+
+/// Project keys that Jira is asked about per batch: each is a call.
+const MAX_PROJECT_LOOKUPS: usize = 5;
+
+/// Project keys that are kept of a site; beyond it, look-alikes are sent as they are.
+const MAX_PROJECTS: usize = 1_000;
+
+/// What is recorded of a batch for one site.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// Dispositions by the positions of messages in the batch.
+    pub(super) dispositions: Vec<(usize, Disposition)>,
+    pub(super) ledger: Vec<(EntityKey, LedgerEntry)>,
+    pub(super) outcomes: Outcomes,
+}
+
+impl Record {
+    pub(super) fn add(&mut self, submitted: &[Submitted], now: Timestamp) {
+        for Submitted { pending, outcome, unknown_keys } in submitted {
+            let entity = &pending.entity;
+            let disposition = match outcome {
+                SubmitOutcome::Accepted | SubmitOutcome::UnknownIssues | SubmitOutcome::Rejected(_) => {
+                    Disposition::Done
+                }
+                SubmitOutcome::Waiting(until, reason) => {
+                    Disposition::Wait { until: *until, reason: reason.to_string() }
+                }
+                SubmitOutcome::Failed(reason) => Disposition::Retry { reason: reason.clone() },
+            };
+            let indices = pending.origins.iter().map(|origin| origin.index);
+            self.dispositions.extend(indices.map(|index| (index, disposition.clone())));
+            if *outcome == SubmitOutcome::Accepted {
+                self.ledger.push((entity.key.clone(), pending.ledger_entry()));
+            }
+            if let SubmitOutcome::Rejected(_) = outcome {
+                // Jira's text may repeat the entity's; `explain` shows it.
+                tracing::warn!(entity.label = entity.label, "Jira rejected an entity");
+            }
+            let (unknown, known): (Vec<_>, Vec<_>) =
+                entity.issue_keys.as_slice().iter().cloned().partition(|key| unknown_keys.contains(key));
+            let verdict = verdict(outcome, pending.is_deletion(), entity.version.known_at.0);
+            self.outcomes.push((known, Outcome::new(entity, verdict, now)));
+            self.outcomes.push((unknown, Outcome::new(entity, Verdict::UnknownIssue, now)));
+        }
+    }
+}
+
+impl Outcome {
+    pub(super) fn new(entity: &Entity, verdict: Verdict, at: Timestamp) -> Self {
+        Self {
+            entity: entity.key.clone(),
+            label: entity.label.clone(),
+            at,
+            verdict,
+            dropped_keys: entity.issue_keys.dropped(),
+        }
+    }
+}
+
+fn verdict(outcome: &SubmitOutcome, is_deletion: bool, number: i64) -> Verdict {
+    match outcome {
+        SubmitOutcome::Accepted if is_deletion => Verdict::Removed,
+        SubmitOutcome::Accepted => Verdict::Accepted { number },
+        SubmitOutcome::UnknownIssues => Verdict::UnknownIssue,
+        SubmitOutcome::Rejected(reason) => Verdict::Rejected { reason: reason.clone() },
+        SubmitOutcome::Waiting(until, reason) => Verdict::Waiting { reason: reason.clone(), until: *until },
+        SubmitOutcome::Failed(reason) => Verdict::Rejected { reason: format!("{reason}; it is tried again") },
+    }
+}
+
+/// Learns which project keys Jira has: those of accepted entities it has; about unknown ones it is asked, once.
+pub(super) async fn learn_projects(
+    store: &Store,
+    site: &Site,
+    client: &JiraClient,
+    submitted: &[Submitted],
+) -> Result<(), StoreError> {
+    let (mut known, unsure) = projects(site, submitted);
+    let mut suppressed = Vec::new();
+    for project in unsure.into_iter().take(MAX_PROJECT_LOOKUPS) {
+        match client.has_project(&project).await {
+            Ok(Some(true)) => known.push(project),
+            Ok(Some(false)) => suppressed.push(project),
+            // This connection can't ask, or Jira does not answer now: the key is sent as it is.
+            Ok(None) | Err(_) => {}
+        }
+    }
+    if known.is_empty() && suppressed.is_empty() {
+        return Ok(());
+    }
+    let learn = |site: &mut Site| {
+        let room = MAX_PROJECTS.saturating_sub(site.known_projects.len());
+        site.known_projects.extend(known.iter().take(room).cloned());
+        site.known_projects.sort_unstable();
+        site.known_projects.dedup();
+        let room = MAX_PROJECTS.saturating_sub(site.suppressed_projects.len());
+        site.suppressed_projects.extend(suppressed.iter().take(room).cloned());
+    };
+    store.update_site(site.id, learn).await.map(drop)
+}
+
+/// The projects of what was submitted of which nothing is known yet: those that Jira has, and those it may not have.
+fn projects(site: &Site, submitted: &[Submitted]) -> (Vec<String>, Vec<String>) {
+    let (mut known, mut unsure) = (Vec::new(), Vec::new());
+    let is_settled = |project: &String| {
+        site.known_projects.contains(project) || site.suppressed_projects.contains(project)
+    };
+    for Submitted { pending, outcome, unknown_keys } in submitted {
+        for key in pending.entity.issue_keys.as_slice() {
+            let project = key.rsplit_once('-').map_or(key.as_str(), |(project, _)| project).to_owned();
+            if is_settled(&project) || known.contains(&project) {
+                continue;
+            }
+            if unknown_keys.contains(key) {
+                unsure.push(project);
+            } else if *outcome == SubmitOutcome::Accepted {
+                known.push(project);
+            }
+        }
+    }
+    unsure.sort_unstable();
+    unsure.dedup();
+    unsure.retain(|project| !known.contains(project));
+    (known, unsure)
+}

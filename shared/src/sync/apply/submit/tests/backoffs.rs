@@ -1,0 +1,334 @@
+//! What waits, for how long, and what goes on meanwhile: rate limits, refused credentials and sites that do not answer.
+
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A status that changes while the test goes on.
+#[derive(Clone)]
+struct Status(Arc<AtomicU16>);
+
+impl Status {
+    fn new(status: u16) -> Self {
+        Self(Arc::new(AtomicU16::new(status)))
+    }
+
+    fn set(&self, status: u16) {
+        self.0.store(status, Ordering::SeqCst);
+    }
+
+    fn response(&self) -> Response {
+        Response::json(self.0.load(Ordering::SeqCst), &json!({}))
+    }
+}
+
+/// A world whose Jira answers calls with `part` in their path by a status that changes, and accepts all others.
+async fn changing(status: u16, part: &'static str) -> (World, Status) {
+    let status = Status::new(status);
+    let answering = status.clone();
+    let script = move |request: &Request| {
+        if request.target.contains(part) { answering.response() } else { accepted() }
+    };
+    (World::new(script).await, status)
+}
+
+fn limited(reason: &str, retry_after: &str) -> Response {
+    Response::new(429, "").with("RateLimit-Reason", reason).with("Retry-After", retry_after)
+}
+
+/// The end of a wait.
+fn until(outcome: &SubmitOutcome) -> Timestamp {
+    match outcome {
+        SubmitOutcome::Waiting(until, _) => *until,
+        other => panic!("it does not wait: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_burst_rests_its_api_only() {
+    let world = World::new(|request| {
+        if request.target.contains("/builds/") { limited("jira-burst-based", "120") } else { accepted() }
+    })
+    .await;
+    let end = world.in_seconds(120);
+    let delivered = world.submit([one_of_each(), vec![build(7, 1)]].concat()).await;
+    for one in &delivered {
+        match one.pending.entity.key.kind {
+            EntityKind::Build => {
+                assert_eq!(one.outcome, SubmitOutcome::Waiting(end, HoldReason::ApiRateLimited));
+            }
+            _ => assert_eq!(one.outcome, SubmitOutcome::Accepted),
+        }
+    }
+    assert_eq!(world.server.lines().len(), 4, "the second project's builds are not even tried");
+    assert_eq!(world.backoff(&world.of_api(Api::Builds)).await.map(|backoff| backoff.until), Some(end));
+    assert_eq!(world.backoff(&world.of_site()).await, None);
+
+    world.clock.advance(MINUTE);
+    assert_eq!(until(&world.submit_one(build(42, 31)).await), end);
+    assert_eq!(world.server.lines().len(), 4, "the next batch knows, too");
+}
+
+#[tokio::test]
+async fn a_success_ends_what_rested() {
+    let (world, status) = changing(429, "/builds/").await;
+    let builds = world.of_api(Api::Builds);
+    for (answer, seconds) in [(429, Some(30)), (429, Some(60)), (202, None), (429, Some(30))] {
+        status.set(answer);
+        let outcome = world.submit_one(build(42, 31)).await;
+        let backoff = world.backoff(&builds).await.map(|backoff| backoff.until);
+        assert_eq!(backoff, seconds.map(|seconds| world.in_seconds(seconds)));
+        match backoff {
+            Some(end) => assert_eq!(until(&outcome), end),
+            None => assert_eq!(outcome, SubmitOutcome::Accepted),
+        }
+        world.clock.advance(MINUTE);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_quota_rests_the_site() {
+    for reason in ["jira-quota-global-based", "jira-quota-tenant-based"] {
+        let world = World::new(move |_| limited(reason, "1800")).await;
+        let end = world.in_seconds(1800);
+        let delivered = world.submit(one_of_each()).await;
+        assert!(delivered.iter().all(|one| until(&one.outcome) == end), "{delivered:?}");
+        assert_eq!(world.server.lines().len(), 1);
+        assert_eq!(world.condition().await, SiteCondition::Active, "a limit is no fault of the site");
+    }
+}
+
+#[tokio::test]
+async fn too_many_writes_to_one_issue_hold_up_its_entities_only() {
+    let world = World::new(|request| {
+        if says(request, "HOT-1") { limited("jira-per-issue-on-write", "90") } else { accepted() }
+    })
+    .await;
+    let keyed = |number: usize, keys: &str| source(42).commit(&raw_commit(number, keys), KNOWN_AT);
+    let hot = [2, 7];
+    let entities = (1..=8).map(|number| keyed(number, if hot.contains(&number) { "HOT-1" } else { "PAY-1" }));
+    let waiting = SubmitOutcome::Waiting(world.in_seconds(90), HoldReason::IssueRateLimited);
+    for one in world.submit(entities.collect()).await {
+        let is_hot = one.pending.entity.issue_keys.as_slice() == ["HOT-1"];
+        assert_eq!(
+            one.outcome,
+            if is_hot { waiting.clone() } else { SubmitOutcome::Accepted },
+            "{}",
+            one.pending.entity.label
+        );
+    }
+    for resting in [world.of_api(Api::DevInfo), world.of_site()] {
+        assert_eq!(world.backoff(&resting).await, None);
+    }
+}
+
+/// Halving would only write to the issue once more for each half.
+#[tokio::test]
+async fn a_call_about_nothing_but_the_limited_issue_is_not_divided() {
+    let world = World::new(|_| limited("jira-per-issue-on-write", "90")).await;
+    let waiting = SubmitOutcome::Waiting(world.in_seconds(90), HoldReason::IssueRateLimited);
+    for one in world.submit((1..=8).map(commit).collect()).await {
+        assert_eq!(one.outcome, waiting);
+    }
+    assert_eq!(world.server.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn without_retry_after_rests_grow_to_a_quarter_of_an_hour() {
+    let (world, _) = changing(429, "").await;
+    for seconds in [30, 60, 120, 240, 480, 900, 900] {
+        assert_eq!(until(&world.submit_one(build(42, 31)).await), world.in_seconds(seconds));
+        world.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+#[tokio::test]
+async fn a_rest_of_more_than_a_day_is_not_believed() {
+    let world = World::new(|_| limited("jira-quota-tenant-based", "99999999")).await;
+    assert_eq!(until(&world.submit_one(commit(1)).await), world.clock.now().after(DAY));
+}
+
+/// All of these are about the site; whatever was wrong, a success sets it right.
+#[tokio::test]
+async fn what_is_wrong_with_a_site_is_noted_and_holds_its_work() {
+    for (refusal, condition) in [
+        (401, SiteCondition::CredentialRejected),
+        (302, SiteCondition::Renamed),
+        (404, SiteCondition::Suspended),
+    ] {
+        let (world, status) = changing(refusal, "").await;
+        let end = world.in_seconds(30);
+        let delivered = world.submit(one_of_each()).await;
+        assert!(delivered.iter().all(|one| until(&one.outcome) == end), "{refusal}: {delivered:?}");
+        assert_eq!(world.server.lines().len(), 1, "the site is left alone");
+        assert_eq!(world.condition().await, condition);
+
+        status.set(202);
+        world.clock.advance(MINUTE);
+        assert_eq!(world.submit_one(commit(1)).await, SubmitOutcome::Accepted);
+        assert_eq!(world.condition().await, SiteCondition::Active);
+        assert_eq!(world.backoff(&world.of_site()).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_permission_rests_its_api_only() {
+    let (world, status) = changing(403, "/builds/").await;
+    for one in world.submit(one_of_each()).await {
+        match one.pending.entity.key.kind {
+            EntityKind::Build => assert_eq!(until(&one.outcome), world.in_seconds(30)),
+            _ => assert_eq!(one.outcome, SubmitOutcome::Accepted),
+        }
+    }
+    assert_eq!(world.condition().await, SiteCondition::PermissionMissing);
+    assert_eq!(world.submit_one(commit(1)).await, SubmitOutcome::Accepted);
+    let condition = world.condition().await;
+    assert_eq!(condition, SiteCondition::PermissionMissing, "another API says nothing about this one");
+    assert_eq!(world.backoff(&world.of_site()).await, None);
+
+    status.set(202);
+    world.clock.advance(MINUTE);
+    assert_eq!(world.submit_one(build(42, 31)).await, SubmitOutcome::Accepted);
+    assert_eq!(world.condition().await, SiteCondition::Active);
+}
+
+/// A rest that has ended long ago must not keep the site from being well again.
+#[tokio::test]
+async fn a_permission_that_is_back_is_noted_even_after_a_burst_elsewhere() {
+    let script = Status::new(403);
+    let answering = script.clone();
+    let world = World::new(move |request| match request.target.as_str() {
+        target if target.contains("/builds/") => answering.response(),
+        target if target.contains("/featureflags/") => limited("jira-burst-based", "1"),
+        _ => accepted(),
+    })
+    .await;
+    world.submit(vec![build(42, 31), flag(800)]).await;
+    assert_eq!(world.condition().await, SiteCondition::PermissionMissing);
+    script.set(202);
+    world.clock.advance(MINUTE);
+    assert_eq!(world.submit_one(build(42, 31)).await, SubmitOutcome::Accepted);
+    assert_eq!(world.condition().await, SiteCondition::Active);
+}
+
+/// Delivers again whenever a rest has ended, and tells how long it took until the site counted as suspended.
+async fn suspended_after(response: Response) -> Duration {
+    let world = World::new(move |_| response.clone()).await;
+    let start = world.clock.now();
+    for _ in 0..1_000 {
+        let end = until(&world.submit_one(commit(1)).await);
+        if world.condition().await == SiteCondition::Suspended {
+            return world.clock.now().since(start);
+        }
+        world.clock.advance(end.since(world.clock.now()));
+    }
+    panic!("never");
+}
+
+/// However soon Jira wants to be asked again.
+#[tokio::test]
+async fn an_outage_of_a_day_suspends_the_site() {
+    let unavailable = Response::new(503, "");
+    for response in [unavailable.clone(), unavailable.with("Retry-After", "300")] {
+        let after = suspended_after(response).await;
+        assert!((DAY..=DAY + 15 * MINUTE).contains(&after), "{after:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_outage_is_not_a_suspension() {
+    let (world, status) = changing(503, "").await;
+    assert_eq!(until(&world.submit_one(commit(1)).await), world.in_seconds(30));
+    assert_eq!(world.condition().await, SiteCondition::Active);
+    status.set(202);
+    world.clock.advance(MINUTE);
+    assert_eq!(world.submit_one(commit(1)).await, SubmitOutcome::Accepted);
+    assert_eq!(world.backoff(&world.of_site()).await, None);
+}
+
+#[tokio::test]
+async fn what_an_outage_asks_for_is_honoured() {
+    for (asked, seconds) in [("5", 5), ("600", 600)] {
+        let world = World::new(move |_| Response::new(503, "").with("Retry-After", asked)).await;
+        assert_eq!(until(&world.submit_one(commit(1)).await), world.in_seconds(seconds));
+    }
+}
+
+#[tokio::test]
+async fn a_site_where_nobody_answers_rests() {
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("bound");
+    let mut world = World::new(|_| accepted()).await;
+    world.client = client(Url::parse(&format!("http://{free}")).expect("a URL"), Arc::clone(&world.clock));
+    let mut submitter = world.submitter().await;
+    let delivered = submitter.submit(pending(one_of_each())).await.expect("the store works");
+    assert!(delivered.iter().all(|one| until(&one.outcome) == world.in_seconds(30)), "{delivered:?}");
+    assert_eq!(submitter.calls, 1);
+}
+
+#[tokio::test]
+async fn an_error_of_jira_is_tried_again_without_a_rest() {
+    for status in [500, 502, 504] {
+        let (world, _) = changing(status, "").await;
+        let delivered = world.submit(one_of_each()).await;
+        assert!(delivered.iter().all(|one| matches!(one.outcome, SubmitOutcome::Failed(_))), "{delivered:?}");
+        assert_eq!(world.server.lines().len(), 4, "each API has its own chance");
+        assert_eq!(world.backoff(&world.of_site()).await, None);
+        assert_eq!(world.condition().await, SiteCondition::Active);
+    }
+}
+
+/// Nobody knows whether such a call arrived.
+#[tokio::test]
+async fn silence_is_tried_again_without_a_rest() {
+    let mut world = World::new(|_| accepted().after(Duration::from_millis(500))).await;
+    let impatient = reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(50)).build();
+    let clock = Arc::clone(&world.clock);
+    world.client = JiraClient::new(impatient.expect("a client"), clock, world.server.url(), connect_access());
+    assert_eq!(world.submit_one(commit(1)).await, SubmitOutcome::Failed("Jira did not answer".to_owned()));
+    assert_eq!(world.backoff(&world.of_site()).await, None);
+}
+
+/// A credential that gives no token loses nothing: what it was to send waits for a better one.
+#[tokio::test]
+async fn a_revoked_credential_holds_work_and_rejects_none() {
+    for status in [400, 401, 403] {
+        let mut world =
+            World::new(move |_| Response::json(status, &json!({"error": "invalid_client"}))).await;
+        let access = Authentication::OauthCredentials {
+            api_url: world.server.url(),
+            cloud_id: "cloud-1".to_owned(),
+            client_id: "client-1".to_owned(),
+            client_secret: SecretString::from("client-secret"),
+            tokens: AccessTokens::default(),
+        };
+        world.client = JiraClient::new(http(), Arc::clone(&world.clock) as _, world.server.url(), access);
+        let delivered =
+            world.submitter().await.submit(pending(one_of_each())).await.expect("the store works");
+        let end = world.in_seconds(30);
+        assert!(delivered.iter().all(|one| until(&one.outcome) == end), "{status}: {delivered:?}");
+        assert_eq!(world.condition().await, SiteCondition::CredentialRejected);
+    }
+}
+
+/// Another connection took over after the batch began: nothing more goes through this one.
+#[tokio::test]
+async fn a_connection_that_does_not_write_any_more_sends_nothing() {
+    let world = World::new(|_| accepted()).await;
+    for change in [
+        |site: &mut Site| site.writer = Some(InstallationId::generate()),
+        |site: &mut Site| site.state.condition = SiteCondition::Switching,
+    ] {
+        let mut submitter = world.submitter().await;
+        world.store.update_site(world.site, change).await.expect("changed");
+        let gone = Entity { content: Content::Deleted, ..commit(2) };
+        let delivered = submitter.submit(pending(vec![commit(1), gone])).await.expect("the store works");
+        assert!(
+            delivered.iter().all(|delivered| matches!(delivered.outcome, SubmitOutcome::Waiting(..))),
+            "{delivered:?}"
+        );
+    }
+    assert!(world.server.requests().is_empty());
+}

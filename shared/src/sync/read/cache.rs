@@ -1,0 +1,57 @@
+//! Answers of GitLab that hold for a moment, shared by all batches of a process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+
+use crate::domain::IssueKeys;
+use crate::gitlab::model::MergeRequest;
+
+/// How long lookups hold. Merge requests change seldom within it, and when they do, their own hook tells.
+const CACHE_TTL: Duration = Duration::from_secs(60);
+
+/// Tiers of environments change about never, and a deployment's commits do not.
+const LONG_CACHE_TTL: Duration = Duration::from_secs(600);
+
+/// How many of each are kept.
+const MAX_LOOKUPS: u64 = 2_000;
+
+/// A question to GitLab: instance, project, and what it is about.
+pub(super) type CacheKey = (Arc<str>, u64, String);
+
+/// Merge requests by what they were asked for.
+pub(super) type MergeRequests = Cache<CacheKey, Arc<Vec<MergeRequest>>>;
+
+/// GitLab's answers that hold for a moment, shared by all batches of a process.
+#[derive(Clone, Debug)]
+pub struct GitlabCache {
+    /// Open merge requests of a branch with a given head.
+    pub(super) of_branch: MergeRequests,
+    /// Merge requests that contain a commit.
+    pub(super) of_commit: MergeRequests,
+    /// Tiers of environments.
+    pub(super) tiers: Cache<CacheKey, Option<String>>,
+    /// Keys of the commits that a deployment brings.
+    pub(super) deployment_keys: Cache<CacheKey, IssueKeys>,
+    /// Addresses that users show to everybody.
+    pub(super) emails: Cache<CacheKey, Option<String>>,
+    /// Pages of projects that merge requests come from.
+    pub(super) pages: Cache<CacheKey, Option<String>>,
+}
+
+impl Default for GitlabCache {
+    fn default() -> Self {
+        fn cache<V: Clone + Send + Sync + 'static>(memory: Duration) -> Cache<CacheKey, V> {
+            Cache::builder().max_capacity(MAX_LOOKUPS).time_to_live(memory).build()
+        }
+        Self {
+            of_branch: cache(CACHE_TTL),
+            of_commit: cache(CACHE_TTL),
+            tiers: cache(LONG_CACHE_TTL),
+            deployment_keys: cache(LONG_CACHE_TTL),
+            emails: cache(LONG_CACHE_TTL),
+            pages: cache(LONG_CACHE_TTL),
+        }
+    }
+}
