@@ -206,7 +206,7 @@ async fn what_can_not_work_is_refused_before_anything_is_made() {
         (url("https://169.254.169.254"), "private or reserved"),
         (url("http://127.0.0.1:9"), "can't be reached"),
         (url(&format!("{}?x=1", bench.gitlab.url())), "has a query"),
-        (url(&jira), "knows no such thing"),
+        (url(&jira), "answers 404"),
         (keys("pay"), "in capitals"),
         (keys("P"), "in capitals"),
         (
@@ -247,7 +247,7 @@ async fn a_link_that_fails_midway_leaves_nothing() {
     for (fault, cause) in [
         (Fault::status(500).method("POST").on(&hooks), "fails now"),
         (Fault::status(422).method("POST").on(&hooks), "refuses to create"),
-        (Fault::status(400).method("POST").on(&tokens), "makes no access token"),
+        (Fault::status(400).method("POST").on(&tokens), "creates no access token"),
         (Fault::dropped().method("POST").on(&tokens), "can't be reached"),
     ] {
         bench.gitlab.inject(fault);
