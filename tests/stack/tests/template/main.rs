@@ -299,3 +299,20 @@ fn every_function_has_its_alarms() {
         .collect();
     same("alarms, in infra/alarms.yaml", &expected, there.collect());
 }
+
+#[test]
+fn the_table_in_the_documentation_names_each_parameter_with_its_default() {
+    let document = include_str!("../../../../docs/DEPLOYMENT.md");
+    let section = document.split("\n## ").find(|section| section.starts_with("Parameters\n")).unwrap();
+    let documented = section.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix("| `")?.split(" | ").collect();
+        let default = cells.last()?.trim_end_matches(" |").trim_matches('`').replace("empty", "");
+        Some((cells.first()?.trim_end_matches('`').to_owned(), default))
+    });
+    let mut documented: Vec<(String, String)> = documented.collect();
+    documented.sort();
+    let template = Template::read();
+    let parameters = pairs(at(&template.0, &["Parameters"])).into_iter();
+    let parameters = parameters.map(|(name, parameter)| (name, text_at(parameter, &["Default"])));
+    assert_eq!(documented, parameters.collect::<Vec<_>>(), "docs/DEPLOYMENT.md, Parameters");
+}
