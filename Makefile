@@ -16,7 +16,7 @@ BUNDLE_BUILD ?= .aws-sam/build
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## show the whole bundle at work against stand-ins for Jira and GitLab
+demo: ## run the bundle against stand-ins of Jira and GitLab, and show what arrives
 	$(CARGO) run -p gitlab-jira -- demo $(ARGS)
 
 test: ## run every test (with cargo-nextest where it is installed)
@@ -54,9 +54,9 @@ check: ## formatting, clippy and documentation, as strictly as .ci/run
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
-bench: ## measure
+bench: ## measure what docs/BENCHMARKS.md shows
 	$(CARGO) bench --workspace --exclude stack
 
 # What is measured is built with the release profile; what measures need not be.
-coldstart: ## measure how functions start, beside Node
+coldstart: ## measure how functions start, compared with Node
 	$(CARGO) bench --profile dev -p stack --bench coldstart

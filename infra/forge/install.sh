@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes the Forge app of a bundle yours, and installs it on a Jira site: registers it (once), renders its manifest, builds
-# its page, deploys and installs. Run it again whenever it stopped: what was done is not done twice.
+# Registers a Forge app of your own for a bundle (once), renders its manifest, builds its page, deploys it, and installs it on
+# a Jira site. Run it again when a step failed: what was done is not done twice.
 #
 # The app's id is the one thing that must not be lost: with another id, every site has to install again. It is kept in a
-# file of its own, is never overwritten, and a stack knows it as well.
+# file of its own, is never overwritten, and a stack has it as a parameter too.
 set -euo pipefail
 
 usage() {
@@ -14,11 +14,11 @@ usage: infra/forge/install.sh --site SITE (--stack NAME | --data-dir DIR) [OPTIO
   --stack NAME          the bundle: a CloudFormation stack, through your own AWS credentials
   --data-dir DIR        the bundle: a local one that is served, by its data directory
   --update              deploy again and upgrade the site's installation, after a change of addresses or a new release
-  --update-stack        tell the stack the app's id, if it does not know it (needs the AWS CLI)
-  --connect-key KEY     take the place of the Connect app with this key, and keep what it sent
+  --update-stack        set the app's id as the stack's ForgeAppId, if it is not set (needs the AWS CLI)
+  --connect-key KEY     replace the Connect app with this key, and keep what it sent
   --app-file FILE       where the app's id is kept (docs/CONNECTIONS.md has the default)
   --developer-space ID  where to register the app; asked for if there is a terminal
-  --dry-run             say what would be done, and change nothing
+  --dry-run             print what would be done, and change nothing
 
 Needs node (20.18.1 or newer), npm, Forge's CLI (npm install -g @forge/cli) and gitlab-jira. Sign in with `forge login`, or set
 FORGE_EMAIL and FORGE_API_TOKEN. GITLAB_JIRA names another program than the one on PATH.
@@ -26,7 +26,7 @@ END
 }
 
 readonly APP_PATTERN='^ari:cloud:ecosystem::app/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-# What stands in a manifest until its app is registered.
+# The id in a manifest until its app is registered.
 readonly NO_APP=ari:cloud:ecosystem::app/00000000-0000-0000-0000-000000000000
 readonly ENVIRONMENT=production
 
@@ -49,7 +49,7 @@ note() {
   printf '== %s\n' "$1"
 }
 
-# Does what its arguments say, or only says it.
+# Runs the command in its arguments, or only prints it.
 run() {
   if $dry_run; then
     printf 'would run:'
@@ -128,7 +128,7 @@ default_app_file() {
   fi
 }
 
-# Writes the id $1 where none is yet, and believes only what it reads again.
+# Writes the id $1 where none is yet, and reads it again to be sure.
 keep() {
   if $dry_run; then
     echo "would keep $1 in $app_file"
@@ -145,10 +145,10 @@ find_app() {
   told=$(field bundle_app_id)
   if [[ -e $app_file ]]; then
     kept=$(<"$app_file")
-    [[ $kept =~ $APP_PATTERN ]] || fail "$app_file holds no app id: mend it, or move it away if the app was never installed"
+    [[ $kept =~ $APP_PATTERN ]] || fail "$app_file holds no app id: correct it, or move it away if the app was never installed"
   fi
   if [[ -n $kept && -n $told && $kept != "$told" ]]; then
-    fail "the bundle takes calls of $told, but $app_file holds $kept: with another app every site has to install again. Find out which is right, then correct the file or ForgeAppId (FORGE_APP_ID)"
+    fail "the bundle accepts calls of $told, but $app_file holds $kept: with another app every site has to install again. Find out which is right, then correct the file or ForgeAppId (FORGE_APP_ID)"
   fi
   app=${kept:-$told}
   if [[ -z $app ]]; then
@@ -191,7 +191,7 @@ register() {
   note "its id is kept in $app_file: keep a copy elsewhere"
 }
 
-# Sees to it that the bundle takes the app's calls, before there are any.
+# Makes sure that the bundle accepts the app's calls, before there are any.
 tell_bundle() {
   if [[ $(field bundle_app_id) == "$app" ]]; then
     return
@@ -205,7 +205,7 @@ tell_bundle() {
     fail "the stack does not know the app yet. Run this again with --update-stack, or deploy with it and then run this again:
   sam build && sam deploy --stack-name $stack --parameter-overrides ForgeAppId=$app"
   fi
-  note "telling the stack $stack"
+  note "setting ForgeAppId of the stack $stack"
   update_parameter
 }
 
@@ -253,7 +253,7 @@ forge_here() {
   if $dry_run; then
     run forge "$@"
   else
-    (cd "$made" && forge "$@") || fail "forge $1 failed; it says why above. Run this again when that is mended"
+    (cd "$made" && forge "$@") || fail "forge $1 failed; it says why above. Run this again when that is fixed"
   fi
 }
 
@@ -262,7 +262,7 @@ deploy_and_install() {
   install=(install --site "$site" --product jira --environment "$ENVIRONMENT")
   if $update; then install+=(--upgrade); fi
   if [[ ! -t 0 ]]; then
-    # Nobody is there to be asked; the scopes are those of infra/forge/manifest.yml.
+    # There is no terminal to ask at; the scopes are those of infra/forge/manifest.yml.
     deploy+=(--non-interactive)
     install+=(--confirm-scopes --non-interactive)
   fi

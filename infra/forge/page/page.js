@@ -1,5 +1,5 @@
 // The app's page in Jira: shows what the bundle answers about this site, and changes nothing. What is shown is decided in
-// functions/forge-page; here it only gets its form. Texts from the answer are set as text, never as HTML.
+// functions/forge-page; here it is only laid out. Texts from the answer are set as text, never as HTML.
 
 import { invokeRemote, view } from "@forge/bridge";
 
@@ -12,7 +12,7 @@ const names = {
   awaiting_token: "waiting for Forge's token",
   credential_rejected: "Jira refuses the credential",
   permission_missing: "Jira refuses a kind of data",
-  pending: "not finished",
+  pending: "incomplete",
   renamed: "renamed",
   suspended: "not reachable",
   switching: "changing connections",
@@ -24,7 +24,7 @@ const connectionNames = { forge: "Forge", oauth: "OAuth credentials", connect: "
 // What to do when the bundle's answer can't be shown, by what Forge says of it.
 // https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/
 const hints = [
-  ["Invocation Token", "The bundle takes this page for another app's: compare its FORGE_APP_ID with the id of this app."],
+  ["Invocation Token", "The bundle expects another app: compare its FORGE_APP_ID with the id of this app."],
   ["Invalid response", "The bundle gave no answer: is it running, and does its address lead to it? Run `gitlab-jira doctor`."],
   ["timed out", "The bundle took too long to answer. Reload the page; if that does not help, run `gitlab-jira doctor`."],
 ];
@@ -83,7 +83,7 @@ function site({ host, condition, since, remedy, needsResyncSince }) {
     ),
     ...(remedy ? [notice(remedy)] : []),
     ...(needsResyncSince
-      ? [notice(`Another connection writes since ${time(needsResyncSince)}, so Jira lacks what came before. New events arrive.`)]
+      ? [notice(`The writing connection changed at ${time(needsResyncSince)}: Jira lacks what was sent before. New events arrive.`)]
       : []),
   ];
 }
@@ -91,14 +91,14 @@ function site({ host, condition, since, remedy, needsResyncSince }) {
 function connection({ kind, writes, here, installedAt, tokenUsableUntil }) {
   const lines = [`since ${time(installedAt)}`];
   if (kind === "forge") {
-    lines.push(tokenUsableUntil ? `token until ${time(tokenUsableUntil)}` : "no token yet: Forge brings one within the hour");
+    lines.push(tokenUsableUntil ? `token until ${time(tokenUsableUntil)}` : "no token yet: Forge delivers one within the hour");
   }
   return [
     element(
       "div",
       { className: "row" },
       element("strong", {}, connectionNames[kind] ?? kind),
-      badge(writes ? "writes to Jira" : "stands by", writes ? "good" : ""),
+      badge(writes ? "writing connection" : "standby", writes ? "good" : ""),
       here ? subtle("this app") : null,
     ),
     element("p", { className: "subtle" }, lines.join(" · ")),
@@ -106,13 +106,13 @@ function connection({ kind, writes, here, installedAt, tokenUsableUntil }) {
 }
 
 function link({ group, gitlab, state, attention }) {
-  const needsSomebody = state !== "active" || attention;
+  const needsAttention = state !== "active" || attention;
   return [
     element(
       "div",
       { className: "row" },
       element("strong", {}, group),
-      badge(named(state), needsSomebody ? "bad" : "good"),
+      badge(named(state), needsAttention ? "bad" : "good"),
       subtle(gitlab),
     ),
     ...(attention ? [notice(attention)] : []),
