@@ -151,7 +151,7 @@ impl Local {
                 match tokio::task::spawn_blocking(move || engine.sweep_ttl()).await {
                     Ok(Ok(removed)) => tracing::debug!(removed, "removed expired items"),
                     Ok(Err(error)) => tracing::warn!(%error, "could not remove expired items"),
-                    Err(error) => tracing::warn!(%error, "removing expired items fell over"),
+                    Err(error) => tracing::warn!(%error, "removing expired items panicked"),
                 }
             }
         });
@@ -236,7 +236,7 @@ async fn pump_once(queue: &EmbeddedQueue, sync: &EventSync) -> anyhow::Result<()
 async fn handle(sync: &EventSync, batch: Vec<Received>) -> Option<Vec<String>> {
     let sync = sync.clone();
     let handled = tokio::spawn(async move { sync.handle(batch).await }).await;
-    handled.inspect_err(|error| tracing::error!(%error, "sync fell over")).ok()
+    handled.inspect_err(|error| tracing::error!(%error, "sync panicked")).ok()
 }
 
 /// Tries until the queue's file can be written: what stayed in flight would be hidden for hours.

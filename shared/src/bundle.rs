@@ -33,7 +33,7 @@ pub enum Access {
     /// Putting messages on a queue.
     Send(&'static str),
     /// Putting messages among a queue's dead letters.
-    Bury(&'static str),
+    DeadLetter(&'static str),
     /// Hosts that are named from outside: a GitLab, a Jira site, a key server. Such a function can be put into a private
     /// network.
     Outbound,
@@ -175,7 +175,7 @@ pub const FUNCTIONS: &[Function] = &[
                 Purpose::GitlabToken,
             ]),
             Access::Send(EVENTS_QUEUE),
-            Access::Bury(EVENTS_QUEUE),
+            Access::DeadLetter(EVENTS_QUEUE),
             Access::Outbound,
         ],
     },

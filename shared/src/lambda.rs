@@ -156,7 +156,7 @@ async fn caught(work: BoxFuture<'static, Vec<String>>) -> Option<Vec<String>> {
     let mut tasks = JoinSet::new();
     tasks.spawn(work.in_current_span());
     let worked = tasks.join_next().await?;
-    worked.inspect_err(|error| tracing::error!(%error, "a batch fell over")).ok()
+    worked.inspect_err(|error| tracing::error!(%error, "a batch panicked")).ok()
 }
 
 #[cfg(test)]

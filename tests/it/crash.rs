@@ -70,6 +70,7 @@ impl Program {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn what_was_answered_survives_kill_9() {
     let jira = JiraStandin::start().await.unwrap();
     let site = jira.site("acme").await.unwrap();

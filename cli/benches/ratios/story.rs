@@ -11,6 +11,7 @@ use super::row;
 /// Projects that the events are spread over.
 const PROJECTS: usize = 20;
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 pub(crate) async fn run() {
     let world = World::start(Version::V19_1, Arc::new(SystemClock)).await.unwrap();
     world.install().await.unwrap();

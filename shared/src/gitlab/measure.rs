@@ -2,23 +2,8 @@
 
 use std::time::Instant;
 
-use super::client::GitlabError;
+use super::error::GitlabError;
 use crate::telemetry::Measure;
-
-impl GitlabError {
-    /// How a call ended, in a word.
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::NotFound => "not_found",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Rejected(_) => "refused",
-            Self::Unavailable(_) => "unavailable",
-            Self::Unexpected(_) => "unexpected",
-        }
-    }
-}
 
 /// Notes a call of `path` that ended with `answer`. A line for each call, although a batch makes many: so each is timed
 /// and can be searched for, and what a million events cost more is below a dollar.

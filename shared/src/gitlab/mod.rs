@@ -3,6 +3,7 @@
 pub mod client;
 pub mod date;
 pub mod diff;
+pub mod error;
 pub mod hooks;
 mod measure;
 pub mod model;

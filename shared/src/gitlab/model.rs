@@ -210,6 +210,18 @@ pub enum ReviewState {
     Unreviewed,
 }
 
+impl ReviewState {
+    /// A reviewer's state as GitLab's hooks and API write it.
+    #[must_use]
+    pub fn parse(state: Option<&str>) -> Self {
+        match state {
+            Some("approved") => Self::Approved,
+            Some("reviewed" | "requested_changes") => Self::Reviewed,
+            _ => Self::Unreviewed,
+        }
+    }
+}
+
 /// A pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pipeline {

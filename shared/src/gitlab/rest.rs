@@ -4,14 +4,16 @@ use serde::Deserialize;
 
 use super::date;
 use super::diff::count_lines;
-use super::hooks::review_state;
 use super::model::{
-    Branch, ChangedFile, Commit, Deployment, DeploymentJob, Environment, FeatureFlag, FileChange,
-    FlagStrategy, MergeRequest, Person, Pipeline, Project, ReviewState, Reviewer, TestCounts,
+    Branch, ChangedFile, Commit, FileChange, MergeRequest, Person, Project, ReviewState, Reviewer,
 };
 use crate::clock::Timestamp;
 use crate::domain::IssueKeys;
 use crate::text::clean;
+
+mod ci;
+
+pub(super) use ci::{RawDeployment, RawEnvironment, RawFlag, RawPipeline, RawTestSummary, TestTotals};
 
 #[derive(Deserialize)]
 pub(super) struct RawProject {
@@ -148,7 +150,7 @@ pub(super) struct RawReviewer {
 
 impl RawReviewer {
     pub(super) fn reviewer(self) -> Reviewer {
-        Reviewer { person: self.user.person(), review_state: review_state(self.state.as_deref()) }
+        Reviewer { person: self.user.person(), review_state: ReviewState::parse(self.state.as_deref()) }
     }
 }
 
@@ -231,194 +233,6 @@ impl RawMergeRequest {
                 .and_then(|references| references.full)
                 .unwrap_or_else(|| format!("{}!{iid}", project.path)),
             last_commit: None,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-pub(super) struct RawPipeline {
-    id: u64,
-    iid: Option<u64>,
-    #[serde(rename = "ref", default)]
-    git_ref: String,
-    tag: Option<bool>,
-    sha: String,
-    status: String,
-    #[serde(default, deserialize_with = "date::lenient")]
-    updated_at: Option<Timestamp>,
-    web_url: Option<String>,
-}
-
-impl RawPipeline {
-    pub(super) fn pipeline(self, project: &Project) -> Pipeline {
-        Pipeline {
-            web_url: self.web_url.unwrap_or_else(|| format!("{}/-/pipelines/{}", project.web_url, self.id)),
-            id: self.id,
-            iid: self.iid,
-            git_ref: self.git_ref,
-            tag: self.tag.unwrap_or(false),
-            sha: self.sha,
-            status: self.status,
-            updated_at: self.updated_at,
-            ..Pipeline::default()
-        }
-    }
-}
-
-#[derive(Deserialize)]
-pub(super) struct RawTestSummary {
-    pub(super) total: TestTotals,
-}
-
-#[derive(Deserialize, Default)]
-pub(super) struct TestTotals {
-    #[serde(default)]
-    count: u64,
-    #[serde(default)]
-    success: u64,
-    #[serde(default)]
-    failed: u64,
-    #[serde(default)]
-    skipped: u64,
-    #[serde(default)]
-    error: u64,
-}
-
-impl TestTotals {
-    pub(super) fn counts(&self) -> Option<TestCounts> {
-        (self.count > 0).then_some(TestCounts {
-            total: self.count,
-            passed: self.success,
-            failed: self.failed + self.error,
-            skipped: self.skipped,
-        })
-    }
-}
-
-#[derive(Deserialize)]
-pub(super) struct RawEnvironment {
-    id: Option<u64>,
-    #[serde(default)]
-    name: String,
-    pub(super) tier: Option<String>,
-    external_url: Option<String>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct RawDeployment {
-    id: u64,
-    iid: Option<u64>,
-    #[serde(rename = "ref", default)]
-    git_ref: String,
-    #[serde(default)]
-    sha: String,
-    status: String,
-    #[serde(default, deserialize_with = "date::lenient")]
-    updated_at: Option<Timestamp>,
-    environment: RawEnvironment,
-    deployable: Option<RawJob>,
-}
-
-#[derive(Deserialize)]
-struct RawJob {
-    #[serde(default)]
-    name: String,
-    web_url: Option<String>,
-    pipeline: Option<RawJobPipeline>,
-}
-
-#[derive(Deserialize)]
-struct RawJobPipeline {
-    id: u64,
-    iid: Option<u64>,
-    web_url: Option<String>,
-}
-
-impl RawDeployment {
-    pub(super) fn deployment(self) -> Deployment {
-        Deployment {
-            id: self.id,
-            iid: self.iid,
-            status: self.status,
-            updated_at: self.updated_at,
-            git_ref: self.git_ref,
-            sha: self.sha,
-            job: self.deployable.map(RawJob::job),
-            environment: Environment {
-                id: self.environment.id,
-                name: self.environment.name,
-                tier: self.environment.tier,
-                external_url: self.environment.external_url,
-            },
-            keys: IssueKeys::default(),
-        }
-    }
-}
-
-impl RawJob {
-    fn job(self) -> DeploymentJob {
-        let pipeline = self.pipeline;
-        DeploymentJob {
-            name: self.name,
-            web_url: self.web_url,
-            pipeline_id: pipeline.as_ref().map(|pipeline| pipeline.id),
-            pipeline_iid: pipeline.as_ref().and_then(|pipeline| pipeline.iid),
-            pipeline_url: pipeline.and_then(|pipeline| pipeline.web_url),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-pub(super) struct RawFlag {
-    name: String,
-    description: Option<String>,
-    #[serde(default)]
-    active: bool,
-    #[serde(default, deserialize_with = "date::lenient")]
-    updated_at: Option<Timestamp>,
-    #[serde(default)]
-    strategies: Vec<RawStrategy>,
-}
-
-#[derive(Deserialize)]
-struct RawStrategy {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    parameters: serde_json::Value,
-    #[serde(default)]
-    scopes: Vec<RawScope>,
-}
-
-#[derive(Deserialize)]
-struct RawScope {
-    #[serde(default)]
-    environment_scope: String,
-}
-
-impl RawFlag {
-    pub(super) fn feature_flag(self, id: u64) -> FeatureFlag {
-        FeatureFlag {
-            id,
-            keys: IssueKeys::extract([self.description.as_deref().unwrap_or_default()]),
-            name: self.name,
-            active: self.active,
-            updated_at: self.updated_at,
-            strategies: self.strategies.into_iter().map(RawStrategy::strategy).collect(),
-        }
-    }
-}
-
-impl RawStrategy {
-    /// `flexibleRollout` calls its percentage `rollout`; both come as text.
-    fn strategy(self) -> FlagStrategy {
-        let percentage = ["rollout", "percentage"].into_iter().find_map(|name| self.parameters.get(name));
-        FlagStrategy {
-            name: self.name,
-            percentage: percentage
-                .and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()))
-                .filter(|percentage| (0.0..=100.0).contains(percentage)),
-            scopes: self.scopes.into_iter().map(|scope| scope.environment_scope).collect(),
         }
     }
 }

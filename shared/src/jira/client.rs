@@ -1,25 +1,24 @@
-//! Jira's provider APIs through whichever connection a site has. One client, three ways to address and to sign a call; what
-//! is sent and what an answer leads to belong to `sync::deliver`.
+//! Jira's provider APIs through any connection. One client, three ways to address and to sign a call; what
+//! is sent and what an answer leads to belong to `sync::apply`.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use super::answer::{Answer, RateLimitReason, error_text, retry_after};
-use super::connections::AccessTokens;
+use super::answer::Answer;
+pub use super::error::JiraError;
+use super::error::read;
 use super::measure::measure;
+use super::tokens::AccessTokens;
 use crate::clock::{SharedClock, Timestamp};
 use crate::domain::{Api, ConnectionKind};
 use crate::jwt::{Request, symmetric};
-
-/// Jira's answers are lists of ids; anything larger is not one.
-const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
 /// The path of an API on the site itself.
 fn site_path(api: Api) -> String {
@@ -30,54 +29,6 @@ fn site_path(api: Api) -> String {
 /// The path of an API on Atlassian's API gateway, which numbers dev info otherwise.
 fn gateway_path(api: Api, cloud_id: &str) -> String {
     format!("/jira/{}/0.1/cloud/{cloud_id}", api.name())
-}
-
-/// Jira did not take a call.
-#[derive(Debug, thiserror::Error)]
-pub enum JiraError {
-    /// 400, with Jira's text.
-    #[error("Jira refuses the data: {0}")]
-    BadRequest(String),
-    /// 413, with Jira's text.
-    #[error("Data too large: {0}")]
-    TooLarge(String),
-    /// 401: the credential is wrong or was revoked.
-    #[error("Jira refuses the credential")]
-    Unauthorized,
-    /// 403: the credential does not cover this API.
-    #[error("the app does not support {0}")]
-    Forbidden(Api),
-    /// 401 or 403 in the first minutes of a Forge installation, when that is normal.
-    #[error("Jira does not let the new app in yet")]
-    PermissionsPropagating,
-    /// 3xx: the site has another name.
-    #[error("the Jira site was renamed")]
-    Renamed,
-    /// 404 on an API that must be there: the site is gone or deactivated.
-    #[error("Jira does not know the site or the API")]
-    NotFound,
-    /// 429.
-    #[error("Rate limit exceeded")]
-    RateLimited {
-        /// What it is about.
-        reason: RateLimitReason,
-        /// How long to rest, if Jira says.
-        retry_after: Option<Duration>,
-    },
-    /// 5xx.
-    #[error("Service unavailable ({status})")]
-    Unavailable {
-        /// The status.
-        status: StatusCode,
-        /// How long to rest, if Jira says.
-        retry_after: Option<Duration>,
-    },
-    /// No answer: nobody knows whether the call arrived.
-    #[error("Jira did not answer")]
-    NoAnswer(#[source] reqwest::Error),
-    /// Something that Atlassian does not document.
-    #[error("Jira's answer is not understood ({0})")]
-    Unexpected(StatusCode),
 }
 
 /// How calls are addressed and signed.
@@ -117,7 +68,7 @@ pub enum Authentication {
 }
 
 impl Authentication {
-    /// The connection that this is the key to.
+    /// The kind of connection that it is for.
     fn connection(&self) -> ConnectionKind {
         match self {
             Self::Connect { .. } => ConnectionKind::Connect,
@@ -354,46 +305,6 @@ pub async fn cloud_id(http: &reqwest::Client, base_url: &Url) -> Result<String, 
     let well_formed = (1..=255).contains(&info.cloud_id.len())
         && info.cloud_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if well_formed { Ok(info.cloud_id) } else { Err(JiraError::Unexpected(StatusCode::OK)) }
-}
-
-/// Reads an answer, and tells what a refusal means.
-pub(super) async fn read(api: Api, mut response: reqwest::Response) -> Result<Vec<u8>, JiraError> {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let mut body = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| JiraError::NoAnswer(error.without_url()))?
-    {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(JiraError::Unexpected(status));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    if status.is_success() { Ok(body) } else { Err(refusal(api, status, &headers, &body)) }
-}
-
-fn refusal(api: Api, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> JiraError {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    match status {
-        StatusCode::BAD_REQUEST => JiraError::BadRequest(error_text(body)),
-        StatusCode::PAYLOAD_TOO_LARGE => JiraError::TooLarge(error_text(body)),
-        StatusCode::UNAUTHORIZED => JiraError::Unauthorized,
-        StatusCode::FORBIDDEN => JiraError::Forbidden(api),
-        StatusCode::NOT_FOUND => JiraError::NotFound,
-        StatusCode::TOO_MANY_REQUESTS => JiraError::RateLimited {
-            reason: RateLimitReason::parse(text("ratelimit-reason")),
-            retry_after: retry_after(text("retry-after")),
-        },
-        status if status.is_redirection() => JiraError::Renamed,
-        status if status.is_server_error() => {
-            JiraError::Unavailable { status, retry_after: retry_after(text("retry-after")) }
-        }
-        _ => JiraError::Unexpected(status),
-    }
-}
-
-/// The moment from which a token is not used any more, so that it does not expire on its way.
-pub(super) fn usable_until(now: Timestamp, expires_in: Duration) -> Timestamp {
-    now.after(expires_in.saturating_sub(Duration::from_secs(60)))
 }
 
 #[cfg(test)]

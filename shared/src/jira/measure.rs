@@ -2,26 +2,9 @@
 
 use std::time::Instant;
 
-use super::client::JiraError;
+use super::error::JiraError;
 use crate::domain::ConnectionKind;
 use crate::telemetry::Measure;
-
-impl JiraError {
-    /// How a call ended, in a word.
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::BadRequest(_) | Self::TooLarge(_) => "refused",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden(_) => "forbidden",
-            Self::PermissionsPropagating => "settling",
-            Self::Renamed => "renamed",
-            Self::NotFound => "not_found",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Unavailable { .. } | Self::NoAnswer(_) => "unavailable",
-            Self::Unexpected(_) => "unexpected",
-        }
-    }
-}
 
 /// Notes a call to `api` that ended with `answer`.
 pub(super) fn measure<T>(

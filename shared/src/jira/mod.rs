@@ -3,5 +3,7 @@
 pub mod answer;
 pub mod client;
 pub mod connections;
+pub mod error;
 mod measure;
 pub mod model;
+mod tokens;

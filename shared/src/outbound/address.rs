@@ -115,6 +115,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table of all reserved ranges")]
     fn refused_addresses() {
         for text in [
             "0.0.0.0",

@@ -1,4 +1,4 @@
-//! What becomes of a message after it was worked on. Waiting is not failing: a message that waits or tries again is put on
+//! What becomes of a message after it was processed. Waiting is not failing: a message that waits or tries again is put on
 //! the queue as a copy with counters of its own, and the original is acknowledged. So the queue's receive limit catches
 //! crashes only, and a wait can outlast every timeout.
 
@@ -12,7 +12,7 @@ use super::{MAX_DELAY, Outgoing, Queue, RETENTION, Received};
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::{Measure, with_causes};
 
-/// Tries before a message is given up. With [`backoff`] they span 70 minutes, longer than a restart or a
+/// Tries before a message is dead-lettered. With [`backoff`] they span 70 minutes, longer than a restart or a
 /// bad release of either side takes.
 const MAX_ATTEMPTS: u32 = 10;
 
@@ -244,19 +244,26 @@ pub async fn settle<T: Serialize + Send>(
         ])
         .times("MessageAge", done)
         .log();
-    if !copies.is_empty() {
-        match queue.send(copies).await {
-            Ok(()) => acknowledged.append(&mut copied),
-            Err(error) => {
-                let cause = with_causes(&error);
-                tracing::error!(cause, "could not put messages back; they come back by themselves");
-            }
-        }
+    if send_copies(queue, copies).await {
+        acknowledged.append(&mut copied);
     }
     acknowledged
 }
 
-/// Gives up a message that can't even be read.
+/// Whether the copies of messages that wait or are tried again are safely stored.
+async fn send_copies(queue: &dyn Queue, copies: Vec<Outgoing>) -> bool {
+    if copies.is_empty() {
+        return true;
+    }
+    let sent = queue.send(copies).await;
+    if let Err(error) = &sent {
+        let cause = with_causes(error);
+        tracing::error!(cause, "could not put messages back; they come back by themselves");
+    }
+    sent.is_ok()
+}
+
+/// Dead-letters a message that can't even be read.
 pub async fn dead_letter_unreadable(queue: &dyn Queue, received: Received, reason: String) -> Option<String> {
     send_to_dead_letter_queue(queue, None, received.body, received.receipt, reason).await
 }
@@ -269,8 +276,8 @@ async fn send_to_dead_letter_queue(
     receipt: String,
     reason: String,
 ) -> Option<String> {
-    tracing::warn!(trace.id = trace.map(tracing::field::display), reason, "gave up a message");
-    Measure::new("gave up a message").count("MessagesGivenUp", 1).log();
+    tracing::warn!(trace.id = trace.map(tracing::field::display), reason, "dead-lettered a message");
+    Measure::new("dead-lettered a message").count("MessagesDeadLettered", 1).log();
     match queue.send_to_dead_letter_queue(body, reason).await {
         Ok(()) => Some(receipt),
         Err(error) => {
@@ -390,7 +397,7 @@ mod tests {
         }
         let counted = "settled a batch MessagesDone=1 MessagesWaiting=1 MessagesRetried=1 MessageAge=";
         assert_eq!(log.lines(counted).len(), 1, "{}", log.text());
-        assert_eq!(log.lines("gave up a message MessagesGivenUp=1").len(), 1);
+        assert_eq!(log.lines("dead-lettered a message MessagesDeadLettered=1").len(), 1);
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use shared::linking::{GitlabPurpose, Leftover, LinkError};
 use crate::operate::{Refusal, wording};
 
 /// Why a group is not linked.
+#[expect(clippy::too_many_lines, reason = "one sentence per variant")]
 pub(in crate::operate) fn error(error: &LinkError, site: &Site) -> Refusal {
     let host = site.host();
     Refusal::new(match error {

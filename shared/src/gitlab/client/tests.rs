@@ -1,7 +1,10 @@
 //! What is asked of GitLab, and what its answers and refusals become. Case ids are those of the acceptance list.
 
+use serde_json::json;
+
 use super::*;
-use crate::gitlab::model::{FileChange, ReviewState};
+use crate::gitlab::model::{Commit, FileChange, Project, ReviewState, TestCounts};
+use crate::gitlab::rest::RawCommit;
 use crate::jira::client::scripted_server::{Request, Response, ScriptedServer};
 use crate::outbound::{HostGuard, RedirectRule, outbound_client};
 

@@ -7,9 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use super::scripted_server::{Request as Received, Response, ScriptedServer};
+use std::time::Duration;
+
 use super::*;
 use crate::clock::Clock;
 use crate::clock::stopped::StoppedClock;
+use crate::jira::answer::RateLimitReason;
+use crate::jira::error::MAX_ANSWER;
 use crate::jwt::symmetric::Qsh;
 use crate::jwt::unverified::Unverified;
 use crate::outbound::{HostGuard, RedirectRule, outbound_client};

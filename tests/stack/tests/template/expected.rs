@@ -89,8 +89,8 @@ pub fn statements(function: &Function, logs: &str) -> Vec<String> {
         Access::Send(name) => {
             statement("Send", &["sqs:SendMessage"], &format!("!GetAtt {}.Arn", queue(name)))
         }
-        Access::Bury(name) => {
-            statement("Bury", &["sqs:SendMessage"], &format!("!GetAtt {}.Arn", dead_letter_queue(name)))
+        Access::DeadLetter(name) => {
+            statement("DeadLetter", &["sqs:SendMessage"], &format!("!GetAtt {}.Arn", dead_letter_queue(name)))
         }
         Access::Outbound => network(),
     }));

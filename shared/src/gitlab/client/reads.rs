@@ -1,0 +1,166 @@
+//! What syncing reads of a project: branches, commits, merge requests, pipelines, deployments and feature flags.
+
+use http::Method;
+
+use super::{GitlabClient, GitlabError, Page};
+use crate::gitlab::error::header_number;
+use crate::gitlab::model::{
+    Branch, Commit, Deployment, FeatureFlag, MergeRequest, Pipeline, Project, Reviewer, TestCounts,
+};
+use crate::gitlab::rest::{
+    RawApprovals, RawBranch, RawCommit, RawDeployment, RawDiff, RawEnvironment, RawFlag, RawMergeRequest,
+    RawPipeline, RawProject, RawReviewer, RawTestSummary, RawUser, TestTotals,
+};
+
+/// Jira shows at most this many files of a commit.
+const MAX_FILES: &str = "10";
+
+impl GitlabClient {
+    /// A project.
+    pub async fn project(&self, project: u64) -> Result<Project, GitlabError> {
+        self.get::<RawProject>(&["projects", &project.to_string()], &[]).await.map(RawProject::project)
+    }
+
+    /// A branch with its head.
+    pub async fn branch(&self, project: &Project, name: &str) -> Result<Branch, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "repository", "branches", name];
+        Ok(self.get::<RawBranch>(&path, &[]).await?.branch(project))
+    }
+
+    /// A page of the commits of a branch, a SHA or a range `a..b`, newest first.
+    pub async fn commits(
+        &self,
+        project: &Project,
+        range: &str,
+        page: u32,
+    ) -> Result<Page<Commit>, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "repository", "commits"];
+        let page = self.page::<RawCommit>(&path, &[("ref_name", range)], page).await?;
+        Ok(page.map(|commit| commit.commit(project)))
+    }
+
+    /// A commit.
+    pub async fn commit(&self, project: &Project, sha: &str) -> Result<Commit, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "repository", "commits", sha];
+        Ok(self.get::<RawCommit>(&path, &[("stats", "false")]).await?.commit(project))
+    }
+
+    /// Fills in what a commit changes: some of its files with their lines, and how many there are.
+    pub async fn add_files(&self, project: &Project, commit: &mut Commit) -> Result<(), GitlabError> {
+        let path = ["projects", &project.id.to_string(), "repository", "commits", &commit.sha, "diff"];
+        let (headers, files) =
+            self.call::<Vec<RawDiff>>(Method::GET, &path, &[("per_page", MAX_FILES)], None).await?;
+        let total = header_number(&headers, "x-total").and_then(|total| u32::try_from(total).ok());
+        let seen = u32::try_from(files.len()).unwrap_or(u32::MAX);
+        commit.file_count = Some(total.or(commit.file_count).unwrap_or(seen).max(seen));
+        commit.files = files.into_iter().map(RawDiff::changed_file).collect();
+        Ok(())
+    }
+
+    /// A merge request without its reviewers' verdicts.
+    pub async fn merge_request(&self, project: &Project, iid: u64) -> Result<MergeRequest, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "merge_requests", &iid.to_string()];
+        Ok(self.get::<RawMergeRequest>(&path, &[]).await?.merge_request(project))
+    }
+
+    /// The reviewers of a merge request with their verdicts. Instances without the reviewers' endpoint say at least who
+    /// approved.
+    pub async fn reviewers(&self, project: &Project, iid: u64) -> Result<Vec<Reviewer>, GitlabError> {
+        let (project, iid) = (project.id.to_string(), iid.to_string());
+        let path = ["projects", &project, "merge_requests", &iid, "reviewers"];
+        match self.get::<Vec<RawReviewer>>(&path, &[]).await {
+            Ok(reviewers) => Ok(reviewers.into_iter().map(RawReviewer::reviewer).collect()),
+            Err(GitlabError::NotFound) => {
+                let path = ["projects", &project, "merge_requests", &iid, "approvals"];
+                Ok(self.get::<RawApprovals>(&path, &[]).await?.reviewers())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The address that a user shows to everybody, if they do: the only one GitLab tells, and what Jira finds people by.
+    pub async fn public_email(&self, user: u64) -> Result<Option<String>, GitlabError> {
+        Ok(self.get::<RawUser>(&["users", &user.to_string()], &[]).await?.person().email)
+    }
+
+    /// The open merge requests from a branch, newest first; one page is more than any branch has.
+    pub async fn open_merge_requests(
+        &self,
+        project: &Project,
+        source_branch: &str,
+    ) -> Result<Vec<MergeRequest>, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "merge_requests"];
+        let query = [("state", "opened"), ("source_branch", source_branch)];
+        let page = self.page::<RawMergeRequest>(&path, &query, 1).await?;
+        Ok(page.map(|merge_request| merge_request.merge_request(project)).items)
+    }
+
+    /// The merge requests that contain a commit.
+    pub async fn merge_requests_of_commit(
+        &self,
+        project: &Project,
+        sha: &str,
+    ) -> Result<Vec<MergeRequest>, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "repository", "commits", sha, "merge_requests"];
+        let page = self.page::<RawMergeRequest>(&path, &[], 1).await?;
+        Ok(page.map(|merge_request| merge_request.merge_request(project)).items)
+    }
+
+    /// A pipeline, without the keys of its commit and merge requests.
+    pub async fn pipeline(&self, project: &Project, id: u64) -> Result<Pipeline, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "pipelines", &id.to_string()];
+        Ok(self.get::<RawPipeline>(&path, &[]).await?.pipeline(project))
+    }
+
+    /// What a pipeline's tests said; `None` when it has no tests.
+    pub async fn test_counts(
+        &self,
+        project: &Project,
+        pipeline: u64,
+    ) -> Result<Option<TestCounts>, GitlabError> {
+        let path =
+            ["projects", &project.id.to_string(), "pipelines", &pipeline.to_string(), "test_report_summary"];
+        let summary: RawTestSummary = self.get(&path, &[]).await?;
+        Ok(TestTotals::counts(&summary.total))
+    }
+
+    /// A deployment, without its environment's tier and its keys.
+    pub async fn deployment(&self, project: &Project, id: u64) -> Result<Deployment, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "deployments", &id.to_string()];
+        Ok(self.get::<RawDeployment>(&path, &[]).await?.deployment())
+    }
+
+    /// A page of an environment's successful deployments, newest first.
+    pub async fn successful_deployments(
+        &self,
+        project: &Project,
+        environment: &str,
+        page: u32,
+    ) -> Result<Page<Deployment>, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "deployments"];
+        let query =
+            [("environment", environment), ("status", "success"), ("order_by", "id"), ("sort", "desc")];
+        Ok(self.page::<RawDeployment>(&path, &query, page).await?.map(RawDeployment::deployment))
+    }
+
+    /// An environment's tier.
+    pub async fn environment_tier(
+        &self,
+        project: &Project,
+        environment: u64,
+    ) -> Result<Option<String>, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "environments", &environment.to_string()];
+        Ok(self.get::<RawEnvironment>(&path, &[]).await?.tier)
+    }
+
+    /// A feature flag by name. The API has no ids, so the caller brings it.
+    pub async fn feature_flag(
+        &self,
+        project: &Project,
+        name: &str,
+        id: u64,
+    ) -> Result<FeatureFlag, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "feature_flags", name];
+        Ok(self.get::<RawFlag>(&path, &[]).await?.feature_flag(id))
+    }
+}

@@ -1,0 +1,87 @@
+//! Push hooks: commits, and branches that are created or deleted.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{HookError, HookEvent, ParsedHook, RawPerson, RawProject, is_sha, is_zero, required};
+use crate::clock::Timestamp;
+use crate::domain::IssueKeys;
+use crate::gitlab::date;
+use crate::gitlab::model::{Commit, Project, Push};
+use crate::text::clean;
+
+#[derive(Deserialize)]
+pub(super) struct RawPush {
+    before: Option<String>,
+    after: Option<String>,
+    #[serde(rename = "ref")]
+    git_ref: Option<String>,
+    project_id: Option<u64>,
+    #[serde(default)]
+    project: RawProject,
+    #[serde(default)]
+    commits: Vec<RawCommit>,
+    total_commits_count: Option<u64>,
+}
+
+impl RawPush {
+    pub(super) fn delivery(self) -> Result<ParsedHook, HookError> {
+        const KIND: &str = "push";
+        let git_ref = required(self.git_ref, KIND, "ref")?;
+        let Some(branch) = git_ref.strip_prefix("refs/heads/").map(str::to_owned) else {
+            return Err(HookError::Ignored("a push to no branch".to_owned()));
+        };
+        let before = required(self.before.filter(|sha| is_sha(sha)), KIND, "before")?;
+        let after = required(self.after.filter(|sha| is_sha(sha)), KIND, "after")?;
+        let project = self.project.project(self.project_id, KIND)?;
+        let event = if is_zero(&after) {
+            HookEvent::BranchDeleted { branch, before }
+        } else {
+            let commits: Vec<_> =
+                self.commits.into_iter().filter_map(|commit| commit.commit(&project)).collect();
+            let total = self.total_commits_count.unwrap_or(commits.len() as u64);
+            HookEvent::Push(Push {
+                branch,
+                before: Some(before).filter(|sha| !is_zero(sha)),
+                after,
+                commits,
+                total,
+            })
+        };
+        Ok(ParsedHook { project, event })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawCommit {
+    id: Option<String>,
+    pub(super) message: Option<String>,
+    #[serde(default, deserialize_with = "date::lenient")]
+    timestamp: Option<Timestamp>,
+    url: Option<String>,
+    author: Option<RawPerson>,
+    added: Option<Vec<IgnoredAny>>,
+    modified: Option<Vec<IgnoredAny>>,
+    removed: Option<Vec<IgnoredAny>>,
+}
+
+impl RawCommit {
+    pub(super) fn commit(self, project: &Project) -> Option<Commit> {
+        let sha = self.id.filter(|sha| is_sha(sha))?;
+        let message = self.message.unwrap_or_default();
+        let lists = [self.added, self.modified, self.removed];
+        let count = lists.iter().flatten().map(Vec::len).sum::<usize>();
+        Some(Commit {
+            keys: IssueKeys::extract([message.as_str()]),
+            message: clean(&message, 1024),
+            author: self.author.unwrap_or_default().person(),
+            committed_at: self.timestamp,
+            web_url: self.url.unwrap_or_else(|| format!("{}/-/commit/{sha}", project.web_url)),
+            merge: false,
+            file_count: lists.iter().any(Option::is_some).then(|| u32::try_from(count).unwrap_or(u32::MAX)),
+            files: Vec::new(),
+            parent: None,
+            sha,
+        })
+    }
+}
