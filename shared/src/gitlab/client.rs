@@ -1,5 +1,5 @@
 //! GitLab's REST API (<https://docs.gitlab.com/api/rest/>) through one token: how it is called and paged. The calls themselves
-//! are grouped by who needs them: linking ([`groups`], [`hooks`]) and syncing ([`reads`]); which calls an event is worth
+//! are grouped by who needs them: linking (`groups`, `hooks`) and syncing (`reads`); which calls an event is worth
 //! belongs to whoever makes them.
 
 use std::time::Instant;

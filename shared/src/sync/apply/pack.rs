@@ -1,5 +1,6 @@
-//! Which entities share a call, what the call's body is ([`body`]), and what not every site takes ([`undocumented`]). Development information packs across projects; builds, deployments and flags go per
-//! project and link, because `properties` belongs to the call, and properties are what unlinking deletes by.
+//! Which entities share a call, what the call's body is (`body`), and what not every site takes (`undocumented`). Development
+//! information packs across projects; builds, deployments and flags go per project and link, because `properties` belongs to
+//! the call, and properties are what unlinking deletes by.
 
 mod body;
 mod undocumented;
