@@ -10,144 +10,156 @@ use secrecy::SecretString;
 
 use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink, Hidden};
 
+/// What scripts may rely on.
+const EXIT_CODES: &str =
+    "Exit codes: 0 done; 1 refused or failed, or a check of doctor failed; 2 wrong usage.";
+
 /// GitLab's branches, commits, merge requests, pipelines, deployments and feature flags on Jira's issues.
 #[derive(Debug, Parser)]
-#[command(name = "gitlab-jira", version)]
+#[command(name = "gitlab-jira", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub action: Action,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Plays the whole story against stand-ins of Jira and GitLab.
+    /// Shows the whole bundle at work against stand-ins of Jira and GitLab.
     Demo {
-        /// Ends after the story, and fails unless everything arrived.
+        /// Exits after the story, with an error unless everything arrived.
         #[arg(long)]
         once: bool,
-        /// How the bundle gets into Jira.
+        /// The connection to Jira.
         #[arg(long, value_enum, default_value_t = ConnectionName::Forge)]
         connection: ConnectionName,
-        /// Where the page is.
+        /// Address and port of the page.
         #[arg(long, default_value = "127.0.0.1:8642")]
         listen: SocketAddr,
     },
-    /// Runs the bundle in one process.
+    /// Runs the bundle in one process, until it is told to stop.
     Serve {
-        /// Where GitLab and Jira reach it.
+        /// Address and port that GitLab's and Jira's requests come to, usually through a reverse proxy.
         #[arg(long, default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
-        /// Where its owner asks for its status.
+        /// Loopback address and port of `GET /status`.
         #[arg(long, default_value = "127.0.0.1:0")]
         admin_listen: SocketAddr,
-        /// Where it keeps its state, queues and key.
+        /// Directory of state, queues and key; created if missing.
         #[arg(long, env = "GITLAB_JIRA_DATA_DIR", default_value = ".data")]
         data_dir: PathBuf,
     },
-    /// Jira sites.
+    /// Manages Jira sites and their connections.
     #[command(subcommand)]
     Site(SiteAction),
-    /// GitLab groups linked to Jira sites.
+    /// Links GitLab groups to Jira sites.
     #[command(subcommand)]
     Group(GroupAction),
-    /// The Forge app.
+    /// Prints what the Forge app needs.
     #[command(subcommand)]
     Forge(ForgeAction),
-    /// Queues, sites and links at a glance.
+    /// Shows queues, sites, and links that need attention.
     Status {
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
-    /// Tries what everything else rests on: address, clock, key, queues, hooks and, on AWS, alarms.
+    /// Checks address, clock, key, queues, sites, links and, on AWS, alarms.
+    #[command(after_help = "Example: gitlab-jira doctor --stack gitlab-for-jira")]
     Doctor {
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
-    /// Why something is, or is not, on an issue.
+    /// Says why something is, or is not, on an issue.
+    #[command(after_help = "Example: gitlab-jira explain PAY-7")]
     Explain {
         /// The issue's key.
         key: String,
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
-    /// Messages that were given up.
+    /// Lists and redrives dead-lettered messages.
     #[command(subcommand)]
     Dlq(DlqAction),
 }
 
-/// Where a command acts and how it answers.
+/// Which bundle a command is for, and how it answers.
 #[derive(Clone, Debug, Args)]
-pub struct On {
-    /// The data directory of the bundle.
+pub struct TargetArgs {
+    /// The bundle's data directory.
     #[arg(long, env = "GITLAB_JIRA_DATA_DIR", default_value = ".data")]
     pub data_dir: PathBuf,
-    /// The CloudFormation stack of the bundle instead, through the caller's own AWS credentials.
+    /// The bundle's CloudFormation stack instead, with your own AWS credentials.
     #[arg(long, conflicts_with = "data_dir")]
     pub stack: Option<String>,
-    /// Answers JSON.
+    /// Prints the answer, or the error, as JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// What to do with sites.
+/// Commands for sites.
 #[derive(Debug, Subcommand)]
 pub enum SiteAction {
-    /// Opens the OAuth-credentials connection of a site.
+    /// Adds OAuth credentials as a connection of a site, or renews them.
+    #[command(
+        after_help = "Example: gitlab-jira site add --site acme.atlassian.net --client-id ID --client-secret-stdin < secret"
+    )]
     Add {
-        /// Its host, such as acme.atlassian.net.
+        /// The site's host name, such as acme.atlassian.net.
         #[arg(long)]
         site: String,
-        /// The credentials' client id.
+        /// The client id of the OAuth credentials.
         #[arg(long)]
         client_id: String,
-        /// Reads the credentials' secret from standard input.
+        /// Reads the client secret from standard input.
         #[arg(long, required = true)]
         client_secret_stdin: bool,
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
-    /// Lists sites with their connections and what each needs.
+    /// Lists sites with their connections.
     List {
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
-    /// Lets another connection of a site write: removes from Jira what the one before had sent.
+    /// Makes another connection of a site the writing one, and deletes from Jira what the one before had sent.
     Switch {
-        /// Its host name or id.
+        /// The site's host name or id.
         #[arg(long)]
         site: String,
         /// The connection that is to write.
         #[arg(long, value_enum)]
         to: ConnectionName,
-        /// Leaves at Jira what the connection before had sent.
+        /// Keeps in Jira what the connection before had sent.
         #[arg(long)]
         keep_jira_data: bool,
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
-    /// Forgets a site without links.
+    /// Removes a site that has no links, with its connections.
     Remove {
-        /// Its host name or clientKey.
+        /// The site's host name or clientKey.
         #[arg(long)]
         site: String,
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
 }
 
-/// What to do with groups.
+/// Commands for groups.
 #[derive(Debug, Subcommand)]
 pub enum GroupAction {
     /// Links a group to a site.
+    #[command(
+        after_help = "Example: gitlab-jira group link --site acme.atlassian.net --group acme/payments --gitlab-token-stdin < token"
+    )]
     Link {
         /// The site's host name or clientKey.
         #[arg(long)]
@@ -155,148 +167,148 @@ pub enum GroupAction {
         /// The group's full path.
         #[arg(long)]
         group: String,
-        /// The GitLab it is in; GITLAB_URL if missing.
+        /// Base URL of its GitLab instance; GITLAB_URL if missing.
         #[arg(long)]
         gitlab_url: Option<String>,
         /// Reads a token of a Maintainer or Owner of the group from standard input.
         #[arg(long, required = true)]
         gitlab_token_stdin: bool,
-        /// Makes no hook and prints the secrets for one made by hand.
+        /// Creates no hook, and prints the secrets for one that you create by hand.
         #[arg(long)]
         no_hook: bool,
-        /// Only issue keys of these Jira projects.
+        /// Sends only issue keys of these Jira projects, separated by commas.
         #[arg(long, value_delimiter = ',')]
         project_keys: Vec<String>,
-        /// What is stored to read GitLab with.
+        /// The token that is stored to read GitLab with.
         #[arg(long, value_enum, default_value_t)]
         credential: CredentialChoice,
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
     /// Lists linked groups.
     List {
-        /// Only this site's.
+        /// Only the groups of this site.
         #[arg(long)]
         site: Option<String>,
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
-    /// Unlinks a group.
+    /// Unlinks a group: removes its hooks and token, and from Jira what no other link covers.
     Unlink {
-        /// The subscription's id, as `group list` shows it.
+        /// The link's id, as `group list` shows it.
         subscription: String,
-        /// Leaves what was sent at Jira: for sites that are gone, or whose credential is.
+        /// Keeps in Jira what was sent: for sites that no longer exist, or whose credential no longer works.
         #[arg(long)]
         keep_jira_data: bool,
-        /// Reads an Owner's token from standard input: GitLab lets nobody else remove a group's hook.
+        /// Reads an Owner's token from standard input: only an Owner may remove a group's hook.
         #[arg(long)]
         gitlab_token_stdin: bool,
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
 }
 
-/// What to do with the Forge app.
+/// Commands for the Forge app.
 #[derive(Debug, Subcommand)]
 pub enum ForgeAction {
-    /// Prints the app's manifest, with where Forge reaches this bundle.
+    /// Prints the app's manifest with this bundle's addresses.
     Manifest {
         /// The app's id, as `forge register` prints it.
         #[arg(long)]
         app_id: String,
-        /// The key of the Connect app whose place it takes in Jira, with all that was sent.
+        /// The key of the Connect app that it replaces in Jira.
         #[arg(long)]
         connect_key: Option<String>,
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
 }
 
-/// What to do with messages that were given up.
+/// Commands for dead-lettered messages.
 #[derive(Debug, Subcommand)]
 pub enum DlqAction {
-    /// Lists them, newest first.
+    /// Lists dead-lettered messages, newest first.
     List {
         /// At most this many.
         #[arg(long, default_value_t = 50)]
         limit: usize,
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
-    /// Tries them again.
+    /// Puts dead-lettered messages back on their queue.
     Redrive {
-        /// Only these; all if none is named.
+        /// Only the messages with these ids; all if none is given.
         ids: Vec<String>,
-        /// Where and how.
+        /// Which bundle, and how to answer.
         #[command(flatten)]
-        on: On,
+        target: TargetArgs,
     },
 }
 
 impl Action {
-    /// The operator command a person typed; `None` for `demo` and `serve`.
-    pub fn command(self) -> anyhow::Result<Option<(Command, On)>> {
+    /// The operator command; `None` for `demo` and `serve`.
+    pub fn command(self) -> anyhow::Result<Option<(Command, TargetArgs)>> {
         Ok(Some(match self {
             Self::Demo { .. } | Self::Serve { .. } => return Ok(None),
             Self::Site(action) => action.command()?,
             Self::Group(action) => action.command()?,
-            Self::Forge(ForgeAction::Manifest { app_id, connect_key, on }) => {
-                (Command::ForgeManifest { app_id, connect_key }, on)
+            Self::Forge(ForgeAction::Manifest { app_id, connect_key, target }) => {
+                (Command::ForgeManifest { app_id, connect_key }, target)
             }
-            Self::Doctor { on } => (Command::Doctor, on),
-            Self::Status { on } => (Command::Status, on),
-            Self::Explain { key, on } => (Command::Explain { key }, on),
-            Self::Dlq(DlqAction::List { limit, on }) => (Command::DlqList { limit }, on),
-            Self::Dlq(DlqAction::Redrive { ids, on }) => (Command::DlqRedrive { ids }, on),
+            Self::Doctor { target } => (Command::Doctor, target),
+            Self::Status { target } => (Command::Status, target),
+            Self::Explain { key, target } => (Command::Explain { key }, target),
+            Self::Dlq(DlqAction::List { limit, target }) => (Command::DlqList { limit }, target),
+            Self::Dlq(DlqAction::Redrive { ids, target }) => (Command::DlqRedrive { ids }, target),
         }))
     }
 }
 
 impl SiteAction {
-    fn command(self) -> anyhow::Result<(Command, On)> {
+    fn command(self) -> anyhow::Result<(Command, TargetArgs)> {
         Ok(match self {
-            Self::Add { site, client_id, on, .. } => {
-                (Command::SiteAdd { site, client_id, client_secret: secret_from_stdin()? }, on)
+            Self::Add { site, client_id, target, .. } => {
+                (Command::SiteAdd { site, client_id, client_secret: secret_from_stdin()? }, target)
             }
-            Self::List { on } => (Command::SiteList, on),
-            Self::Switch { site, to, keep_jira_data, on } => {
-                (Command::SiteSwitch { site, to, keep_jira_data }, on)
+            Self::List { target } => (Command::SiteList, target),
+            Self::Switch { site, to, keep_jira_data, target } => {
+                (Command::SiteSwitch { site, to, keep_jira_data }, target)
             }
-            Self::Remove { site, on } => (Command::SiteRemove { site }, on),
+            Self::Remove { site, target } => (Command::SiteRemove { site }, target),
         })
     }
 }
 
 impl GroupAction {
-    fn command(self) -> anyhow::Result<(Command, On)> {
+    fn command(self) -> anyhow::Result<(Command, TargetArgs)> {
         Ok(match self {
-            Self::Link { site, group, gitlab_url, no_hook, project_keys, credential, on, .. } => {
+            Self::Link { site, group, gitlab_url, no_hook, project_keys, credential, target, .. } => {
                 let gitlab_token = secret_from_stdin()?;
                 let link =
                     GroupLink { site, group, gitlab_url, gitlab_token, no_hook, project_keys, credential };
-                (Command::GroupLink(link), on)
+                (Command::GroupLink(link), target)
             }
-            Self::List { site, on } => (Command::GroupList { site }, on),
-            Self::Unlink { subscription, keep_jira_data, gitlab_token_stdin, on } => {
+            Self::List { site, target } => (Command::GroupList { site }, target),
+            Self::Unlink { subscription, keep_jira_data, gitlab_token_stdin, target } => {
                 let gitlab_token = if gitlab_token_stdin { Some(secret_from_stdin()?) } else { None };
-                (Command::GroupUnlink { subscription, keep_jira_data, gitlab_token }, on)
+                (Command::GroupUnlink { subscription, keep_jira_data, gitlab_token }, target)
             }
         })
     }
 }
 
-/// Secrets come through standard input, so that they stand in no history and no list of processes.
+/// Secrets come through standard input, so that they are in no shell history and no list of processes.
 fn secret_from_stdin() -> anyhow::Result<Hidden> {
     /// Longer than any token.
     const MAX_SECRET: u64 = 64 * 1024;
     let mut text = String::new();
     std::io::stdin().take(MAX_SECRET).read_to_string(&mut text).context("standard input can't be read")?;
     let secret = text.trim();
-    anyhow::ensure!(!secret.is_empty(), "the secret is expected on standard input");
+    anyhow::ensure!(!secret.is_empty(), "the secret is expected target standard input");
     Ok(Hidden(SecretString::from(secret)))
 }

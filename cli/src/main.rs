@@ -1,5 +1,6 @@
 //! The program a person runs.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -34,17 +35,21 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         action => {
             telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("warn")));
-            let Some((command, on)) = action.command()? else {
+            let Some((command, target)) = action.command()? else {
                 return Ok(ExitCode::SUCCESS);
             };
-            let answer = match &on.stack {
-                Some(stack) => stack::command(stack, command.clone()).await?,
-                None => control::command(&on.data_dir, command.clone()).await?,
+            let answer = match &target.stack {
+                Some(stack) => stack::command(stack, command).await?,
+                None => control::command(&target.data_dir, command).await?,
             };
             match answer {
                 Ok(answer) => {
-                    println!("{}", if on.json { answer.json().to_string() } else { answer.text() });
+                    print(&if target.json { answer.json().to_string() } else { answer.text() })?;
                     Ok(if answer.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+                }
+                Err(refusal) if target.json => {
+                    eprintln!("{}", serde_json::json!({ "error": { "message": refusal.sentence } }));
+                    Ok(ExitCode::FAILURE)
                 }
                 Err(refusal) => {
                     eprintln!("{refusal}");
@@ -52,5 +57,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 }
             }
         }
+    }
+}
+
+/// Prints an answer. A reader that has seen enough, such as `head`, is no error.
+fn print(answer: &str) -> std::io::Result<()> {
+    match writeln!(std::io::stdout(), "{answer}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
     }
 }
