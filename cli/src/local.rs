@@ -192,11 +192,11 @@ fn keep_private(path: &Path) -> anyhow::Result<()> {
     Ok(file.set_permissions(std::fs::Permissions::from_mode(0o600))?)
 }
 
-/// Looks at what needs somebody, at once and then on the schedule.
+/// Runs housekeeping, at once and then on its schedule.
 async fn run_housekeeping(housekeeping: Housekeeping, clock: SharedClock) {
     loop {
         if let Err(error) = housekeeping.run().await {
-            tracing::warn!(cause = with_causes(&error), "could not look at what needs somebody");
+            tracing::warn!(cause = with_causes(&error), "housekeeping failed");
         }
         clock.sleep(HOUSEKEEPING).await;
     }

@@ -1,4 +1,4 @@
-//! What the local process is told by variables. The functions on AWS read the same names.
+//! The local process's environment variables. The functions on AWS read the same names.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

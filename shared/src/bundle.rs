@@ -101,8 +101,7 @@ const FORGE_ACCESS: &[Access] = &[
     Access::Outbound,
 ];
 
-/// How often it is looked at what needs somebody. Often enough for whoever is told by an alarm, and 3,000 short runs a
-/// month.
+/// How often housekeeping runs: often enough for an alarm that a person answers, and 3,000 short runs a month.
 pub const HOUSEKEEPING: Duration = Duration::from_secs(15 * 60);
 
 /// The functions.

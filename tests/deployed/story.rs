@@ -264,7 +264,7 @@ impl Stage {
     }
 
     async fn operators_see_what_happened(&self) {
-        // A delivery was missed: its link needs somebody.
+        // A delivery was missed: its link needs attention.
         let log = self.bundle.on_schedule("housekeeping").await;
         assert!(log.contains(r#""LinksNeedingAttention":1"#), "{log}");
         let explained = self.bundle.program(&["explain", "PAY-1"], None).await;

@@ -18,7 +18,7 @@ use url::Url;
 /// What may go on to GitLab.
 const PASSED_ON: [&str; 3] = ["issue_key", "issue_summary", "addonkey"];
 
-/// What the function is told by variables.
+/// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The table.
@@ -30,7 +30,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads them.
+    /// Reads it from environment variables.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
         Some(Self { table_name, kms_key_id, gitlab_url: gitlab_url(variables)? })

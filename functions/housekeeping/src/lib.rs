@@ -27,7 +27,7 @@ const LINKS_SIDE_BY_SIDE: usize = 4;
 /// Log lines per run that name a site or a link: where many have the same trouble, the first few tell.
 const MAX_NAMED: usize = 100;
 
-/// What the function is told by variables.
+/// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The table.
@@ -35,7 +35,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads them.
+    /// Reads it from environment variables.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         Some(Self { table_name: variables.required("TABLE_NAME") })
     }

@@ -14,7 +14,7 @@ use shared::install::connect::{ConnectInstallations, ConnectTenant};
 use shared::outbound::{HostGuard, OutboundClientError, is_listed_site, site_address};
 use shared::services::Services;
 
-/// What the function is told by variables.
+/// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What verifies callers.
@@ -28,7 +28,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads them.
+    /// Reads it from environment variables.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let lifecycle = Lifecycle::read(variables);
         let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));

@@ -27,7 +27,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads them.
+    /// Reads it from environment variables.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let jira = JiraAccess::read(variables);
         let outbound = Outbound::read(variables);

@@ -13,7 +13,7 @@ use shared::outbound::OutboundClientError;
 use shared::services::Services;
 use shared::store::Store;
 
-/// What the function is told by variables.
+/// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What verifies callers.
@@ -23,7 +23,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads them.
+    /// Reads it from environment variables.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let lifecycle = Lifecycle::read(variables);
         let table_name = variables.required("TABLE_NAME");

@@ -1,6 +1,6 @@
-//! Takes GitLab's deliveries in: believes them or not, cuts them down to what Jira needs, and puts them on the events
-//! queue. Calls neither GitLab nor Jira, so that it answers in milliseconds: GitLab disables hooks that fail, and never
-//! sends again by itself.
+//! Receives GitLab's deliveries: authenticates them, cuts them down to what Jira needs, and puts them on the events queue.
+//! Calls neither GitLab nor Jira, so that it answers in milliseconds: GitLab disables hooks that fail, and never resends by
+//! itself.
 
 mod delivery;
 
@@ -55,7 +55,7 @@ const MARK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Issue keys in a line of the log: those of nearly every delivery.
 const MAX_LOGGED_KEYS: usize = 20;
 
-/// What the function is told by variables.
+/// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The table.
@@ -67,7 +67,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads them.
+    /// Reads it from environment variables.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         Some(Self {
             table_name: variables.required("TABLE_NAME"),

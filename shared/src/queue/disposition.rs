@@ -153,7 +153,7 @@ impl<T> Message<T> {
 }
 
 impl<T: Serialize> Message<T> {
-    /// The message as a dead letter: whoever puts it back gives it all its tries and all its time again.
+    /// The message as a dead letter: redriven, it has all its tries and all its time again.
     fn renewed(self) -> Option<String> {
         let renewed = Self { attempts: 0, not_before: None, held_since: None, ..self };
         serde_json::to_string(&renewed).ok()

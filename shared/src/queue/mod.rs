@@ -23,7 +23,7 @@ pub const MAX_DELAY: Duration = Duration::from_secs(900);
 /// How long a queue keeps a message that nobody takes: SQS's maximum.
 pub const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Deliveries after which a message is given up: the embedded queue's limit, and the `maxReceiveCount` of every queue in
+/// Receives after which a message is dead-lettered: the embedded queue's limit, and the `maxReceiveCount` of every queue in
 /// the template. Handlers count their own attempts and acknowledge what they retry, so a message only comes back by
 /// itself when the process died with it; five deaths are no coincidence.
 pub const MAX_RECEIVES: u32 = 5;
@@ -55,12 +55,12 @@ pub struct Received {
     pub receives: u32,
 }
 
-/// A message that was given up, with the reason.
+/// A message of a dead-letter queue, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The queue's handle, for `redrive`.
     pub id: String,
-    /// Why it was given up, for a person.
+    /// Why it was dead-lettered, for a person.
     pub reason: String,
     /// When.
     pub died_at: Timestamp,
@@ -81,7 +81,7 @@ pub struct Depth {
     pub dead: u64,
 }
 
-/// A queue did not take or give what was asked.
+/// A call to a queue failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// The queue can't be reached, or failed; nothing of the call may be taken as done.
@@ -99,13 +99,13 @@ pub trait Queue: fmt::Debug + Send + Sync {
     /// Stores all of `messages`, or fails; after a failure some may have been stored.
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError>;
 
-    /// Puts `body`, of any size that a message may have, among the dead letters. Of a long reason the end may be cut.
+    /// Sends `body`, of any size that a message may have, to the dead-letter queue. Of a long reason the end may be cut.
     async fn send_to_dead_letter_queue(&self, body: String, reason: String) -> Result<(), QueueError>;
 
     /// Counts messages by state. Approximate on SQS.
     async fn depth(&self) -> Result<Depth, QueueError>;
 
-    /// The newest dead letters, at most `limit`, newest first. Looking at them takes none away.
+    /// The newest dead letters, at most `limit`, newest first. Reading them removes none.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError>;
 
     /// Puts dead letters back at the end of the queue: those with the given ids, or all. Answers how many.
@@ -115,7 +115,7 @@ pub trait Queue: fmt::Debug + Send + Sync {
 /// A queue that several owners share.
 pub type SharedQueue = Arc<dyn Queue>;
 
-/// The reason of a message that no handler gave up: it was delivered [`MAX_RECEIVES`] times.
+/// The reason of a message that no handler dead-lettered: it was delivered [`MAX_RECEIVES`] times.
 fn never_finished() -> String {
     format!(
         "delivered {MAX_RECEIVES} times and never finished: the process died with it, or it took too long"

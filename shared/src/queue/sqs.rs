@@ -1,5 +1,5 @@
 //! The queue of a deployed bundle: an SQS standard queue with its dead-letter queue. How calls on several messages are
-//! made belongs to `batch`, what a dead letter is on SQS to `letter`, and going through them to `pile`. Receiving from
+//! made belongs to `batch`, what a dead letter is on SQS to `dead_letter`, and reading them to `dead_letter_reader`. Receiving from
 //! the queue itself is Lambda's; how the client is made, with which timeouts and retries of single calls, is for whoever
 //! has it.
 //!
@@ -29,7 +29,7 @@ mod batch;
 mod dead_letter;
 mod dead_letter_reader;
 
-/// The message group of all that is put back: a pile of it is one busy group, whichever sites it is of.
+/// The message group of redriven messages: many of them are one busy group, whichever sites they are of.
 const REDRIVEN: &str = "redriven";
 
 /// A standard queue with its dead-letter queue.
@@ -41,7 +41,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue at `url`. Whoever gives messages up names the dead-letter queue, too; without one there are neither
+    /// The queue at `url`. Whoever dead-found messages names the dead-letter queue, too; without one there are neither
     /// dead letters nor a depth.
     #[must_use]
     pub fn new(client: Client, url: &str, dead_letters_url: Option<&str>) -> Self {
@@ -71,27 +71,27 @@ impl SqsQueue {
         Ok(counts)
     }
 
-    /// Puts back those of the pile that are named, or all that were there when the call began.
+    /// Puts back the messages that are named, or all that were there when the call began.
     async fn put_back(
         &self,
-        pile: &mut DeadLetterReader<'_>,
+        reader: &mut DeadLetterReader<'_>,
         ids: Option<&[String]>,
     ) -> Result<u64, QueueError> {
         let began = SystemClock.now();
         let mut named: Option<HashSet<&String>> = ids.map(|ids| ids.iter().collect());
         let mut redriven = 0;
         while named.as_ref().is_none_or(|named| !named.is_empty())
-            && let Some(letters) = pile.next().await?
+            && let Some(found) = reader.next().await?
         {
-            let mut chosen = letters;
-            chosen.retain(|letter| match &mut named {
-                Some(named) => named.remove(&letter.id),
+            let mut chosen = found;
+            chosen.retain(|message| match &mut named {
+                Some(named) => named.remove(&message.id),
                 // What fails at once after it was put back would go round for as long as this runs.
-                None => letter.sent_at <= began,
+                None => message.sent_at <= began,
             });
-            let ids: Vec<String> = chosen.iter().map(|letter| letter.id.clone()).collect();
+            let ids: Vec<String> = chosen.iter().map(|message| message.id.clone()).collect();
             self.send(chosen.into_iter().map(outgoing).collect()).await?;
-            pile.delete(&ids).await?;
+            reader.delete(&ids).await?;
             redriven += ids.len() as u64;
         }
         Ok(redriven)
@@ -134,37 +134,37 @@ impl Queue for SqsQueue {
 
     /// The newest of those that a minute is enough to look through, which is some ten thousand.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        let mut pile = DeadLetterReader::new(&self.client, self.dead_letters_url()?);
-        let letters = newest(&mut pile, limit).await;
-        pile.release().await;
-        letters
+        let mut reader = DeadLetterReader::new(&self.client, self.dead_letters_url()?);
+        let found = newest(&mut reader, limit).await;
+        reader.release().await;
+        found
     }
 
-    /// As many as a minute is enough for, which is several thousand; another call goes on. At no time is a letter in
+    /// As many as a minute is enough for, which is several thousand; another call goes on. At no time is a message in
     /// neither queue, so one may be in both when the call fails.
     async fn redrive(&self, ids: Option<&[String]>) -> Result<u64, QueueError> {
-        let mut pile = DeadLetterReader::new(&self.client, self.dead_letters_url()?);
-        let redriven = self.put_back(&mut pile, ids).await;
-        pile.release().await;
+        let mut reader = DeadLetterReader::new(&self.client, self.dead_letters_url()?);
+        let redriven = self.put_back(&mut reader, ids).await;
+        reader.release().await;
         redriven
     }
 }
 
-/// Looks through the pile, and keeps no more than is asked for.
-async fn newest(pile: &mut DeadLetterReader<'_>, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+/// The newest of them, no more than are asked for.
+async fn newest(reader: &mut DeadLetterReader<'_>, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
     let mut newest: Vec<DeadLetter> = Vec::new();
     while limit > 0
-        && let Some(letters) = pile.next().await?
+        && let Some(found) = reader.next().await?
     {
-        newest.extend(letters.into_iter().map(DeadLetter::from));
-        newest.sort_by_key(|letter| Reverse(letter.died_at));
+        newest.extend(found.into_iter().map(DeadLetter::from));
+        newest.sort_by_key(|message| Reverse(message.died_at));
         newest.truncate(limit);
     }
     Ok(newest)
 }
 
-fn outgoing(letter: DeadLetterMessage) -> Outgoing {
-    Outgoing { body: letter.body, group: REDRIVEN.to_owned(), delay: Duration::ZERO }
+fn outgoing(message: DeadLetterMessage) -> Outgoing {
+    Outgoing { body: message.body, group: REDRIVEN.to_owned(), delay: Duration::ZERO }
 }
 
 /// Messages as the calls that send them, of which each may hold as much as one message. The group counts as if it were part of the message, to be on the safe side of a

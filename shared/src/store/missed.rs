@@ -1,5 +1,5 @@
-//! Deliveries that were believed but could not be put on a queue. GitLab never sends again by itself, so somebody has to
-//! make up for them: a person, or whatever compares GitLab with Jira.
+//! Deliveries that were authentic but could not be queued. GitLab never resends by itself, so a person has to, or whatever
+//! compares GitLab with Jira.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};

@@ -132,7 +132,7 @@ pub(super) fn receive(
             }
             for (id, message) in taken {
                 if message.receives > MAX_RECEIVES {
-                    give_up(connection, id, now)?;
+                    dead_letter(connection, id, now)?;
                 } else {
                     received.push(message);
                 }
@@ -180,10 +180,10 @@ fn take(
 }
 
 /// Moves a message that was delivered too often to the dead letters.
-fn give_up(connection: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
-    let send_to_dead_letter_queue = "INSERT INTO dead_letters (queue, site, died_at, reason, body)
+fn dead_letter(connection: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO dead_letters (queue, site, died_at, reason, body)
                 SELECT queue, site, ?2, ?3, body FROM messages WHERE id = ?1";
-    connection.prepare_cached(send_to_dead_letter_queue)?.execute(params![id, now.0, never_finished()])?;
+    connection.prepare_cached(insert)?.execute(params![id, now.0, never_finished()])?;
     connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
     Ok(())
 }
@@ -227,9 +227,8 @@ pub(super) fn send_to_dead_letter_queue(
     reason: &str,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let send_to_dead_letter_queue =
-        "INSERT INTO dead_letters (queue, site, died_at, reason, body) VALUES (?1, '', ?2, ?3, ?4)";
-    connection.prepare_cached(send_to_dead_letter_queue)?.execute(params![queue, now.0, reason, body])?;
+    let insert = "INSERT INTO dead_letters (queue, site, died_at, reason, body) VALUES (?1, '', ?2, ?3, ?4)";
+    connection.prepare_cached(insert)?.execute(params![queue, now.0, reason, body])?;
     Ok(())
 }
 
@@ -287,9 +286,9 @@ pub(super) fn redrive(
 }
 
 fn revive(connection: &Connection, queue: &str, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
-    let mut unbury = connection
+    let mut delete = connection
         .prepare_cached("DELETE FROM dead_letters WHERE id = ?1 AND queue = ?2 RETURNING site, body")?;
-    let letter = unbury.query_row(params![id, queue], |row| {
+    let letter = delete.query_row(params![id, queue], |row| {
         Ok(Outgoing { group: row.get(0)?, body: row.get(1)?, delay: Duration::ZERO })
     });
     let Some(letter) = letter.optional()? else {

@@ -1,4 +1,4 @@
-//! A dead letter as a message of SQS: the text is the body; why and when it was given up are message attributes. Also
+//! A dead letter as a message of SQS: the text is the body; why and when it was dead-lettered are message attributes. Also
 //! here: which characters SQS takes, in any text.
 
 use std::collections::HashMap;
@@ -11,10 +11,10 @@ use time::format_description::well_known::Rfc3339;
 use crate::clock::Timestamp;
 use crate::queue::{DeadLetter, MAX_BYTES, never_finished};
 
-/// Why it was given up. Only messages that SQS itself moved have none, and those that leave no room for it.
+/// Why it was dead-lettered. Only messages that SQS itself moved have none, and those that leave no room for it.
 pub(super) const REASON: &str = "Reason";
 
-/// When it was given up, as ISO 8601.
+/// When it was dead-lettered, as ISO 8601.
 pub(super) const DIED_AT: &str = "DiedAt";
 
 const STRING: &str = "String";

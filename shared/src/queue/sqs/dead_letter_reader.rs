@@ -1,4 +1,4 @@
-//! Going through a dead-letter queue. SQS has no way to look at messages without taking them, so they are received,
+//! Reading a dead-letter queue. SQS has no way to look at messages without taking them, so they are received,
 //! which hides them for a while, and released in the end. What is done with them meanwhile is not known here.
 
 use std::collections::HashMap;
@@ -17,10 +17,10 @@ use super::dead_letter::{DIED_AT, DeadLetterMessage, REASON};
 use super::failure;
 use crate::queue::QueueError;
 
-/// How long a letter stays hidden when whoever took it can't release it.
+/// How long a message stays hidden when whoever received it can't release it.
 const VISIBILITY: Duration = Duration::from_secs(120);
 
-/// For how long letters are taken: what is still hidden when this ends can be deleted or released in time. It is also
+/// For how long messages are received: what is still hidden when this ends can be deleted or released in time. It is also
 /// as long as a person waits for a command.
 const TIME: Duration = Duration::from_secs(60);
 
@@ -30,23 +30,23 @@ const _: () = assert!(TIME.as_secs() * 2 <= VISIBILITY.as_secs());
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>).
 const LONG_POLL: Duration = Duration::from_secs(1);
 
-/// The letters of a dead-letter queue, of which each is taken once. Who drops it without [`DeadLetterReader::release`] hides them
+/// The messages of a dead-letter queue, each received once. Who drops it without [`DeadLetterReader::release`] hides them
 /// for two minutes.
 pub(super) struct DeadLetterReader<'a> {
     client: &'a Client,
     url: &'a str,
     until: Instant,
-    /// The receipts of what is hidden, by the letters' ids.
+    /// The receipts of what is hidden, by the messages' ids.
     taken: HashMap<String, String>,
 }
 
 impl<'a> DeadLetterReader<'a> {
-    /// The pile of the dead-letter queue at `url`.
+    /// A reader of the dead-letter queue at `url`.
     pub(super) fn new(client: &'a Client, url: &'a str) -> Self {
         Self { client, url, until: Instant::now() + TIME, taken: HashMap::new() }
     }
 
-    /// Takes some more letters; none when there are no more, or time is up.
+    /// Receives some more messages; none when there are no more, or time is up.
     ///
     /// # Errors
     /// SQS fails.
@@ -62,10 +62,10 @@ impl<'a> DeadLetterReader<'a> {
         if messages.peek().is_none() {
             return Ok(None);
         }
-        let mut letters: Vec<DeadLetterMessage> = messages.map(DeadLetterMessage::from).collect();
+        let mut found: Vec<DeadLetterMessage> = messages.map(DeadLetterMessage::from).collect();
         // Now and then SQS delivers one twice; the later receipt is the one that counts.
-        letters.retain(|letter| self.taken.insert(letter.id.clone(), letter.receipt.clone()).is_none());
-        Ok(Some(letters))
+        found.retain(|message| self.taken.insert(message.id.clone(), message.receipt.clone()).is_none());
+        Ok(Some(found))
     }
 
     async fn receive(&self, wait: Duration) -> Result<Vec<Message>, QueueError> {
@@ -83,7 +83,7 @@ impl<'a> DeadLetterReader<'a> {
         Ok(answer.messages.unwrap_or_default())
     }
 
-    /// Deletes letters that were taken.
+    /// Deletes messages that were received.
     ///
     /// # Errors
     /// SQS fails; some may have been deleted.
@@ -116,7 +116,7 @@ impl<'a> DeadLetterReader<'a> {
             let call = self.client.change_message_visibility_batch().queue_url(self.url);
             let answer =
                 call.set_entries(Some(entries)).send().await.map_err(|error| failure(CALL, &error))?;
-            // A receipt that SQS refuses is of a letter that is visible or gone.
+            // A receipt that SQS refuses is of a message that is visible or deleted.
             let (refused, failed): (Vec<_>, _) =
                 answer.failed.into_iter().partition(|failed| failed.sender_fault);
             let changed = answer.successful.into_iter().map(|entry| entry.id);
