@@ -17,9 +17,6 @@ use crate::settings::Settings;
 /// Name of the socket in the data directory.
 const SOCKET: &str = "control.sock";
 
-/// Where `serve` leaves its base URL for commands that run without it.
-const BASE_URL: &str = "base-url";
-
 /// Commands are small, and answers are lists.
 const MAX_LINE: u64 = 16 * 1024 * 1024;
 
@@ -31,7 +28,7 @@ enum Reply {
 }
 
 /// Listens on the socket of `directory`, which only its owner may open.
-pub fn listen(directory: &Path, base_url: &str) -> anyhow::Result<UnixListener> {
+pub fn listen(directory: &Path) -> anyhow::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = directory.join(SOCKET);
     // Left by a process that was killed; the lock says that it is gone.
@@ -40,7 +37,6 @@ pub fn listen(directory: &Path, base_url: &str) -> anyhow::Result<UnixListener> 
     }
     let listener = UnixListener::bind(&path).with_context(|| format!("{} can't be made", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::write(directory.join(BASE_URL), base_url)?;
     Ok(listener)
 }
 
@@ -86,12 +82,26 @@ pub async fn command(directory: &Path, command: Command) -> anyhow::Result<Resul
     match UnixStream::connect(directory.join(SOCKET)).await {
         Ok(stream) => ask(stream, &command).await,
         Err(_) => {
-            let base_url = std::fs::read_to_string(directory.join(BASE_URL)).unwrap_or_default();
-            let settings = Settings::from_env(base_url.trim())?;
+            let settings = settings(directory)?;
             let local = Local::open(settings, directory, Arc::new(SystemClock)).await?;
             Ok(local.operator.run(command).await)
         }
     }
+}
+
+/// What `serve` last ran with in `directory`, or what the environment says where it never ran.
+fn settings(directory: &Path) -> anyhow::Result<Settings> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let Some((settings, different)) = Settings::kept(directory, &environment)? else {
+        return Settings::from_env("");
+    };
+    if !different.is_empty() {
+        eprintln!(
+            "Note: `gitlab-jira serve` last ran with other values of {}, which are used. Restart it to change them.",
+            different.join(", ")
+        );
+    }
+    Ok(settings)
 }
 
 async fn ask(mut stream: UnixStream, command: &Command) -> anyhow::Result<Result<Answer, Refusal>> {

@@ -37,8 +37,9 @@ pub async fn serve(
     if settings.allowed_jira_sites.is_empty() {
         tracing::warn!("ALLOWED_JIRA_SITES is empty: any Jira site may install the app");
     }
-    let local = Local::open(settings, directory, clock).await?;
-    let socket = control::listen(directory, &base_url)?;
+    let local = Local::open(settings.clone(), directory, clock).await?;
+    settings.keep(directory)?;
+    let socket = control::listen(directory)?;
     let admin = TcpListener::bind(admin_listen)
         .await
         .with_context(|| format!("{admin_listen} can't be listened on"))?;
