@@ -101,8 +101,13 @@ impl Bundle {
         Self { gate, public_url, emulator, http, _fronts: fronts }
     }
 
-    /// What `program` answers to an operator command on the stack.
+    /// What the program answers to an operator command on the stack.
     pub async fn program(&self, arguments: &[&str], secret: Option<&str>) -> Value {
+        self.program_exits(arguments, secret, 0).await
+    }
+
+    /// What the program answers to an operator command on the stack, with this exit code.
+    pub async fn program_exits(&self, arguments: &[&str], secret: Option<&str>, code: i32) -> Value {
         let mut program = command(env!("CARGO_BIN_EXE_gitlab-jira"), &self.emulator);
         program.args(arguments).args(["--stack", STACK, "--json"]).env_remove("GITLAB_JIRA_DATA_DIR");
         let mut program = program.stdin(Stdio::piped()).spawn().unwrap();
@@ -110,7 +115,8 @@ impl Bundle {
         stdin.write_all(secret.unwrap_or_default().as_bytes()).await.unwrap();
         drop(stdin);
         let answer = program.wait_with_output().await.unwrap();
-        assert!(answer.status.success(), "program {arguments:?}\n{}\n{}", text(&answer), self.log().await);
+        let ended = answer.status.code();
+        assert_eq!(ended, Some(code), "program {arguments:?}\n{}\n{}", text(&answer), self.log().await);
         serde_json::from_slice(&answer.stdout).unwrap_or_else(|_| panic!("{}", text(&answer)))
     }
 
