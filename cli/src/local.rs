@@ -18,7 +18,6 @@ use shared::clock::SharedClock;
 use shared::config::ForgeFunction;
 use shared::envelope::{Envelope, KeyFile};
 use shared::http::measured;
-use shared::linking::Linking;
 use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
 use shared::queue::{Received, SharedQueue};
 use shared::services::Services;
@@ -86,19 +85,9 @@ impl Local {
         let key = KeyFile::open_or_create(&directory.join("key")).context("the key file can't be opened")?;
         let envelope = Arc::new(Envelope::new(Arc::new(key)));
         let services = Services::embedded(store.clone(), envelope.clone(), events.clone(), clock.clone());
-        let outbound = &settings.lifecycle.outbound;
         let operator = Arc::new(Operator {
             store: store.clone(),
-            linking: Linking {
-                store,
-                connections: services.connections(&settings.jira(), outbound, envelope.clone())?,
-                envelope,
-                gitlab: services.gitlab_http(outbound)?,
-                guard: outbound.guard.clone(),
-                clock: clock.clone(),
-                webhook_base_url: settings.lifecycle.identity.base_url.clone(),
-                gitlab_url: settings.gitlab_url.clone(),
-            },
+            linking: settings.linking(&services, store, envelope, &settings.lifecycle.identity.base_url)?,
             queues: BTreeMap::from([(EVENTS_QUEUE, events.clone() as SharedQueue)]),
             clock,
             base_url: settings.lifecycle.identity.base_url.clone(),

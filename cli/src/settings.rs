@@ -5,11 +5,17 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use shared::config::{
     ConfigError, Forge, JiraAccess, Lifecycle, Variables, allowed_jira_sites, atlassian_api_url, gitlab_url,
 };
+use shared::envelope::Envelope;
+use shared::linking::Linking;
+use shared::outbound::OutboundClientError;
+use shared::services::Services;
+use shared::store::Store;
 use url::Url;
 
 /// The variables that name a function's AWS resources.
@@ -124,9 +130,33 @@ impl Settings {
         Ok(Some((settings, different)))
     }
 
+    /// What linking needs. Hooks deliver to `webhook_base_url`.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn linking(
+        &self,
+        services: &Services,
+        store: Store,
+        envelope: Arc<Envelope>,
+        webhook_base_url: &str,
+    ) -> Result<Linking, OutboundClientError> {
+        let (gitlab, guard) =
+            (services.gitlab_http(&self.lifecycle.outbound)?, &self.lifecycle.outbound.guard);
+        Ok(Linking {
+            store,
+            connections: services.connections(&self.jira(), guard, &gitlab, envelope.clone()),
+            envelope,
+            gitlab,
+            guard: guard.clone(),
+            clock: services.clock(),
+            webhook_base_url: webhook_base_url.trim_end_matches('/').to_owned(),
+            gitlab_url: self.gitlab_url.clone(),
+        })
+    }
+
     /// How Jira is called.
-    #[must_use]
-    pub fn jira(&self) -> JiraAccess {
+    fn jira(&self) -> JiraAccess {
         JiraAccess {
             app_key: self.lifecycle.identity.app_key.clone(),
             api_url: self.atlassian_api_url.clone(),

@@ -10,7 +10,6 @@ use aws_sdk_cloudformation::types::Stack;
 use aws_sdk_cloudwatch::types::StateValue;
 use shared::bundle::EVENTS_QUEUE;
 use shared::clock::{SharedClock, SystemClock};
-use shared::linking::Linking;
 use shared::services::Services;
 
 use crate::forge_manifest::{Remotes, Setup};
@@ -55,20 +54,10 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
     let envelope = services.envelope(outputs.get("KmsKeyId")?);
     let dead_letters = outputs.get("EventsDeadLetterQueueUrl")?;
     let events = services.events_queue(outputs.get("EventsQueueUrl")?, Some(dead_letters));
-    let outbound = &settings.lifecycle.outbound;
     let store = services.store(outputs.get("TableName")?);
     Ok(Operator {
         store: store.clone(),
-        linking: Linking {
-            store,
-            connections: services.connections(&settings.jira(), outbound, envelope.clone())?,
-            envelope,
-            gitlab: services.gitlab_http(outbound)?,
-            guard: outbound.guard.clone(),
-            clock: clock.clone(),
-            webhook_base_url: outputs.get("WebhookUrl")?.trim_end_matches('/').to_owned(),
-            gitlab_url: settings.gitlab_url.clone(),
-        },
+        linking: settings.linking(&services, store, envelope, outputs.get("WebhookUrl")?)?,
         queues: BTreeMap::from([(EVENTS_QUEUE, events)]),
         clock,
         base_url: settings.lifecycle.identity.base_url.clone(),

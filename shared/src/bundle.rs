@@ -32,7 +32,7 @@ pub enum Access {
     Open(&'static [Purpose]),
     /// Putting messages on a queue.
     Send(&'static str),
-    /// Putting messages among a queue's dead letters.
+    /// Sending messages to a queue's dead-letter queue.
     DeadLetter(&'static str),
     /// Hosts that are named from outside: a GitLab, a Jira site, a key server. Such a function can be put into a private
     /// network.

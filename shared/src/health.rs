@@ -4,6 +4,7 @@
 
 use crate::domain::{LinkAttention, Site, SiteCondition, Subscription, SubscriptionState};
 use crate::store::missed::Missed;
+use crate::text::count;
 
 /// Why a link needs attention.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +104,4 @@ fn attention_remedy(attention: &LinkAttention) -> String {
         }
         LinkAttention::Text(text) => text.clone(),
     }
-}
-
-/// A count with its noun: `1 hook`, `2 hooks`.
-#[must_use]
-pub fn count(count: u64, one: &str, many: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }

@@ -20,7 +20,7 @@ use crate::jwt::asymmetric::LifecycleVerifier;
 use crate::jwt::invocation::InvocationVerifier;
 use crate::jwt::key_set::KeySet;
 use crate::jwt::keystore::KeyStore;
-use crate::outbound::{OutboundClientError, RedirectRule};
+use crate::outbound::{HostGuard, OutboundClientError, RedirectRule};
 use crate::queue::SharedQueue;
 use crate::queue::sqs::SqsQueue;
 use crate::store::Store;
@@ -111,25 +111,25 @@ impl Services {
         })
     }
 
-    /// Connections to Jira, whose credentials `envelope` opens.
-    ///
-    /// # Errors
-    /// [`OutboundClientError`].
+    /// Connections to Jira, whose credentials `envelope` opens. They share `gitlab`'s client that follows no redirects: making
+    /// another would cost a cold start a millisecond.
+    #[must_use]
     pub fn connections(
         &self,
         jira: &JiraAccess,
-        outbound: &Outbound,
+        guard: &HostGuard,
+        gitlab: &GitlabHttp,
         envelope: Arc<Envelope>,
-    ) -> Result<Connections, OutboundClientError> {
-        Ok(Connections {
-            http: outbound.client(RedirectRule::None)?,
-            guard: outbound.guard.clone(),
+    ) -> Connections {
+        Connections {
+            http: gitlab.writes.clone(),
+            guard: guard.clone(),
             envelope,
             clock: self.clock(),
             app_key: jira.app_key.clone(),
             api_url: jira.api_url.clone(),
             tokens: self.tokens.clone(),
-        })
+        }
     }
 
     /// What authenticates Connect lifecycle events.

@@ -1,5 +1,5 @@
-//! Texts as Jira stores them: without the characters it refuses, and no longer than it allows. Which limit a field has
-//! is written where the field is filled.
+//! Texts as Jira stores them: without the characters it refuses, and no longer than it allows; and counts as people read
+//! them. Which limit a field has is written where the field is filled.
 
 /// Jira's bound on URLs.
 pub const MAX_URL: usize = 2000;
@@ -45,6 +45,12 @@ fn is_address(url: &str) -> bool {
 
 fn is_storable(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}')
+}
+
+/// A count with its noun: `1 hook`, `2 hooks`.
+#[must_use]
+pub fn count(count: u64, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ async fn releases(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Resul
     teller.tell("The feature flag retry-webhooks is switched on for 25 %").await
 }
 
-/// Says what happened, waits until it is worked off, and says what Jira was told.
+/// Says what happened, waits until it is processed, and says what Jira was sent.
 struct Teller<'a> {
     world: &'a World,
     started: Instant,

@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    /// Waits until every message is done, waiting for later, or given up.
+    /// Waits until every message is done, waiting for later, or dead-lettered.
     pub async fn settled(&self) -> anyhow::Result<()> {
         let settled = async {
             loop {

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::health::count;
 use shared::queue::DeadLetter;
+use shared::text::count;
 
 use super::text::{clean, table};
 use super::{Operator, Refusal};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use shared::bundle::{CONNECT_BASE, DESCRIPTOR};
 use shared::clock::Timestamp;
 use shared::envelope::Context;
-use shared::health::count;
+use shared::text::count;
 
 use super::text::{clean, table};
 use super::{Operator, Refusal};

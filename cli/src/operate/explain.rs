@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use shared::domain::{
     EntityKind, HoldReason, IssueKeys, KeyRule, Site, SiteId, Subscription, SubscriptionState,
 };
-use shared::health::{self, count};
+use shared::health;
 use shared::store::outcomes::{Outcome, Verdict};
+use shared::text::count;
 
 use super::text::{clean, notes, table};
 use super::{Operator, Refusal, wording};

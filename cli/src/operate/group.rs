@@ -6,10 +6,11 @@ pub(super) mod words;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use shared::domain::{Credential, CredentialMode, HookKind, Site, SubscriptionId, SubscriptionState};
-use shared::health::{self, LinkTrouble, count};
+use shared::health::{self, LinkTrouble};
 use shared::linking::link::LinkReport;
 use shared::linking::plan::LinkRequest;
 use shared::linking::unlink::{UnlinkReport, UnlinkRequest};
+use shared::text::count;
 
 use super::text::{clean, day, notes, table};
 use super::{GroupLink, Operator, Refusal};

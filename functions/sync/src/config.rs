@@ -53,14 +53,15 @@ pub fn build(services: &Services, config: &Config) -> Result<EventSync, Outbound
     let store = services.store(&config.table_name);
     let envelope = services.envelope(&config.kms_key_id);
     let dead_letters = Some(config.events_dead_letter_queue_url.as_str());
+    let (http, guard) = (services.gitlab_http(&config.outbound)?, &config.outbound.guard);
     Ok(EventSync {
-        connections: services.connections(&config.jira, &config.outbound, envelope.clone())?,
+        connections: services.connections(&config.jira, guard, &http, envelope.clone()),
         gitlab: GitlabAccess {
             store: store.clone(),
             envelope: envelope.clone(),
             clock: services.clock(),
-            http: services.gitlab_http(&config.outbound)?,
-            guard: config.outbound.guard.clone(),
+            http,
+            guard: guard.clone(),
             cache: GitlabCache::default(),
         },
         apply: Apply { store: store.clone(), clock: services.clock() },

@@ -110,8 +110,8 @@ impl EventSync {
             .iter()
             .flat_map(|(id, source, events)| {
                 let reader = readers[id].as_ref();
-                let project = || reader.map(|reader| ProjectReader { reader, source, site: site.id });
-                tasks::tasks(source, project, events)
+                let reader = reader.map(|reader| ProjectReader { reader, source, site: site.id });
+                tasks::tasks(source, reader, events)
             })
             .collect();
         Ok(tasks::run(tasks).await)

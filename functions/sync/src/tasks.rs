@@ -54,10 +54,10 @@ pub(crate) enum ReadResult {
     Instead(Vec<(usize, Disposition)>),
 }
 
-/// Tasks for the events of one project, one per object. `reader` makes the project's reader where its link has a token.
+/// Tasks for the events of one project, one per object. `reader` is none where the link has no token.
 pub(crate) fn tasks<'a>(
     source: &'a Source,
-    reader: impl Fn() -> Option<ProjectReader<'a>>,
+    reader: Option<ProjectReader<'a>>,
     events: &[&'a AdmittedEvent],
 ) -> Vec<ReadTask<'a>> {
     let mut objects: BTreeMap<ObjectId, Vec<&'a AdmittedEvent>> = BTreeMap::new();
@@ -68,7 +68,7 @@ pub(crate) fn tasks<'a>(
         .into_values()
         .map(|mut events| {
             events.sort_by_key(|event| event.received_at);
-            ReadTask { source, reader: reader(), events }
+            ReadTask { source, reader, events }
         })
         .collect()
 }

@@ -12,7 +12,7 @@ use shared::sync::auth::WebhookCredentials;
 /// GitLab's keys are UUIDs; a longer one is not GitLab's.
 const MAX_IDEMPOTENCY_KEY: usize = 200;
 
-/// A delivery that says which hook it comes from. Not believed yet.
+/// A delivery that says which hook it comes from, not yet authenticated.
 #[derive(Debug)]
 pub(crate) struct GitlabHook {
     pub(crate) subscription: SubscriptionId,

@@ -6,7 +6,7 @@ use super::{InstallationId, SiteId};
 use crate::clock::Timestamp;
 use crate::envelope::Sealed;
 
-/// A way into a Jira site: who proves what to whom.
+/// One connection of a Jira site, with its credential.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Installation {
     /// Our id.

@@ -17,7 +17,7 @@ use crate::aws_error::cause;
 
 /// What KMS says when the same call will not succeed later, unless somebody changes the key, its policy or our role
 /// (<https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html#API_Decrypt_Errors>, and the errors common to
-/// all calls). Every other answer counts as an outage: work is held, not given up, and the code is in the error.
+/// all calls). Every other answer counts as an outage: work is held, not dead-lettered, and the code is in the error.
 const REFUSALS: [&str; 11] = [
     "AccessDeniedException",
     "DisabledException",

@@ -1,6 +1,6 @@
 //! Reading webhook bodies (<https://docs.gitlab.com/user/project/integrations/webhook_events/>) of every version since
 //! 15.7: fields come and go, dates change their form, and what is missing is normal. Group, project and system hooks
-//! speak the same language. Whether a delivery is believed is decided before, by `signature`.
+//! speak the same language. Deliveries are authenticated before, by `signature`.
 
 use std::borrow::Cow;
 

@@ -30,7 +30,7 @@ pub struct SignedHeaders<'a> {
     pub signature: &'a str,
 }
 
-/// Why a delivery was not believed.
+/// Why a delivery is not authentic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// The secret token is wrong or missing.

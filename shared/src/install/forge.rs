@@ -74,7 +74,7 @@ pub enum Admission {
     Outdated,
 }
 
-/// A Forge installation was not let in, and nothing was changed.
+/// A Forge installation was refused, and nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ForgeError {
     /// The site's API lies elsewhere than on the gateway that is configured.
@@ -375,7 +375,7 @@ fn is_late(pointer: &ForgePointer, invocation: &Invocation) -> bool {
     pointer.closed_at.is_none_or(|closed_at| invocation.issued_at <= closed_at.after(LATE_CALLS))
 }
 
-/// Until when a token is used. It is opaque by contract; where it says when it ends, that is believed.
+/// Until when a token is used. It is opaque by contract; where it says when it ends, that counts.
 fn usable_until(token: &SecretString, sent_at: Timestamp, of_page: bool) -> Timestamp {
     let ends_at =
         unverified::claimed_expiry(token.expose_secret()).map(|exp| Timestamp(exp.saturating_mul(1000)));

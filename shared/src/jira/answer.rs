@@ -199,11 +199,11 @@ fn messages(body: &Value) -> Vec<String> {
 /// What a 429 is about (<https://developer.atlassian.com/cloud/jira/platform/rate-limiting/>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateLimitReason {
-    /// Too many calls of one kind in a second: rest this API.
+    /// Too many calls of one kind in a second: this API backs off.
     Burst,
-    /// Too many writes to one issue: rest its entities.
+    /// Too many writes to one issue: its entities wait.
     PerIssue,
-    /// The hourly pool is empty: rest the site.
+    /// The hourly pool is empty: the site backs off.
     Quota,
 }
 

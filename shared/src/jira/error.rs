@@ -39,7 +39,7 @@ pub enum JiraError {
     RateLimited {
         /// What it is about.
         reason: RateLimitReason,
-        /// How long to rest, if Jira says.
+        /// How long to back off, if Jira says.
         retry_after: Option<Duration>,
     },
     /// 5xx.
@@ -47,7 +47,7 @@ pub enum JiraError {
     Unavailable {
         /// The status.
         status: StatusCode,
-        /// How long to rest, if Jira says.
+        /// How long to back off, if Jira says.
         retry_after: Option<Duration>,
     },
     /// No answer: nobody knows whether the call arrived.

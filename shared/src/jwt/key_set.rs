@@ -27,10 +27,10 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Forge's set has a few keys of half a kilobyte each.
 const MAX_SET_BYTES: usize = 64 * 1024;
 
-/// How long a set is good for: a key that was withdrawn is not believed for longer.
+/// How long a set is good for: a withdrawn key is not accepted for longer.
 const FRESH_FOR: Duration = Duration::from_secs(3600);
 
-/// How long a set goes on being believed while no new one can be got.
+/// How long a set is used while no new one can be fetched.
 const USABLE_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// The least time between two fetches, whatever keys strangers name: after one that worked, and after one that did not.

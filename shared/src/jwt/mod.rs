@@ -1,7 +1,7 @@
 //! JSON Web Tokens as Atlassian's Connect uses them
 //! (<https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/>), and as Forge does.
 //!
-//! A token is first [parsed without being believed](unverified), then verified as one of three kinds: [`symmetric`] for
+//! A token is first [parsed without being verified](unverified), then verified as one of three kinds: [`symmetric`] for
 //! calls of an installed tenant and for our calls to Jira, [`asymmetric`] for `installed` and `uninstalled`,
 //! [`invocation`] for every call of a Forge app. Only a
 //! verification hands out claims. Where a token is found in a request, and which answer a refusal gets, is `http`'s

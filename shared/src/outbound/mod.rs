@@ -51,7 +51,7 @@ pub enum OutboundClientError {
     /// The extra certificates are not PEM, or there are none in the text.
     #[error("the extra CA certificates are not PEM certificates")]
     ExtraCa(#[source] Option<reqwest::Error>),
-    /// Nobody would be believed.
+    /// There are no root certificates to trust.
     #[error("there are no CA certificates on this machine")]
     NoAuthorities,
     /// TLS could not be set up.

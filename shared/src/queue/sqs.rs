@@ -41,7 +41,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue at `url`. Whoever dead-found messages names the dead-letter queue, too; without one there are neither
+    /// The queue at `url`. Whoever dead-letters messages names the dead-letter queue, too; without one there are neither
     /// dead letters nor a depth.
     #[must_use]
     pub fn new(client: Client, url: &str, dead_letters_url: Option<&str>) -> Self {

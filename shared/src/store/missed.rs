@@ -42,7 +42,7 @@ impl Store {
         self.write(|| request.clone().send()).await.map(drop)
     }
 
-    /// What `subscription` has missed since somebody last made up for it.
+    /// What `subscription` has missed since it was last made up for.
     pub async fn missed(&self, subscription: SubscriptionId) -> Result<Option<Missed>, StoreError> {
         let item = self.get_item(&key(subscription)).await?;
         let missed = item.map(serde_dynamo::from_item).transpose();

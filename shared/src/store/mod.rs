@@ -13,7 +13,7 @@
 //! | subscription by id | `SUBSCRIPTION#<id>` | `SUBSCRIPTION` | for ever |
 //! | subscriptions of a site | `SITE#<site>` | `SUBSCRIPTION#<id>` | for ever |
 //! | hook of one project | `SUBSCRIPTION#<id>` | `HOOK#<project id>` | for ever |
-//! | deliveries that were not taken in | `SUBSCRIPTION#<id>` | `MISSED` | until somebody made up for them |
+//! | deliveries that could not be queued | `SUBSCRIPTION#<id>` | `MISSED` | until they are made up for |
 //! | whether a project is covered | `SUBSCRIPTION#<id>` | `PROJECT#<project id>` | an hour when outside, a day when inside |
 //! | last version sent, branch tombstone | `LEDGER#<site>#<project>` | `<kind>#<entity id>` | 90 days, 14 days; branches for ever |
 //! | last successful deployment | `DEPLOYED#<site>#<project>` | `<environment>#<ref>` | a year |

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::pending::PendingEntity;
+use super::record::explained;
 use crate::clock::Timestamp;
 use crate::domain::{EntityKind, KeyFilter, Site, SubscriptionId};
 use crate::store::outcomes::{Outcome, Verdict};
@@ -29,7 +30,7 @@ pub(super) fn filter(
         let filter = KeyFilter { allowed, suppressed: &site.suppressed_projects };
         let (keys, refused) = pending.entity.issue_keys.clone().filtered(&filter);
         for (key, rule) in refused {
-            outcomes.push((vec![key], Outcome::new(&pending.entity, Verdict::Filtered { rule }, now)));
+            outcomes.push((vec![key], explained(&pending.entity, Verdict::Filtered { rule }, now)));
         }
         if pending.is_deletion() {
             pending.entity.issue_keys = keys;

@@ -52,21 +52,20 @@ impl Record {
             let (unknown, known): (Vec<_>, Vec<_>) =
                 entity.issue_keys.as_slice().iter().cloned().partition(|key| unknown_keys.contains(key));
             let verdict = verdict(outcome, pending.is_deletion(), entity.version.known_at.0);
-            self.outcomes.push((known, Outcome::new(entity, verdict, now)));
-            self.outcomes.push((unknown, Outcome::new(entity, Verdict::UnknownIssue, now)));
+            self.outcomes.push((known, explained(entity, verdict, now)));
+            self.outcomes.push((unknown, explained(entity, Verdict::UnknownIssue, now)));
         }
     }
 }
 
-impl Outcome {
-    pub(super) fn new(entity: &Entity, verdict: Verdict, at: Timestamp) -> Self {
-        Self {
-            entity: entity.key.clone(),
-            label: entity.label.clone(),
-            at,
-            verdict,
-            dropped_keys: entity.issue_keys.dropped(),
-        }
+/// What became of `entity`, for `explain`.
+pub(super) fn explained(entity: &Entity, verdict: Verdict, at: Timestamp) -> Outcome {
+    Outcome {
+        entity: entity.key.clone(),
+        label: entity.label.clone(),
+        at,
+        verdict,
+        dropped_keys: entity.issue_keys.dropped(),
     }
 }
 

@@ -49,7 +49,7 @@ pub enum Object<'a> {
 }
 
 /// Reads objects of one project.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ProjectReader<'a> {
     /// GitLab, with the link's token.
     pub reader: &'a GitlabReader<'a>,
