@@ -5,7 +5,7 @@ mod access_tokens;
 mod answer;
 mod call;
 mod deployments;
-mod error;
+pub(super) mod error;
 mod feature_flags;
 mod groups;
 mod hook_runs;
@@ -26,6 +26,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on, post};
 
 use super::gate;
+use super::pages;
 use super::shared::Shared;
 use super::state::World;
 use answer::{Answer, Outcome, extended};
@@ -146,7 +147,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
     }
     Router::new()
         .nest("/api/v4", api)
-        .fallback(|| async { Refusal::no_route() })
+        .fallback(pages::show)
         .layer(from_fn_with_state(Arc::clone(shared), gate::guard))
         .with_state(Arc::clone(shared))
 }
