@@ -1,8 +1,4 @@
-// Draws what /issues answers, once a second. Builds elements, never markup: names come from a repository.
-
-const GOOD = ["MERGED", "APPROVED", "successful", "on"];
-const BAD = ["DECLINED", "failed", "rolled_back"];
-const BUSY = ["OPEN", "DRAFT", "in_progress", "pending"];
+// Draws what /state answers, once a second. Builds elements, never markup: names come from a repository.
 
 const element = (name, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(name), properties);
@@ -15,55 +11,154 @@ const link = (url, text) => {
   return safe ? element("a", { href: url }, text) : element("span", {}, text);
 };
 
-const state = (word) => {
-  const mood = GOOD.includes(word) ? "good" : BAD.includes(word) ? "bad" : BUSY.includes(word) ? "busy" : "";
-  return element("span", { className: `state ${mood}` }, String(word).replaceAll("_", " "));
+// Jira's states, in its words and colours.
+const STATES = {
+  OPEN: ["Open", "progress"], DRAFT: ["Draft", ""], MERGED: ["Merged", "success"], DECLINED: ["Declined", "failure"],
+  APPROVED: ["Approved", "success"], UNAPPROVED: ["Not approved", ""], NEEDSWORK: ["Needs work", "caution"],
+  pending: ["Pending", ""], in_progress: ["In progress", "progress"], successful: ["Successful", "success"],
+  failed: ["Failed", "failure"], cancelled: ["Cancelled", ""], rolled_back: ["Rolled back", "caution"],
+  on: ["On", "success"], off: ["Off", ""], merge: ["Merge", ""],
 };
 
-const row = (what, detail, mark) =>
-  element("li", {}, element("div", { className: "what" }, what, detail ? element("small", {}, detail) : null), mark);
-
-const section = (title, items, draw) =>
-  items.length ? [element("h3", {}, title), element("ul", {}, ...items.map(draw))] : [];
-
-const tests = (info) =>
-  info ? `${info.totalNumber} tests, ${info.numberFailed} failed, ${info.numberSkipped} skipped` : "";
-
-const rollout = (flag) => {
-  const { percentage, text } = flag.submitted.summary.status.rollout ?? {};
-  return [text, percentage === undefined ? null : `${percentage} %`, flag.environments.join(", ")].filter(Boolean).join(" · ");
+const lozenge = (state) => {
+  const [words, colour] = STATES[state] ?? [String(state).replaceAll("_", " "), ""];
+  return element("span", { className: `lozenge ${colour}` }, words);
 };
 
-const panel = (issue) => element("article", {},
-  element("h2", {}, issue.key),
-  ...section("Branches", issue.branches, (branch) => row(link(branch.url, branch.name), null, null)),
-  ...section("Commits", issue.commits, (commit) =>
-    row(element("span", {}, element("code", {}, link(commit.url, commit.displayId)), ` ${commit.message.split("\n")[0]}`),
-      `${commit.author} · ${commit.fileCount} ${commit.fileCount === 1 ? "file" : "files"}`,
-      commit.isMerge ? state("merge") : null)),
-  ...section("Merge requests", issue.pullRequests, (request) =>
-    row(link(request.url, request.title),
-      [`${request.displayId} · ${request.sourceBranch} → ${request.destinationBranch}`,
-        ...request.reviewers.map(([name, verdict]) => `${name}: ${verdict.toLowerCase()}`)].join(" · "),
-      state(request.status))),
-  ...section("Builds", issue.builds, (build) =>
-    row(link(build.url, `${build.displayName} #${build.buildNumber}`), tests(build.submitted.testInfo), state(build.state))),
-  ...section("Deployments", issue.deployments, (deployment) =>
-    row(link(deployment.url, deployment.displayName), `${deployment.environment} (${deployment.environmentType})`, state(deployment.state))),
-  ...section("Feature flags", issue.flags, (flag) =>
-    row(link(flag.submitted.summary.url, flag.key), rollout(flag), state(flag.enabled ? "on" : "off"))));
+const amount = (count, one, more) => `${count} ${count === 1 ? one : more}`;
 
-const draw = async () => {
-  const status = document.querySelector("#state");
-  try {
-    const { issues, calls } = await (await fetch("/issues")).json();
-    issues.sort((one, other) => one.key.localeCompare(other.key, "en", { numeric: true }));
-    document.querySelector("#issues").replaceChildren(...issues.map(panel));
-    status.textContent = `${issues.length} issues from ${calls} calls.`;
-  } catch {
-    status.textContent = "The demo has ended.";
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+
+const ago = (iso) => {
+  const seconds = Math.round((new Date(iso) - Date.now()) / 1000);
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? UNITS.at(-1);
+  return unit === "second" && seconds > -10 ? "just now" : relative.format(Math.trunc(seconds / length), unit);
+};
+
+const when = (iso) => element("time", { dateTime: iso, title: new Date(iso).toLocaleString("en") }, ago(iso));
+
+// One line of a section: what it is, details below it, states and time beside it.
+const row = (what, details, ...marks) => element("li", {},
+  element("div", { className: "what" }, what,
+    element("p", { className: "detail" }, ...details.filter(Boolean).map((detail) => element("span", {}, detail)))),
+  element("div", { className: "marks" }, ...marks));
+
+const section = (title, items, draw) => items.length === 0 ? [] : [
+  element("h3", {}, title, element("span", { className: "count" }, String(items.length))),
+  element("ul", {}, ...items.map(draw)),
+];
+
+const lines = (files) => {
+  const sum = (field) => files.reduce((total, file) => total + file[field], 0);
+  return element("span", {},
+    element("span", { className: "added" }, `+${sum("linesAdded")}`), " ",
+    element("span", { className: "removed" }, `−${sum("linesRemoved")}`));
+};
+
+const changes = (commit) => commit.fileCount > 0 && element("span", {},
+  amount(commit.fileCount, "file", "files"), " ", lines(commit.submitted.files ?? []));
+
+const firstLine = (text) => text.split("\n")[0];
+
+const branch = ({ url, name, repository, lastCommit, submitted, createPullRequestUrl }) => row(
+  link(url, name),
+  [repository, element("span", {}, "Last commit ", element("code", {}, link(submitted.lastCommit.url, lastCommit)))],
+  createPullRequestUrl ? link(createPullRequestUrl, "Create merge request") : null,
+  when(submitted.lastCommit.authorTimestamp));
+
+const commit = (commit) => row(
+  element("span", {}, element("code", {}, link(commit.url, commit.displayId)), ` ${firstLine(commit.message)}`),
+  [commit.author, changes(commit)],
+  commit.isMerge ? lozenge("merge") : null,
+  when(commit.authorTimestamp));
+
+const reviewer = ([name, approval]) => element("span", {}, `${name} `, lozenge(approval));
+
+const pullRequest = (request) => row(
+  element("span", {}, link(request.url, request.title)),
+  [request.displayId, `${request.sourceBranch} → ${request.destinationBranch}`, `by ${request.author}`,
+    request.reviewers.length > 0 &&
+      element("span", {}, "Reviewers: ", ...request.reviewers.flatMap((one, index) => [index ? ", " : "", reviewer(one)]))],
+  lozenge(request.status),
+  when(request.lastUpdate));
+
+const tests = (info) => info &&
+  `${amount(info.totalNumber, "test", "tests")}: ${info.numberPassed} passed, ${info.numberFailed} failed, ${info.numberSkipped} skipped`;
+
+const build = (build) => row(
+  link(build.url, `${build.displayName} #${build.buildNumber}`),
+  [tests(build.submitted.testInfo)],
+  lozenge(build.state),
+  when(build.lastUpdated));
+
+const deployment = (deployment) => row(
+  link(deployment.url, deployment.displayName),
+  [deployment.environment, deployment.pipeline],
+  lozenge(deployment.environmentType),
+  lozenge(deployment.state),
+  when(deployment.lastUpdated));
+
+const rollout = ({ percentage, text } = {}) =>
+  [text, percentage === undefined ? null : `${percentage} %`].filter(Boolean).join(": ");
+
+const flag = ({ key, enabled, environments, submitted: { summary } }) => row(
+  link(summary.url, key),
+  [rollout(summary.status.rollout), environments.join(", ")],
+  lozenge(enabled ? "on" : "off"),
+  when(summary.lastUpdated));
+
+const panel = (issue) => {
+  const sections = [
+    ...section("Branches", issue.branches, branch),
+    ...section("Commits", issue.commits, commit),
+    ...section("Pull requests", issue.pullRequests, pullRequest),
+    ...section("Builds", issue.builds, build),
+    ...section("Deployments", issue.deployments, deployment),
+    ...section("Feature flags", issue.flags, flag),
+  ];
+  const nothing = element("p", { className: "nothing" }, "Nothing is on this issue.");
+  return element("article", { className: "panel", id: issue.key },
+    element("h2", {}, element("span", { className: "key" }, issue.key), element("span", {}, issue.title)),
+    ...(sections.length ? sections : [nothing]));
+};
+
+// Replaces only what changed, and gives the focus back, so that the page can be used while the story goes on.
+const drawn = new Map();
+const replace = (place, items, draw) => {
+  const focused = document.activeElement?.getAttribute("href");
+  const made = items.map((item) => {
+    const [id, text] = [`${place.id} ${item.id}`, JSON.stringify(item)];
+    if (drawn.get(id)?.text !== text) drawn.set(id, { text, node: draw(item) });
+    return drawn.get(id).node;
+  });
+  const same = made.length === place.children.length && made.every((node, index) => node === place.children[index]);
+  if (same) return;
+  place.replaceChildren(...made);
+  if (focused && document.activeElement === document.body) {
+    [...place.querySelectorAll("a")].find((one) => one.getAttribute("href") === focused)?.focus();
   }
 };
 
-draw();
+const at = (id) => document.getElementById(id);
+
+// A page of one issue, for a picture: /?issue=PAY-7
+const only = new URLSearchParams(location.search).get("issue");
+
+const draw = async () => {
+  try {
+    const { issues, calls } = await (await fetch("/state")).json();
+    const shown = issues.filter((issue) => !only || issue.key === only);
+    shown.sort((one, other) => one.key.localeCompare(other.key, "en", { numeric: true }));
+    replace(at("issues"), shown.map((issue) => ({ id: issue.key, ...issue })), panel);
+    for (const time of document.querySelectorAll("time")) time.textContent = ago(time.dateTime);
+    const summary = `${amount(issues.length, "issue", "issues")}, ${amount(calls, "call", "calls")} to Jira.`;
+    if (at("state").textContent !== summary) at("state").textContent = summary;
+  } catch {
+    at("state").textContent = "The demo has ended.";
+  }
+};
+
+document.documentElement.classList.toggle("only", only !== null);
+await draw();
 setInterval(draw, 1000);

@@ -9,6 +9,14 @@ use standins::jira::RecordedCall;
 
 use super::world::World;
 
+/// The issues that the story is about, with their titles.
+pub const ISSUES: &[(&str, &str)] = &[
+    ("PAY-7", "Refund in instalments"),
+    ("PAY-8", "Tell shops about every refund"),
+    ("PAY-9", "Try another ledger"),
+    ("PAY-11", "Round amounts fairly"),
+];
+
 /// Plays it, saying at each step what was done and what Jira was told.
 pub async fn play(world: &World, connection: ConnectionKind) -> anyhow::Result<()> {
     let mut teller = Teller { world, started: Instant::now(), told: 0 };
