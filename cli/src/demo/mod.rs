@@ -4,6 +4,7 @@
 mod check;
 mod page;
 mod story;
+mod timeline;
 pub mod world;
 
 use std::net::SocketAddr;
@@ -16,12 +17,14 @@ use shared::domain::ConnectionKind;
 use standins::gitlab::Version;
 use tokio::net::TcpListener;
 
+use timeline::Timeline;
 use world::World;
 
 /// Plays the story through one of the connections and tells it; with `once`, ends after it and fails unless everything arrived.
 pub async fn run(once: bool, connection: ConnectionKind, listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let world = World::start(Version::V19_1, Arc::new(SystemClock)).await?;
-    let page = if once { None } else { Some(page::serve(&world, listen).await?) };
+    let timeline = Timeline::default();
+    let page = if once { None } else { Some(page::serve(&world, &timeline, listen).await?) };
     println!("Jira     {}   (a stand-in that checks what Jira checks)", world.site.base_url());
     println!("GitLab   {}   (a stand-in, version 19.1)", world.gitlab.url());
     println!("gitlab-jira   {}", world.base_url());
@@ -29,7 +32,7 @@ pub async fn run(once: bool, connection: ConnectionKind, listen: SocketAddr) -> 
         println!("Look at  http://{address}/");
     }
     println!();
-    story::play(&world, connection).await?;
+    story::play(&world, connection, &timeline).await?;
     let missing = check::missing(&world.site);
     println!();
     let mut issues = world.site.issues();

@@ -123,6 +123,36 @@ const panel = (issue) => {
     ...(sections.length ? sections : [nothing]));
 };
 
+const clock = (iso) => {
+  const text = new Date(iso).toLocaleTimeString("en-GB");
+  return element("time", { dateTime: iso, className: "clock" }, text);
+};
+
+const events = (deliveries) => {
+  const names = [...new Set(deliveries.map(({ event }) => event.replace(" Hook", "").toLowerCase()))];
+  return `${amount(deliveries.length, "webhook", "webhooks")} (${names.join(", ")})`;
+};
+
+const answer = (call, since) => {
+  const seconds = since && ((new Date(call.at) - new Date(since)) / 1000).toFixed(1);
+  const taken = call.status < 300 ? "accepted" : `answered ${call.status} to`;
+  return element("p", { className: "fact" }, clock(call.at),
+    element("span", {}, `Jira ${taken} ${call.what}${since ? `, ${seconds}\u00a0s later` : ""}`));
+};
+
+const step = ({ what, deliveries, refused, calls, done }) => {
+  const since = deliveries[0]?.at;
+  const fact = (first, text) => element("p", { className: "fact" }, first, element("span", {}, text));
+  const nothing = done && deliveries.length > 0 && calls.length === 0;
+  return element("li", { className: "step" },
+    element("p", { className: "what" }, what),
+    since && fact(clock(since), `GitLab delivered ${events(deliveries)}`),
+    refused > 0 ? fact(null, `Jira answered 503 to ${amount(refused, "call", "calls")}: the messages wait`) : null,
+    ...calls.map((call) => answer(call, since)),
+    nothing ? fact(null, "Nothing had to be sent to Jira") : null,
+    done ? null : lozenge("in_progress"));
+};
+
 // Replaces only what changed, and gives the focus back, so that the page can be used while the story goes on.
 const drawn = new Map();
 const replace = (place, items, draw) => {
@@ -147,12 +177,13 @@ const only = new URLSearchParams(location.search).get("issue");
 
 const draw = async () => {
   try {
-    const { issues, calls } = await (await fetch("/state")).json();
+    const { issues, steps } = await (await fetch("/state")).json();
     const shown = issues.filter((issue) => !only || issue.key === only);
     shown.sort((one, other) => one.key.localeCompare(other.key, "en", { numeric: true }));
     replace(at("issues"), shown.map((issue) => ({ id: issue.key, ...issue })), panel);
-    for (const time of document.querySelectorAll("time")) time.textContent = ago(time.dateTime);
-    const summary = `${amount(issues.length, "issue", "issues")}, ${amount(calls, "call", "calls")} to Jira.`;
+    replace(at("steps"), steps.map((told, index) => ({ id: index, ...told })), step);
+    for (const time of document.querySelectorAll("time:not(.clock)")) time.textContent = ago(time.dateTime);
+    const summary = `${amount(issues.length, "issue", "issues")} after ${amount(steps.length, "step", "steps")}.`;
     if (at("state").textContent !== summary) at("state").textContent = summary;
   } catch {
     at("state").textContent = "The demo has ended.";

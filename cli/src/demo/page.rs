@@ -1,4 +1,4 @@
-//! The page that draws each issue's development panel from what Jira's stand-in stored.
+//! The page that draws each issue's development panel from what Jira's stand-in stored, and the story's timeline beside them.
 
 use std::net::SocketAddr;
 
@@ -12,13 +12,14 @@ use standins::jira::SiteHandle;
 
 use super::bind;
 use super::story::ISSUES;
+use super::timeline::Timeline;
 use super::world::World;
 
 /// Serves the page on `listen`, or on another port when that one is taken.
-pub async fn serve(world: &World, listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+pub async fn serve(world: &World, timeline: &Timeline, listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     let listener = bind(listen).await?;
     let address = listener.local_addr()?;
-    let router = router(world.site.clone());
+    let router = router(world.site.clone(), timeline.clone());
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the page is not served any more");
@@ -27,7 +28,7 @@ pub async fn serve(world: &World, listen: SocketAddr) -> anyhow::Result<SocketAd
     Ok(address)
 }
 
-fn router(site: SiteHandle) -> Router {
+fn router(site: SiteHandle, timeline: Timeline) -> Router {
     Router::new()
         .route("/", get(|| async { Html(include_str!("page.html")) }))
         .route(
@@ -39,13 +40,13 @@ fn router(site: SiteHandle) -> Router {
             get(|| async { ([(header::CONTENT_TYPE, "text/javascript")], include_str!("page.js")) }),
         )
         .route("/state", get(state))
-        .with_state(site)
+        .with_state((site, timeline))
 }
 
-async fn state(State(site): State<SiteHandle>) -> Json<Value> {
+async fn state(State((site, timeline)): State<(SiteHandle, Timeline)>) -> Json<Value> {
     let issues: Vec<Value> =
         site.issues().iter().map(|issue| titled(json!(site.issue(&issue.key)), &issue.key)).collect();
-    Json(json!({"calls": site.recorded().len(), "issues": issues}))
+    Json(json!({"issues": issues, "steps": timeline.steps()}))
 }
 
 /// Jira's stand-in knows no titles.

@@ -1,12 +1,10 @@
 //! The story that the demo tells: an install, a link, and events of every kind.
 
-use std::time::Instant;
-
 use serde_json::json;
 use shared::domain::ConnectionKind;
 use standins::gitlab::{ProjectHandle, Role, Tier, UserHandle, commit, merge_request};
-use standins::jira::RecordedCall;
 
+use super::timeline::{Teller, Timeline};
 use super::world::World;
 
 /// The issues that the story is about, with their titles.
@@ -18,8 +16,8 @@ pub const ISSUES: &[(&str, &str)] = &[
 ];
 
 /// Plays it, saying at each step what was done and what Jira was told.
-pub async fn play(world: &World, connection: ConnectionKind) -> anyhow::Result<()> {
-    let mut teller = Teller { world, started: Instant::now(), told: 0 };
+pub async fn play(world: &World, connection: ConnectionKind, timeline: &Timeline) -> anyhow::Result<()> {
+    let mut teller = Teller::new(world, timeline);
     world.site.add_issue_range("PAY", 1..=20);
 
     world.open_connection(connection).await?;
@@ -112,41 +110,4 @@ async fn releases(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Resul
     );
     flag.toggle(true).await;
     teller.tell("The feature flag retry-webhooks is switched on for 25 %").await
-}
-
-/// Says what happened, waits until it is processed, and says what Jira was sent.
-struct Teller<'a> {
-    world: &'a World,
-    started: Instant,
-    told: usize,
-}
-
-impl Teller<'_> {
-    async fn tell(&mut self, what: &str) -> anyhow::Result<()> {
-        println!("{:>5.1} s  {what}", self.started.elapsed().as_secs_f32());
-        self.world.settled().await?;
-        let calls = self.world.site.recorded();
-        for call in &calls[self.told.min(calls.len())..] {
-            println!("         -> {} {}", call.status, describe(call));
-        }
-        self.told = calls.len();
-        Ok(())
-    }
-}
-
-fn describe(call: &RecordedCall) -> String {
-    let entities: Vec<String> =
-        [("commits", "commit"), ("branches", "branch"), ("pullRequests", "merge request")]
-            .into_iter()
-            .map(|(list, name)| (call.entities(list).count(), name))
-            .chain(
-                ["builds", "deployments", "flags"]
-                    .map(|list| (call.body[list].as_array().map_or(0, Vec::len), list.trim_end_matches('s'))),
-            )
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, name)| format!("{count} {name}"))
-            .collect();
-    let path = call.path.split('/').next_back().unwrap_or_default();
-    let path = if path.len() > 12 { &path[..12] } else { path };
-    if entities.is_empty() { format!("{} {path}…", call.method) } else { entities.join(", ") }
 }

@@ -30,7 +30,7 @@ mod tests;
 mod version;
 
 pub use gate::{ApiCall, Fault};
-pub use hooks::{Delivery, HeldDeliveries};
+pub use hooks::{Delivery, HeldDeliveries, SentDelivery};
 pub use standin::GitlabStandin;
 pub use state::{Role, Tier};
 pub use story::{

@@ -11,11 +11,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::gate::{ApiCall, Fault};
-use super::hooks::{HeldDeliveries, Trigger};
+use super::hooks::{HeldDeliveries, SentDelivery, Trigger};
 use super::shared::Shared;
-use super::state::{Hook, HookOwner, HookSettings, Tier, World};
+use super::state::{Hook, HookLog, HookOwner, HookSettings, Tier, World};
 use super::story::{GroupHandle, UserHandle, ensure_group, ensure_user};
-use super::{Version, rest};
+use super::{Version, clock, rest};
 
 /// A GitLab instance on a port of its own. It stops when the last clone is dropped.
 #[derive(Clone)]
@@ -159,6 +159,19 @@ impl GitlabStandin {
     pub fn hold_deliveries(&self) -> HeldDeliveries {
         self.shared.held().get_or_insert_default();
         HeldDeliveries { shared: Arc::clone(&self.shared) }
+    }
+
+    /// What all hooks that exist delivered in the last seven days, oldest first.
+    pub fn sent_deliveries(&self) -> Vec<SentDelivery> {
+        let world = self.shared.world();
+        let mut log: Vec<_> = world.hooks.values().flat_map(|hook| &hook.log).collect();
+        log.sort_by_key(|entry| entry.at);
+        let sent = |entry: &HookLog| SentDelivery {
+            at: clock::rest(entry.at),
+            event: entry.trigger.header(),
+            status: entry.response_status.clone(),
+        };
+        log.into_iter().map(sent).collect()
     }
 
     /// Whether hooks that keep failing rest, as on GitLab.com (on by default; self-managed instances have it

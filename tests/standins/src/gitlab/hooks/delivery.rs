@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Trigger, signature};
@@ -44,6 +45,17 @@ impl fmt::Debug for Delivery {
             .field("event", &self.trigger.header())
             .finish_non_exhaustive()
     }
+}
+
+/// A delivery that went out, as its hook's history has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SentDelivery {
+    /// When it was answered, or given up; RFC 3339.
+    pub at: String,
+    /// The value of `X-Gitlab-Event`: `Push Hook`.
+    pub event: &'static str,
+    /// The status it was answered with, or `internal error`.
+    pub status: String,
 }
 
 /// What became of a delivery.

@@ -8,7 +8,7 @@ pub(crate) mod signature;
 
 use serde_json::Value;
 
-pub use delivery::{Delivery, HeldDeliveries};
+pub use delivery::{Delivery, HeldDeliveries, SentDelivery};
 
 use super::state::{Hook, HookOwner, World};
 

@@ -116,6 +116,8 @@ async fn held_deliveries_go_out_as_the_test_likes() {
     deliveries[0].send().await.unwrap();
     let forged = deliveries[0].clone().with_body("{}").with_header("x-gitlab-event", "Tag Push Hook");
     forged.without_header("x-gitlab-token").send().await.unwrap();
+    let events: Vec<_> = scene.gitlab.sent_deliveries().iter().map(|sent| sent.event).collect();
+    assert_eq!(events, ["Push Hook"; 4], "as they were made");
     let arrived = receiver.take();
     let refs: Vec<_> = arrived.iter().map(|sent| sent.body["ref"].as_str()).collect();
     assert_eq!(refs, [Some("refs/heads/PAY-2"), Some("refs/heads/PAY-1"), Some("refs/heads/PAY-1"), None]);
@@ -137,6 +139,11 @@ async fn a_dead_receiver_is_an_error_and_a_line_in_the_history() {
     assert!(held.take()[0].send().await.is_err());
     let events = scene.api.get(&scene.project_path(&format!("/hooks/{id}/events"))).await;
     assert_eq!(events.texts("response_status"), ["internal error"]);
+    let sent = scene.gitlab.sent_deliveries();
+    assert_eq!(
+        sent.iter().map(|sent| (sent.event, sent.status.as_str())).collect::<Vec<_>>(),
+        [("Push Hook", "internal error")]
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,151 @@
+//! The story as it is told, at the terminal and on the page: each step with what GitLab delivered and what Jira answered.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use shared::text::count;
+use standins::gitlab::SentDelivery;
+use standins::jira::{Api, RecordedCall};
+
+use super::world::World;
+
+/// What was told so far. Clones are the same timeline.
+#[derive(Clone, Debug, Default)]
+pub struct Timeline(Arc<Mutex<Vec<Step>>>);
+
+/// A step of the story.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// What happened, in words.
+    pub what: String,
+    /// What GitLab delivered of it.
+    pub deliveries: Vec<SentDelivery>,
+    /// How many calls Jira answered with 503.
+    pub refused: usize,
+    /// What else Jira was told.
+    pub calls: Vec<ToldCall>,
+    /// Whether nothing more comes of it.
+    pub done: bool,
+}
+
+/// A call that changed something in Jira.
+#[derive(Clone, Debug, Serialize)]
+pub struct ToldCall {
+    /// When it was answered, RFC 3339.
+    pub at: String,
+    /// What it carried, in words.
+    pub what: String,
+    /// The status it was answered with.
+    pub status: u16,
+}
+
+impl Timeline {
+    /// All steps, oldest first.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Step>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells the steps: what happened, and what came of it at Jira.
+pub struct Teller<'a> {
+    world: &'a World,
+    timeline: &'a Timeline,
+    started: Instant,
+    delivered: usize,
+    called: usize,
+    refused: usize,
+}
+
+impl<'a> Teller<'a> {
+    /// Begins with what happens from now on.
+    #[must_use]
+    pub fn new(world: &'a World, timeline: &'a Timeline) -> Self {
+        Self { world, timeline, started: Instant::now(), delivered: 0, called: 0, refused: 0 }
+    }
+
+    /// Tells a step whose events went out, and waits until they are processed.
+    pub async fn tell(&mut self, what: &str) -> anyhow::Result<()> {
+        self.begin(what);
+        self.world.settled().await?;
+        self.end();
+        Ok(())
+    }
+
+    /// Tells a step whose events went out.
+    pub fn begin(&mut self, what: &str) {
+        println!("{:>5.1} s  {what}", self.started.elapsed().as_secs_f32());
+        let sent = self.world.gitlab.sent_deliveries();
+        let deliveries = sent[self.delivered.min(sent.len())..].to_vec();
+        self.delivered = sent.len();
+        let (what, calls) = (what.to_owned(), Vec::new());
+        self.timeline.lock().push(Step { what, deliveries, refused: 0, calls, done: false });
+    }
+
+    /// Adds to the step what Jira answered since.
+    pub fn note(&mut self) {
+        let all = self.world.site.recorded();
+        let calls: Vec<ToldCall> =
+            all[self.called.min(all.len())..].iter().filter_map(ToldCall::of).collect();
+        self.called = all.len();
+        let answered = self.world.site.calls();
+        let refused: usize = Api::PROVIDERS.iter().map(|api| answered.answered(*api, 503)).sum();
+        let refused_now = refused - self.refused;
+        self.refused = refused;
+        if refused_now > 0 {
+            println!("         -> 503 to {}", count(refused_now as u64, "call", "calls"));
+        }
+        for call in &calls {
+            println!("         -> {} {}", call.status, call.what);
+        }
+        if let Some(step) = self.timeline.lock().last_mut() {
+            step.refused += refused_now;
+            step.calls.extend(calls);
+        }
+    }
+
+    /// Adds what Jira answered since, and ends the step.
+    pub fn end(&mut self) {
+        self.note();
+        if let Some(step) = self.timeline.lock().last_mut() {
+            step.done = true;
+        }
+    }
+}
+
+impl ToldCall {
+    /// `None` for a call that only asks.
+    fn of(call: &RecordedCall) -> Option<Self> {
+        let what = match call.method.as_str() {
+            "GET" => return None,
+            "DELETE" => {
+                let kind = call.path.rsplit('/').nth(1).filter(|kind| !kind.is_empty());
+                format!("the deletion of a {}", kind.unwrap_or("thing"))
+            }
+            _ => entities(call),
+        };
+        Some(Self { at: call.at.clone(), what, status: call.status })
+    }
+}
+
+fn entities(call: &RecordedCall) -> String {
+    let of_repositories = [
+        ("commits", "commit", "commits"),
+        ("branches", "branch", "branches"),
+        ("pullRequests", "pull request", "pull requests"),
+    ]
+    .map(|(list, one, more)| (call.entities(list).count(), one, more));
+    let others = [
+        ("builds", "build", "builds"),
+        ("deployments", "deployment", "deployments"),
+        ("flags", "feature flag", "feature flags"),
+    ]
+    .map(|(list, one, more)| (call.body[list].as_array().map_or(0, Vec::len), one, more));
+    let all = of_repositories.into_iter().chain(others).filter(|(number, ..)| *number > 0);
+    all.map(|(number, one, more)| count(number as u64, one, more)).collect::<Vec<_>>().join(", ")
+}
