@@ -32,8 +32,8 @@ pub async fn run(once: bool, connection: ConnectionKind, listen: SocketAddr) -> 
         println!("Look at  http://{address}/");
     }
     println!();
-    story::play(&world, connection, &timeline).await?;
-    let missing = check::missing(&world.site);
+    let before_repeat = story::play(&world, connection, &timeline).await?;
+    let missing = check::missing(&world, &before_repeat, &timeline.told()).await?;
     println!();
     let mut issues = world.site.issues();
     issues.sort_by_key(|issue| (issue.key.len(), issue.key.clone()));

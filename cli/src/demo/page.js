@@ -118,9 +118,13 @@ const panel = (issue) => {
     ...section("Feature flags", issue.flags, flag),
   ];
   const nothing = element("p", { className: "nothing" }, "Nothing is on this issue.");
+  const command = `gitlab-jira explain ${issue.key}`;
+  const explanation = issue.explanation &&
+    element("pre", { tabIndex: 0, ariaLabel: `Answer of ${command}` }, `$ ${command}\n${issue.explanation}`);
   return element("article", { className: "panel", id: issue.key },
     element("h2", {}, element("span", { className: "key" }, issue.key), element("span", {}, issue.title)),
-    ...(sections.length ? sections : [nothing]));
+    ...(sections.length ? sections : [nothing]),
+    explanation);
 };
 
 const clock = (iso) => {
@@ -177,10 +181,11 @@ const only = new URLSearchParams(location.search).get("issue");
 
 const draw = async () => {
   try {
-    const { issues, steps } = await (await fetch("/state")).json();
-    const shown = issues.filter((issue) => !only || issue.key === only);
-    shown.sort((one, other) => one.key.localeCompare(other.key, "en", { numeric: true }));
-    replace(at("issues"), shown.map((issue) => ({ id: issue.key, ...issue })), panel);
+    const { issues, told: { steps, explanations } } = await (await fetch("/state")).json();
+    const shown = issues
+      .filter(({ panel: { key } }) => !only || key === only)
+      .map(({ title, panel }) => ({ ...panel, id: panel.key, title, explanation: explanations[panel.key] }));
+    replace(at("issues"), shown, panel);
     replace(at("steps"), steps.map((told, index) => ({ id: index, ...told })), step);
     for (const time of document.querySelectorAll("time:not(.clock)")) time.textContent = ago(time.dateTime);
     const summary = `${amount(issues.length, "issue", "issues")} after ${amount(steps.length, "step", "steps")}.`;

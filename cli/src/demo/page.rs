@@ -44,14 +44,11 @@ fn router(site: SiteHandle, timeline: Timeline) -> Router {
 }
 
 async fn state(State((site, timeline)): State<(SiteHandle, Timeline)>) -> Json<Value> {
-    let issues: Vec<Value> =
-        site.issues().iter().map(|issue| titled(json!(site.issue(&issue.key)), &issue.key)).collect();
-    Json(json!({"issues": issues, "steps": timeline.steps()}))
-}
-
-/// Jira's stand-in knows no titles.
-fn titled(mut issue: Value, key: &str) -> Value {
-    let title = ISSUES.iter().find(|(known, _)| *known == key).map_or("", |(_, title)| title);
-    issue["title"] = title.into();
-    issue
+    let there = site.issues();
+    let issues: Vec<Value> = ISSUES
+        .iter()
+        .filter(|(key, _)| there.iter().any(|issue| issue.key == *key))
+        .map(|(key, title)| json!({"title": title, "panel": site.issue(key)}))
+        .collect();
+    Json(json!({"issues": issues, "told": timeline.told()}))
 }

@@ -3,22 +3,39 @@
 use serde_json::json;
 use shared::domain::ConnectionKind;
 use standins::gitlab::{ProjectHandle, Role, Tier, UserHandle, commit, merge_request};
+use standins::jira::{FailureRule, IssueView};
 
 use super::timeline::{Teller, Timeline};
 use super::world::World;
+use crate::operate::{Command, CredentialChoice};
 
-/// The issues that the story is about, with their titles.
+/// The issues that the story is about, with their titles: Jira's stand-in knows none.
 pub const ISSUES: &[(&str, &str)] = &[
     ("PAY-7", "Refund in instalments"),
     ("PAY-8", "Tell shops about every refund"),
     ("PAY-9", "Try another ledger"),
     ("PAY-11", "Round amounts fairly"),
+    ("PAY-12", "Limit refunds per day"),
+    ("PAY-13", "Print receipts"),
+    ("OPS-3", "Rotate the keys"),
 ];
 
-/// Plays it, saying at each step what was done and what Jira was told.
-pub async fn play(world: &World, connection: ConnectionKind, timeline: &Timeline) -> anyhow::Result<()> {
+/// The step of the webhook that comes twice.
+pub const REPEAT: &str = "GitLab delivers the same webhook again: it changes nothing";
+
+/// How long Jira asks its callers to stay away while it is down, in seconds.
+const RETRY_AFTER: u64 = 2;
+
+/// Plays it, saying at each step what was done and what Jira was told. Answers PAY-13 as it was before a webhook of it was
+/// delivered again.
+pub async fn play(
+    world: &World,
+    connection: ConnectionKind,
+    timeline: &Timeline,
+) -> anyhow::Result<IssueView> {
     let mut teller = Teller::new(world, timeline);
     world.site.add_issue_range("PAY", 1..=20);
+    world.site.add_issues(["OPS-3"]);
 
     world.open_connection(connection).await?;
     let opened = match connection {
@@ -39,13 +56,23 @@ pub async fn play(world: &World, connection: ConnectionKind, timeline: &Timeline
     group.grant(&ada, Role::Owner);
     let api = group.project("api").acting_as(&ada).described("Payment API");
     api.push("main", [commit("Start").adds("README.md", 3)]).await;
-    world.link("acme/payments", &ada.token(&["api"])).await?;
-    teller.tell("The GitLab group acme/payments is linked: one group hook, one group access token").await?;
+    let mut command = world.link_command("acme/payments", &ada.token(&["api"]), CredentialChoice::Auto);
+    if let Command::GroupLink(link) = &mut command {
+        link.project_keys = vec!["PAY".to_owned()];
+    }
+    world.command(command).await?;
+    teller
+        .tell("The GitLab group acme/payments is linked for the Jira project PAY: one group hook, one group access token")
+        .await?;
 
     pushes(&mut teller, &api).await?;
     merge_requests(&mut teller, world, &api, &ada).await?;
     pipelines(&mut teller, &api).await?;
-    releases(&mut teller, &api).await
+    releases(&mut teller, &api).await?;
+    outage(&mut teller, world, &api).await?;
+    let before_repeat = repeat(&mut teller, world, &api).await?;
+    other_project(&mut teller, &api).await?;
+    Ok(before_repeat)
 }
 
 async fn pushes(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Result<()> {
@@ -58,7 +85,7 @@ async fn pushes(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Result<
 
     api.push("main", [commit("Encode everything as UTF-8").file("src/text.rs", 4, 4)]).await;
     teller
-        .tell("Ada pushes \"Encode everything as UTF-8\": it looks like a key, and no issue has it")
+        .tell("Ada pushes \"Encode everything as UTF-8\": it looks like a key, and the link sends keys of PAY alone")
         .await?;
 
     api.push("PAY-9-abandoned", [commit("PAY-9 Try something").adds("try.rs", 5)]).await;
@@ -110,4 +137,42 @@ async fn releases(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Resul
     );
     flag.toggle(true).await;
     teller.tell("The feature flag retry-webhooks is switched on for 25 %").await
+}
+
+async fn outage(teller: &mut Teller<'_>, world: &World, api: &ProjectHandle) -> anyhow::Result<()> {
+    world.site.fail(FailureRule::status(503).retry_after(RETRY_AFTER).times(2));
+    api.push("PAY-12-limits", [commit("PAY-12 Limit refunds per day").file("src/limits.rs", 31, 2)]).await;
+    let pipeline = api.start_pipeline("PAY-12-limits").await.with_tests(140, 0, 1);
+    pipeline.status("success").await;
+    teller
+        .tell("Jira is down and answers 503 while Ada pushes PAY-12-limits and its pipeline succeeds: what waited arrives when Jira is back")
+        .await
+}
+
+/// Answers PAY-13 as it was before the repetition.
+async fn repeat(teller: &mut Teller<'_>, world: &World, api: &ProjectHandle) -> anyhow::Result<IssueView> {
+    let held = world.gitlab.hold_deliveries();
+    api.push("PAY-13-receipts", [commit("PAY-13 Print receipts").adds("src/receipt.rs", 18)]).await;
+    let deliveries = held.take();
+    drop(held);
+    for delivery in &deliveries {
+        delivery.send().await?;
+    }
+    teller.tell("Ada pushes PAY-13-receipts").await?;
+    let before = world.site.issue("PAY-13");
+    for delivery in &deliveries {
+        delivery.send().await?;
+    }
+    teller.tell(REPEAT).await?;
+    Ok(before)
+}
+
+async fn other_project(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Result<()> {
+    api.push("main", [commit("OPS-3 Rotate the keys").file("ops/rotate.sh", 8, 1)]).await;
+    teller
+        .tell(
+            "Ada pushes a commit that names OPS-3, of another Jira project: explain says why it is not there",
+        )
+        .await?;
+    teller.explain("OPS-3").await
 }

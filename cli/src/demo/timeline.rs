@@ -1,5 +1,6 @@
 //! The story as it is told, at the terminal and on the page: each step with what GitLab delivered and what Jira answered.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -9,10 +10,20 @@ use standins::gitlab::SentDelivery;
 use standins::jira::{Api, RecordedCall};
 
 use super::world::World;
+use crate::operate::Command;
 
 /// What was told so far. Clones are the same timeline.
 #[derive(Clone, Debug, Default)]
-pub struct Timeline(Arc<Mutex<Vec<Step>>>);
+pub struct Timeline(Arc<Mutex<Told>>);
+
+/// The steps, and the answers of `explain`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Told {
+    /// Oldest first.
+    pub steps: Vec<Step>,
+    /// What `explain` answered, by issue key, as a terminal shows it.
+    pub explanations: BTreeMap<String, String>,
+}
 
 /// A step of the story.
 #[derive(Clone, Debug, Serialize)]
@@ -41,13 +52,13 @@ pub struct ToldCall {
 }
 
 impl Timeline {
-    /// All steps, oldest first.
+    /// As it is now.
     #[must_use]
-    pub fn steps(&self) -> Vec<Step> {
+    pub fn told(&self) -> Told {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Step>> {
+    fn lock(&self) -> MutexGuard<'_, Told> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,26 +80,40 @@ impl<'a> Teller<'a> {
         Self { world, timeline, started: Instant::now(), delivered: 0, called: 0, refused: 0 }
     }
 
-    /// Tells a step whose events went out, and waits until they are processed.
+    /// Tells a step whose events went out, and waits until they are processed: also those that Jira would not take yet.
     pub async fn tell(&mut self, what: &str) -> anyhow::Result<()> {
         self.begin(what);
         self.world.settled().await?;
-        self.end();
+        self.note();
+        self.world.drained().await?;
+        self.note();
+        if let Some(step) = self.timeline.lock().steps.last_mut() {
+            step.done = true;
+        }
+        Ok(())
+    }
+
+    /// Asks the bundle why something is, or is not, on an issue.
+    pub async fn explain(&self, key: &str) -> anyhow::Result<()> {
+        let command = Command::Explain { key: key.to_owned() };
+        let answer = self.world.local.operator.run(command).await?.text();
+        println!("\n$ gitlab-jira explain {key}\n{answer}");
+        self.timeline.lock().explanations.insert(key.to_owned(), answer);
         Ok(())
     }
 
     /// Tells a step whose events went out.
-    pub fn begin(&mut self, what: &str) {
+    fn begin(&mut self, what: &str) {
         println!("{:>5.1} s  {what}", self.started.elapsed().as_secs_f32());
         let sent = self.world.gitlab.sent_deliveries();
         let deliveries = sent[self.delivered.min(sent.len())..].to_vec();
         self.delivered = sent.len();
         let (what, calls) = (what.to_owned(), Vec::new());
-        self.timeline.lock().push(Step { what, deliveries, refused: 0, calls, done: false });
+        self.timeline.lock().steps.push(Step { what, deliveries, refused: 0, calls, done: false });
     }
 
     /// Adds to the step what Jira answered since.
-    pub fn note(&mut self) {
+    fn note(&mut self) {
         let all = self.world.site.recorded();
         let calls: Vec<ToldCall> =
             all[self.called.min(all.len())..].iter().filter_map(ToldCall::of).collect();
@@ -103,17 +128,9 @@ impl<'a> Teller<'a> {
         for call in &calls {
             println!("         -> {} {}", call.status, call.what);
         }
-        if let Some(step) = self.timeline.lock().last_mut() {
+        if let Some(step) = self.timeline.lock().steps.last_mut() {
             step.refused += refused_now;
             step.calls.extend(calls);
-        }
-    }
-
-    /// Adds what Jira answered since, and ends the step.
-    pub fn end(&mut self) {
-        self.note();
-        if let Some(step) = self.timeline.lock().last_mut() {
-            step.done = true;
         }
     }
 }

@@ -165,17 +165,26 @@ impl World {
 
     /// Waits until every message is done, waiting for later, or dead-lettered.
     pub async fn settled(&self) -> anyhow::Result<()> {
-        let settled = async {
+        self.without_messages(&["ready", "in_flight"]).await
+    }
+
+    /// Waits until no message waits for later either.
+    pub async fn drained(&self) -> anyhow::Result<()> {
+        self.without_messages(&["ready", "in_flight", "delayed"]).await
+    }
+
+    async fn without_messages(&self, states: &[&str]) -> anyhow::Result<()> {
+        let gone = async {
             loop {
                 let status = self.command(Command::Status).await?;
                 let events = &status["queues"]["events"];
-                if events["ready"] == 0 && events["in_flight"] == 0 {
+                if states.iter().all(|state| events[*state] == 0) {
                     return Ok::<_, anyhow::Error>(());
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, settled).await.context("the queue does not run dry")?
+        tokio::time::timeout(PATIENCE, gone).await.context("the queue does not run dry")?
     }
 }
 
