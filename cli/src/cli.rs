@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use secrecy::SecretString;
 
 use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink, Hidden};
@@ -84,6 +85,14 @@ pub enum Action {
     /// Lists and redrives dead-lettered messages.
     #[command(subcommand)]
     Dlq(DlqAction),
+    /// Prints the completions of a shell.
+    #[command(
+        after_help = "Example: gitlab-jira completions bash > ~/.local/share/bash-completion/completions/gitlab-jira"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 /// Which bundle a command is for, and how it answers.
@@ -251,10 +260,10 @@ pub enum DlqAction {
 }
 
 impl Action {
-    /// The operator command; `None` for `demo` and `serve`.
+    /// The operator command; `None` for what is none.
     pub fn command(self) -> anyhow::Result<Option<(Command, TargetArgs)>> {
         Ok(Some(match self {
-            Self::Demo { .. } | Self::Serve { .. } => return Ok(None),
+            Self::Demo { .. } | Self::Serve { .. } | Self::Completions { .. } => return Ok(None),
             Self::Site(action) => action.command()?,
             Self::Group(action) => action.command()?,
             Self::Forge(ForgeAction::Manifest { app_id, connect_key, target }) => {
@@ -300,6 +309,14 @@ impl GroupAction {
             }
         })
     }
+}
+
+/// What `shell` completes the program's commands and options by.
+#[must_use]
+pub fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "gitlab-jira", &mut script);
+    script
 }
 
 /// Secrets come through standard input, so that they are in no shell history and no list of processes.

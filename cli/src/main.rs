@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use gitlab_jira::cli::{Action, Cli};
+use gitlab_jira::cli::{Action, Cli, completions};
 use gitlab_jira::{control, demo, serve, stack};
 use shared::clock::SystemClock;
 use shared::telemetry::{self, Format};
@@ -33,6 +33,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("error")));
             demo::run(once, connection.into(), listen).await
         }
+        Action::Completions { shell } => {
+            print(&completions(shell))?;
+            Ok(ExitCode::SUCCESS)
+        }
         action => {
             telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("warn")));
             let Some((command, target)) = action.command()? else {
@@ -44,7 +48,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             };
             match answer {
                 Ok(answer) => {
-                    print(&if target.json { answer.json().to_string() } else { answer.text() })?;
+                    let text = if target.json { answer.json().to_string() } else { answer.text() };
+                    print(format!("{text}\n").as_bytes())?;
                     Ok(if answer.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
                 }
                 Err(refusal) if target.json => {
@@ -61,8 +66,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints an answer. A reader that has seen enough, such as `head`, is no error.
-fn print(answer: &str) -> std::io::Result<()> {
-    match writeln!(std::io::stdout(), "{answer}") {
+fn print(answer: &[u8]) -> std::io::Result<()> {
+    match std::io::stdout().write_all(answer) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
