@@ -1,15 +1,13 @@
 //! What a person can type.
 
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use secrecy::SecretString;
 
-use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink, Hidden};
+use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink};
+use crate::terminal::secret;
 
 /// What scripts may rely on.
 const EXIT_CODES: &str =
@@ -123,7 +121,7 @@ pub enum SiteAction {
         /// The client id of the OAuth credentials.
         #[arg(long)]
         client_id: String,
-        /// Reads the client secret from standard input.
+        /// Reads the client secret from standard input, or asks for it at a terminal.
         #[arg(long, required = true)]
         client_secret_stdin: bool,
         /// Which bundle, and how to answer.
@@ -179,7 +177,7 @@ pub enum GroupAction {
         /// Base URL of its GitLab instance; GITLAB_URL if missing.
         #[arg(long)]
         gitlab_url: Option<String>,
-        /// Reads a token of a Maintainer or Owner of the group from standard input.
+        /// Reads a token of a Maintainer or Owner of the group from standard input, or asks for it at a terminal.
         #[arg(long, required = true)]
         gitlab_token_stdin: bool,
         /// Creates no hook, and prints the secrets for one that you create by hand.
@@ -211,7 +209,7 @@ pub enum GroupAction {
         /// Keeps in Jira what was sent: for sites that no longer exist, or whose credential no longer works.
         #[arg(long)]
         keep_jira_data: bool,
-        /// Reads an Owner's token from standard input: only an Owner may remove a group's hook.
+        /// Reads an Owner's token from standard input, or asks for it at a terminal: only an Owner may remove a group's hook.
         #[arg(long)]
         gitlab_token_stdin: bool,
         /// Which bundle, and how to answer.
@@ -282,7 +280,7 @@ impl SiteAction {
     fn command(self) -> anyhow::Result<(Command, TargetArgs)> {
         Ok(match self {
             Self::Add { site, client_id, target, .. } => {
-                (Command::SiteAdd { site, client_id, client_secret: secret_from_stdin()? }, target)
+                (Command::SiteAdd { site, client_id, client_secret: secret("Client secret")? }, target)
             }
             Self::List { target } => (Command::SiteList, target),
             Self::Switch { site, to, keep_jira_data, target } => {
@@ -297,14 +295,14 @@ impl GroupAction {
     fn command(self) -> anyhow::Result<(Command, TargetArgs)> {
         Ok(match self {
             Self::Link { site, group, gitlab_url, no_hook, project_keys, credential, target, .. } => {
-                let gitlab_token = secret_from_stdin()?;
+                let gitlab_token = secret("GitLab token")?;
                 let link =
                     GroupLink { site, group, gitlab_url, gitlab_token, no_hook, project_keys, credential };
                 (Command::GroupLink(link), target)
             }
             Self::List { site, target } => (Command::GroupList { site }, target),
             Self::Unlink { subscription, keep_jira_data, gitlab_token_stdin, target } => {
-                let gitlab_token = if gitlab_token_stdin { Some(secret_from_stdin()?) } else { None };
+                let gitlab_token = if gitlab_token_stdin { Some(secret("GitLab token")?) } else { None };
                 (Command::GroupUnlink { subscription, keep_jira_data, gitlab_token }, target)
             }
         })
@@ -317,15 +315,4 @@ pub fn completions(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "gitlab-jira", &mut script);
     script
-}
-
-/// Secrets come through standard input, so that they are in no shell history and no list of processes.
-fn secret_from_stdin() -> anyhow::Result<Hidden> {
-    /// Longer than any token.
-    const MAX_SECRET: u64 = 64 * 1024;
-    let mut text = String::new();
-    std::io::stdin().take(MAX_SECRET).read_to_string(&mut text).context("standard input can't be read")?;
-    let secret = text.trim();
-    anyhow::ensure!(!secret.is_empty(), "the secret is expected target standard input");
-    Ok(Hidden(SecretString::from(secret)))
 }

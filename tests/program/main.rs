@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod completions;
+mod questions;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
