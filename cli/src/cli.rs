@@ -7,11 +7,14 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink};
-use crate::terminal::secret;
+use crate::terminal::{confirm, secret};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str =
     "Exit codes: 0 done; 1 refused or failed, or a check of doctor failed; 2 wrong usage.";
+
+/// What unlinking does at Jira, unless it is told not to.
+const UNLINKED: &str = "deletes from Jira what no other link covers";
 
 /// GitLab's branches, commits, merge requests, pipelines, deployments and feature flags on Jira's issues.
 #[derive(Debug, Parser)]
@@ -107,6 +110,14 @@ pub struct TargetArgs {
     pub json: bool,
 }
 
+/// For a command that can't be undone.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Confirmation {
+    /// Does it without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 /// Commands for sites.
 #[derive(Debug, Subcommand)]
 pub enum SiteAction {
@@ -154,6 +165,9 @@ pub enum SiteAction {
         /// The site's host name or clientKey.
         #[arg(long)]
         site: String,
+        /// Whether to ask.
+        #[command(flatten)]
+        confirmation: Confirmation,
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
@@ -212,6 +226,9 @@ pub enum GroupAction {
         /// Reads an Owner's token from standard input, or asks for it at a terminal: only an Owner may remove a group's hook.
         #[arg(long)]
         gitlab_token_stdin: bool,
+        /// Whether to ask.
+        #[command(flatten)]
+        confirmation: Confirmation,
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
@@ -251,6 +268,9 @@ pub enum DlqAction {
     Redrive {
         /// Only the messages with these ids; all if none is given.
         ids: Vec<String>,
+        /// Whether to ask.
+        #[command(flatten)]
+        confirmation: Confirmation,
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
@@ -271,7 +291,12 @@ impl Action {
             Self::Status { target } => (Command::Status, target),
             Self::Explain { key, target } => (Command::Explain { key }, target),
             Self::Dlq(DlqAction::List { limit, target }) => (Command::DlqList { limit }, target),
-            Self::Dlq(DlqAction::Redrive { ids, target }) => (Command::DlqRedrive { ids }, target),
+            Self::Dlq(DlqAction::Redrive { ids, confirmation, target }) => {
+                if ids.is_empty() {
+                    confirm("This puts every dead-lettered message back on its queue.", confirmation.yes)?;
+                }
+                (Command::DlqRedrive { ids }, target)
+            }
         }))
     }
 }
@@ -286,7 +311,10 @@ impl SiteAction {
             Self::Switch { site, to, keep_jira_data, target } => {
                 (Command::SiteSwitch { site, to, keep_jira_data }, target)
             }
-            Self::Remove { site, target } => (Command::SiteRemove { site }, target),
+            Self::Remove { site, confirmation, target } => {
+                confirm(&format!("This removes the site {site} with its connections."), confirmation.yes)?;
+                (Command::SiteRemove { site }, target)
+            }
         })
     }
 }
@@ -301,7 +329,11 @@ impl GroupAction {
                 (Command::GroupLink(link), target)
             }
             Self::List { site, target } => (Command::GroupList { site }, target),
-            Self::Unlink { subscription, keep_jira_data, gitlab_token_stdin, target } => {
+            Self::Unlink { subscription, keep_jira_data, gitlab_token_stdin, confirmation, target } => {
+                let sent = if keep_jira_data { "keeps in Jira what was sent" } else { UNLINKED };
+                let consequence =
+                    format!("This removes hooks and token of the link {subscription}, and {sent}.");
+                confirm(&consequence, confirmation.yes)?;
                 let gitlab_token = if gitlab_token_stdin { Some(secret("GitLab token")?) } else { None };
                 (Command::GroupUnlink { subscription, keep_jira_data, gitlab_token }, target)
             }

@@ -1,10 +1,13 @@
-//! What a person is asked at the terminal. Which commands ask belongs to `cli`.
+//! What a person is asked at the terminal: a secret, and whether to go on. Which commands ask belongs to `cli`.
 
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
 use secrecy::SecretString;
 
+use crate::cli::Cli;
 use crate::operate::Hidden;
 
 /// Longer than any token.
@@ -25,4 +28,25 @@ pub fn secret(name: &str) -> anyhow::Result<Hidden> {
     let secret = text.trim();
     anyhow::ensure!(!secret.is_empty(), "the secret is expected on standard input");
     Ok(Hidden(SecretString::from(secret)))
+}
+
+/// Asks whether to do what `consequence` says, unless that was confirmed with `--yes`.
+///
+/// # Errors
+/// Unless the answer is yes. Where nobody can be asked that is wrong usage: a [`clap::Error`].
+pub fn confirm(consequence: &str, yes: bool) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        let message = format!("{consequence} There is no terminal to ask at: confirm it with --yes.");
+        return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, message).into());
+    }
+    eprint!("{consequence} Continue? [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("the terminal can't be read")?;
+    let agreed = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
+    anyhow::ensure!(agreed, "Nothing was changed.");
+    Ok(())
 }

@@ -28,3 +28,46 @@ fn a_secret_that_is_missing_is_named() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stderr), "the secret is expected on standard input\n");
 }
+
+/// Commands that ask before they do what can't be undone, and what they say that it is.
+const ASKING: [(&[&str], &str); 3] = [
+    (&["group", "unlink", "01KAMV7Q3N8R5T2W4X6Y9Z0ABC"], "from Jira what no other link covers"),
+    (&["site", "remove", "--site", "acme.atlassian.net"], "the site acme.atlassian.net"),
+    (&["dlq", "redrive"], "every dead-lettered message"),
+];
+
+#[test]
+fn what_cannot_be_undone_is_asked_for() {
+    for (arguments, consequence) in ASKING {
+        for (answer, done) in [("n", false), ("", false), ("y", true)] {
+            let arguments = [arguments, &["--data-dir", "/dev/null/none"]].concat();
+            let mut terminal = spawn_command(program(&arguments), PATIENCE).unwrap();
+            let question = terminal.exp_string("Continue? [y/N] ").unwrap();
+            assert!(question.contains(consequence), "{question}");
+            terminal.send_line(answer).unwrap();
+            let rest = terminal.exp_eof().unwrap();
+            // Refused after the question, for want of a directory.
+            assert_eq!(rest.contains("/dev/null/none"), done, "{arguments:?} {answer}: {rest}");
+            assert_eq!(rest.contains("Nothing was changed."), !done, "{arguments:?} {answer}: {rest}");
+        }
+    }
+}
+
+#[test]
+fn a_script_confirms_with_yes() {
+    for (arguments, _) in ASKING {
+        let arguments = [arguments, &["--data-dir", "/dev/null/none"]].concat();
+        let refused = run(program(&arguments), "y\n");
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&refused.stderr).contains("--yes"), "{}", text(&refused.stderr));
+        let confirmed = run(program(&[&arguments[..], &["--yes"]].concat()), "");
+        assert_eq!(confirmed.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&confirmed.stderr).contains("/dev/null/none"), "{}", text(&confirmed.stderr));
+    }
+}
+
+#[test]
+fn chosen_messages_are_redriven_without_a_question() {
+    let output = run(program(&["dlq", "redrive", "ID", "--data-dir", "/dev/null/none"]), "");
+    assert!(text(&output.stderr).contains("/dev/null/none"), "{}", text(&output.stderr));
+}
