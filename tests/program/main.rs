@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod completions;
+mod data_directory;
 mod questions;
 
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// The program with nothing of this machine's environment that it would use.
 fn program(arguments: &[&str]) -> Command {
@@ -23,6 +25,36 @@ fn run(mut program: Command, input: &str) -> Output {
     // It may end without reading.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
+}
+
+/// A `serve` of its own in a data directory; ends with this value.
+struct Served {
+    process: Child,
+    /// What it says of where it serves.
+    said: String,
+    // Held, so that the process can write.
+    _rest: BufReader<ChildStdout>,
+}
+
+impl Served {
+    /// Starts it, with more arguments and variables.
+    fn start(data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut serve = program(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
+        serve.arg(data).args(arguments).envs(variables.iter().copied());
+        serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = serve.spawn().unwrap();
+        let mut rest = BufReader::new(process.stdout.take().unwrap());
+        let mut said = String::new();
+        rest.read_line(&mut said).unwrap();
+        Self { process, said, _rest: rest }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 fn text(bytes: &[u8]) -> &str {
