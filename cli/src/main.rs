@@ -10,6 +10,9 @@ use gitlab_jira::{control, demo, serve, stack};
 use shared::clock::SystemClock;
 use shared::telemetry::{self, Format};
 
+/// What commands log unless they are told otherwise. What the SDK warns of while it looks for credentials is in the error.
+const COMMANDS_LOG: &str = "warn,aws_config=error";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Cli::parse()).await {
@@ -41,7 +44,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         action => {
-            telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("warn")));
+            telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or(COMMANDS_LOG)));
             let Some((command, target)) = action.command()? else {
                 return Ok(ExitCode::SUCCESS);
             };
