@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink};
+use crate::settings;
 use crate::terminal::{confirm, secret};
 
 /// What scripts may rely on.
@@ -41,6 +42,7 @@ pub enum Action {
         listen: SocketAddr,
     },
     /// Runs the bundle in one process, until it is told to stop.
+    #[command(after_long_help = settings::help())]
     Serve {
         /// Address and port that GitLab's and Jira's requests come to, usually through a reverse proxy.
         #[arg(long, default_value = "127.0.0.1:8080")]

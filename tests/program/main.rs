@@ -6,6 +6,7 @@
 mod aws;
 mod completions;
 mod data_directory;
+mod help;
 mod questions;
 
 use std::io::{BufRead as _, BufReader, Write as _};
