@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use shared::telemetry::Format;
 
 use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink};
 use crate::settings;
@@ -53,6 +54,9 @@ pub enum Action {
         /// Directory of state, queues and key; created if missing.
         #[arg(long, env = "GITLAB_JIRA_DATA_DIR", default_value = ".data")]
         data_dir: PathBuf,
+        /// How log lines look.
+        #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+        log_format: LogFormat,
     },
     /// Manages Jira sites and their connections.
     #[command(subcommand)]
@@ -96,6 +100,24 @@ pub enum Action {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For a log service: one JSON object a line, as the functions on AWS log.
+    Json,
+    /// For a person.
+    Text,
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Json => Self::Json,
+            LogFormat::Text => Self::Text,
+        }
+    }
 }
 
 /// Which bundle a command is for, and how it answers.

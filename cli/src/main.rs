@@ -30,8 +30,8 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let filter = std::env::var("RUST_LOG").ok();
     match cli.action {
-        Action::Serve { listen, admin_listen, data_dir } => {
-            telemetry::init(Format::Text, filter.as_deref());
+        Action::Serve { listen, admin_listen, data_dir, log_format } => {
+            telemetry::init(log_format.into(), filter.as_deref());
             serve::serve(listen, admin_listen, &data_dir, Arc::new(SystemClock)).await?;
             Ok(ExitCode::SUCCESS)
         }

@@ -280,7 +280,7 @@ mod tests {
     }
 
     /// Variables of the README that are options, too, or the logs'.
-    const OPTIONS: [&str; 2] = ["GITLAB_JIRA_DATA_DIR", "RUST_LOG"];
+    const OPTIONS: [&str; 3] = ["GITLAB_JIRA_DATA_DIR", "LOG_FORMAT", "RUST_LOG"];
 
     #[test]
     fn commands_use_what_serve_last_ran_with_and_name_what_differs() {

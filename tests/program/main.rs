@@ -7,9 +7,10 @@ mod aws;
 mod completions;
 mod data_directory;
 mod help;
+mod logs;
 mod questions;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -49,6 +50,14 @@ impl Served {
         let mut said = String::new();
         rest.read_line(&mut said).unwrap();
         Self { process, said, _rest: rest }
+    }
+
+    /// Stops it, and returns what it logged.
+    fn stop(mut self) -> String {
+        self.process.kill().unwrap();
+        let mut log = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        log
     }
 }
 
