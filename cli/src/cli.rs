@@ -1,18 +1,22 @@
 //! What a person can type.
 
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
-use secrecy::SecretString;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use shared::telemetry::Format;
 
-use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink, Hidden};
+use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink};
+use crate::settings;
+use crate::terminal::{confirm, secret};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str =
     "Exit codes: 0 done; 1 refused or failed, or a check of doctor failed; 2 wrong usage.";
+
+/// What unlinking does at Jira, unless it is told not to.
+const UNLINKED: &str = "deletes from Jira what no other link covers";
 
 /// GitLab's branches, commits, merge requests, pipelines, deployments and feature flags on Jira's issues.
 #[derive(Debug, Parser)]
@@ -39,6 +43,7 @@ pub enum Action {
         listen: SocketAddr,
     },
     /// Runs the bundle in one process, until it is told to stop.
+    #[command(after_long_help = settings::help())]
     Serve {
         /// Address and port that GitLab's and Jira's requests come to, usually through a reverse proxy.
         #[arg(long, default_value = "127.0.0.1:8080")]
@@ -49,6 +54,9 @@ pub enum Action {
         /// Directory of state, queues and key; created if missing.
         #[arg(long, env = "GITLAB_JIRA_DATA_DIR", default_value = ".data")]
         data_dir: PathBuf,
+        /// How log lines look.
+        #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+        log_format: LogFormat,
     },
     /// Manages Jira sites and their connections.
     #[command(subcommand)]
@@ -84,6 +92,32 @@ pub enum Action {
     /// Lists and redrives dead-lettered messages.
     #[command(subcommand)]
     Dlq(DlqAction),
+    /// Prints the completions of a shell.
+    #[command(
+        after_help = "Example: gitlab-jira completions bash > ~/.local/share/bash-completion/completions/gitlab-jira"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For a log service: one JSON object a line, as the functions on AWS log.
+    Json,
+    /// For a person.
+    Text,
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Json => Self::Json,
+            LogFormat::Text => Self::Text,
+        }
+    }
 }
 
 /// Which bundle a command is for, and how it answers.
@@ -100,6 +134,14 @@ pub struct TargetArgs {
     pub json: bool,
 }
 
+/// For a command that can't be undone.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Confirmation {
+    /// Does it without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 /// Commands for sites.
 #[derive(Debug, Subcommand)]
 pub enum SiteAction {
@@ -114,7 +156,7 @@ pub enum SiteAction {
         /// The client id of the OAuth credentials.
         #[arg(long)]
         client_id: String,
-        /// Reads the client secret from standard input.
+        /// Reads the client secret from standard input, or asks for it at a terminal.
         #[arg(long, required = true)]
         client_secret_stdin: bool,
         /// Which bundle, and how to answer.
@@ -147,6 +189,9 @@ pub enum SiteAction {
         /// The site's host name or clientKey.
         #[arg(long)]
         site: String,
+        /// Whether to ask.
+        #[command(flatten)]
+        confirmation: Confirmation,
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
@@ -170,7 +215,7 @@ pub enum GroupAction {
         /// Base URL of its GitLab instance; GITLAB_URL if missing.
         #[arg(long)]
         gitlab_url: Option<String>,
-        /// Reads a token of a Maintainer or Owner of the group from standard input.
+        /// Reads a token of a Maintainer or Owner of the group from standard input, or asks for it at a terminal.
         #[arg(long, required = true)]
         gitlab_token_stdin: bool,
         /// Creates no hook, and prints the secrets for one that you create by hand.
@@ -202,9 +247,12 @@ pub enum GroupAction {
         /// Keeps in Jira what was sent: for sites that no longer exist, or whose credential no longer works.
         #[arg(long)]
         keep_jira_data: bool,
-        /// Reads an Owner's token from standard input: only an Owner may remove a group's hook.
+        /// Reads an Owner's token from standard input, or asks for it at a terminal: only an Owner may remove a group's hook.
         #[arg(long)]
         gitlab_token_stdin: bool,
+        /// Whether to ask.
+        #[command(flatten)]
+        confirmation: Confirmation,
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
@@ -244,6 +292,9 @@ pub enum DlqAction {
     Redrive {
         /// Only the messages with these ids; all if none is given.
         ids: Vec<String>,
+        /// Whether to ask.
+        #[command(flatten)]
+        confirmation: Confirmation,
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
@@ -251,10 +302,10 @@ pub enum DlqAction {
 }
 
 impl Action {
-    /// The operator command; `None` for `demo` and `serve`.
+    /// The operator command; `None` for what is none.
     pub fn command(self) -> anyhow::Result<Option<(Command, TargetArgs)>> {
         Ok(Some(match self {
-            Self::Demo { .. } | Self::Serve { .. } => return Ok(None),
+            Self::Demo { .. } | Self::Serve { .. } | Self::Completions { .. } => return Ok(None),
             Self::Site(action) => action.command()?,
             Self::Group(action) => action.command()?,
             Self::Forge(ForgeAction::Manifest { app_id, connect_key, target }) => {
@@ -264,7 +315,12 @@ impl Action {
             Self::Status { target } => (Command::Status, target),
             Self::Explain { key, target } => (Command::Explain { key }, target),
             Self::Dlq(DlqAction::List { limit, target }) => (Command::DlqList { limit }, target),
-            Self::Dlq(DlqAction::Redrive { ids, target }) => (Command::DlqRedrive { ids }, target),
+            Self::Dlq(DlqAction::Redrive { ids, confirmation, target }) => {
+                if ids.is_empty() {
+                    confirm("This puts every dead-lettered message back on its queue.", confirmation.yes)?;
+                }
+                (Command::DlqRedrive { ids }, target)
+            }
         }))
     }
 }
@@ -273,13 +329,16 @@ impl SiteAction {
     fn command(self) -> anyhow::Result<(Command, TargetArgs)> {
         Ok(match self {
             Self::Add { site, client_id, target, .. } => {
-                (Command::SiteAdd { site, client_id, client_secret: secret_from_stdin()? }, target)
+                (Command::SiteAdd { site, client_id, client_secret: secret("Client secret")? }, target)
             }
             Self::List { target } => (Command::SiteList, target),
             Self::Switch { site, to, keep_jira_data, target } => {
                 (Command::SiteSwitch { site, to, keep_jira_data }, target)
             }
-            Self::Remove { site, target } => (Command::SiteRemove { site }, target),
+            Self::Remove { site, confirmation, target } => {
+                confirm(&format!("This removes the site {site} with its connections."), confirmation.yes)?;
+                (Command::SiteRemove { site }, target)
+            }
         })
     }
 }
@@ -288,27 +347,28 @@ impl GroupAction {
     fn command(self) -> anyhow::Result<(Command, TargetArgs)> {
         Ok(match self {
             Self::Link { site, group, gitlab_url, no_hook, project_keys, credential, target, .. } => {
-                let gitlab_token = secret_from_stdin()?;
+                let gitlab_token = secret("GitLab token")?;
                 let link =
                     GroupLink { site, group, gitlab_url, gitlab_token, no_hook, project_keys, credential };
                 (Command::GroupLink(link), target)
             }
             Self::List { site, target } => (Command::GroupList { site }, target),
-            Self::Unlink { subscription, keep_jira_data, gitlab_token_stdin, target } => {
-                let gitlab_token = if gitlab_token_stdin { Some(secret_from_stdin()?) } else { None };
+            Self::Unlink { subscription, keep_jira_data, gitlab_token_stdin, confirmation, target } => {
+                let sent = if keep_jira_data { "keeps in Jira what was sent" } else { UNLINKED };
+                let consequence =
+                    format!("This removes hooks and token of the link {subscription}, and {sent}.");
+                confirm(&consequence, confirmation.yes)?;
+                let gitlab_token = if gitlab_token_stdin { Some(secret("GitLab token")?) } else { None };
                 (Command::GroupUnlink { subscription, keep_jira_data, gitlab_token }, target)
             }
         })
     }
 }
 
-/// Secrets come through standard input, so that they are in no shell history and no list of processes.
-fn secret_from_stdin() -> anyhow::Result<Hidden> {
-    /// Longer than any token.
-    const MAX_SECRET: u64 = 64 * 1024;
-    let mut text = String::new();
-    std::io::stdin().take(MAX_SECRET).read_to_string(&mut text).context("standard input can't be read")?;
-    let secret = text.trim();
-    anyhow::ensure!(!secret.is_empty(), "the secret is expected target standard input");
-    Ok(Hidden(SecretString::from(secret)))
+/// What `shell` completes the program's commands and options by.
+#[must_use]
+pub fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "gitlab-jira", &mut script);
+    script
 }

@@ -10,7 +10,7 @@ use shared::clock::SystemClock;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::local::Local;
+use crate::local::{Local, require_served};
 use crate::operate::{Answer, Command, Operator, Refusal};
 use crate::settings::Settings;
 
@@ -82,6 +82,7 @@ pub async fn command(directory: &Path, command: Command) -> anyhow::Result<Resul
     match UnixStream::connect(directory.join(SOCKET)).await {
         Ok(stream) => ask(stream, &command).await,
         Err(_) => {
+            require_served(directory)?;
             let settings = settings(directory)?;
             let local = Local::open(settings, directory, Arc::new(SystemClock)).await?;
             Ok(local.operator.run(command).await)

@@ -10,3 +10,4 @@ pub mod operate;
 pub mod serve;
 pub mod settings;
 pub mod stack;
+pub mod terminal;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ const TABLE: &str = "gitlab-for-jira";
 /// Files of the data directory.
 const STATE: &str = "state.sqlite";
 const QUEUES: &str = "queues.sqlite";
+const KEY: &str = "key";
 
 /// Messages that `sync` takes at once, as its event source mapping on AWS does.
 const BATCH: usize = 200;
@@ -82,7 +84,7 @@ impl Local {
         let queues = EmbeddedQueues::open(&directory.join(QUEUES), clock.clone())
             .context("the queues can't be opened")?;
         let events = queues.queue(EVENTS_QUEUE);
-        let key = KeyFile::open_or_create(&directory.join("key")).context("the key file can't be opened")?;
+        let key = KeyFile::open_or_create(&directory.join(KEY)).context("the key file can't be opened")?;
         let envelope = Arc::new(Envelope::new(Arc::new(key)));
         let services = Services::embedded(store.clone(), envelope.clone(), events.clone(), clock.clone());
         let operator = Arc::new(Operator {
@@ -148,6 +150,29 @@ impl Local {
         let housekeeping = tokio::spawn(run_housekeeping(housekeeping, self.operator.clock.clone()));
         vec![pump, sweep, housekeeping]
     }
+}
+
+/// Refuses a directory that `serve` never made: most likely its name was mistyped, and a bundle made there would be empty.
+///
+/// # Errors
+/// When it has no state or no key, or can't be looked into.
+pub fn require_served(directory: &Path) -> anyhow::Result<()> {
+    for name in [STATE, KEY] {
+        let path = directory.join(name);
+        let is_there = match path.try_exists() {
+            // The path leads through a file.
+            Err(error) if error.kind() == ErrorKind::NotADirectory => false,
+            looked => looked.with_context(|| format!("{} can't be looked at", path.display()))?,
+        };
+        anyhow::ensure!(
+            is_there,
+            "{directory} is no bundle's data directory: there is no {path}. Give the right one (--data-dir or \
+             GITLAB_JIRA_DATA_DIR), or start the bundle with `gitlab-jira serve --data-dir {directory}`.",
+            directory = directory.display(),
+            path = path.display(),
+        );
+    }
+    Ok(())
 }
 
 fn lock(directory: &Path) -> anyhow::Result<File> {

@@ -5,27 +5,33 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use gitlab_jira::cli::{Action, Cli};
+use gitlab_jira::cli::{Action, Cli, completions};
 use gitlab_jira::{control, demo, serve, stack};
 use shared::clock::SystemClock;
 use shared::telemetry::{self, Format};
+
+/// What commands log unless they are told otherwise. What the SDK warns of while it looks for credentials is in the error.
+const COMMANDS_LOG: &str = "warn,aws_config=error";
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Cli::parse()).await {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(wrong_usage) => wrong_usage.exit(),
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let filter = std::env::var("RUST_LOG").ok();
     match cli.action {
-        Action::Serve { listen, admin_listen, data_dir } => {
-            telemetry::init(Format::Text, filter.as_deref());
+        Action::Serve { listen, admin_listen, data_dir, log_format } => {
+            telemetry::init(log_format.into(), filter.as_deref());
             serve::serve(listen, admin_listen, &data_dir, Arc::new(SystemClock)).await?;
             Ok(ExitCode::SUCCESS)
         }
@@ -33,8 +39,12 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("error")));
             demo::run(once, connection.into(), listen).await
         }
+        Action::Completions { shell } => {
+            print(&completions(shell))?;
+            Ok(ExitCode::SUCCESS)
+        }
         action => {
-            telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("warn")));
+            telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or(COMMANDS_LOG)));
             let Some((command, target)) = action.command()? else {
                 return Ok(ExitCode::SUCCESS);
             };
@@ -44,7 +54,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             };
             match answer {
                 Ok(answer) => {
-                    print(&if target.json { answer.json().to_string() } else { answer.text() })?;
+                    let text = if target.json { answer.json().to_string() } else { answer.text() };
+                    print(format!("{text}\n").as_bytes())?;
                     Ok(if answer.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
                 }
                 Err(refusal) if target.json => {
@@ -61,8 +72,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints an answer. A reader that has seen enough, such as `head`, is no error.
-fn print(answer: &str) -> std::io::Result<()> {
-    match writeln!(std::io::stdout(), "{answer}") {
+fn print(answer: &[u8]) -> std::io::Result<()> {
+    match std::io::stdout().write_all(answer) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }

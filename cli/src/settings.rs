@@ -21,6 +21,47 @@ use url::Url;
 /// The variables that name a function's AWS resources.
 const RESOURCES: [&str; 4] = ["TABLE_NAME", "KMS_KEY_ID", "EVENTS_QUEUE_URL", "EVENTS_DEAD_LETTER_QUEUE_URL"];
 
+/// A variable that `serve` reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What it sets.
+    pub meaning: &'static str,
+    /// What stands for it when it is missing.
+    pub default: &'static str,
+}
+
+const fn setting(name: &'static str, meaning: &'static str, default: &'static str) -> Setting {
+    Setting { name, meaning, default }
+}
+
+/// Every variable that the local process reads, apart from those that are options, too.
+pub const SETTINGS: [Setting; 12] = [
+    setting("BASE_URL", "URL under which GitLab and Jira reach the bundle", "http:// and --listen's address"),
+    setting("GITLAB_URL", "GitLab instance of new links", "https://gitlab.com"),
+    setting("ALLOWED_JIRA_SITES", "hosts of the sites that may install the app, comma-separated", "any site"),
+    setting("ALLOWED_PRIVATE_HOSTS", "private hosts that may be called, comma-separated", "none"),
+    setting("EXTRA_CA_PEM", "certificates to trust beside the system's, in PEM", "none"),
+    setting("OAUTH_APPLICATION_ID", "id of the OAuth application of GITLAB_URL", "none"),
+    setting("PROXY_URL", "GitLab instance through whose listing the Connect app is installed", "none"),
+    setting("ADDITIONAL_AUDIENCE_URL", "second base URL that lifecycle tokens may be made for", "none"),
+    setting("FORGE_APP_ID", "id of your Forge app", "none: Forge's calls get 404"),
+    setting("INSTALL_KEYS_URL", "key servers of lifecycle tokens, comma-separated", "Atlassian's two"),
+    setting("FORGE_JWKS_URL", "where the public keys of Forge's tokens are", "Atlassian's"),
+    setting("ATLASSIAN_API_URL", "Atlassian's API gateway", "https://api.atlassian.com"),
+];
+
+/// What `serve --help` says of the variables.
+#[must_use]
+pub fn help() -> String {
+    let log = setting("RUST_LOG", "how much is logged: error, warn, info, debug or trace", "info");
+    let settings = SETTINGS.iter().chain([&log]);
+    let lines =
+        settings.map(|Setting { name, meaning, default }| format!("  {name:<24} {meaning} [{default}]"));
+    format!("Environment variables, with [defaults]:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
 /// Where `serve` keeps the variables that it runs with, for commands that are given while it does not run.
 const FILE: &str = "settings.json";
 
@@ -181,6 +222,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn settings(variables: &[(&str, &str)]) -> Settings {
@@ -189,6 +232,55 @@ mod tests {
         };
         Settings::read(&source).expect("complete")
     }
+
+    /// What `read` asks for, where nothing but the base URL is set.
+    fn asked<T>(read: impl FnOnce(&mut Variables<'_>) -> T) -> BTreeSet<String> {
+        let asked = RefCell::new(BTreeSet::new());
+        let source = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            (name == "BASE_URL").then(|| "https://gitlab-jira.example.com".to_owned())
+        };
+        read(&mut Variables::new(&source));
+        asked.into_inner()
+    }
+
+    #[test]
+    fn the_table_has_what_is_read_and_nothing_else() {
+        let table = BTreeSet::from(SETTINGS.map(|setting| setting.name.to_owned()));
+        assert_eq!(
+            settings(&[("BASE_URL", "https://a.example.com")]).variables.into_keys().collect::<BTreeSet<_>>(),
+            table
+        );
+        for mut function in [
+            asked(installed::Config::read),
+            asked(uninstalled::Config::read),
+            asked(oauth_application_id::OauthApplicationId::read),
+            asked(create_branch::Config::read),
+            asked(shared::config::ForgeFunction::read),
+            asked(webhook::Config::read),
+            asked(sync::Config::read),
+        ] {
+            assert!(!function.is_empty());
+            function.retain(|name| !RESOURCES.contains(&name.as_str()));
+            assert!(function.is_subset(&table), "{:?}", function.difference(&table));
+        }
+    }
+
+    #[test]
+    fn the_readme_has_the_same_table() {
+        let readme = include_str!("../../README.md");
+        let settings = readme
+            .split("## Settings")
+            .nth(1)
+            .and_then(|rest| rest.split("\n## ").next())
+            .expect("a section");
+        let rows = settings.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let rows: Vec<_> = rows.filter(|name| !OPTIONS.contains(name)).collect();
+        assert_eq!(rows, SETTINGS.map(|setting| setting.name));
+    }
+
+    /// Variables of the README that are options, too, or the logs'.
+    const OPTIONS: [&str; 3] = ["GITLAB_JIRA_DATA_DIR", "LOG_FORMAT", "RUST_LOG"];
 
     #[test]
     fn commands_use_what_serve_last_ran_with_and_name_what_differs() {

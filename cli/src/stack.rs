@@ -2,10 +2,13 @@
 //! clients with the credentials of whoever gives the command. What commands do belongs to `operate`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksError;
 use aws_sdk_cloudformation::types::Stack;
 use aws_sdk_cloudwatch::types::StateValue;
 use shared::bundle::EVENTS_QUEUE;
@@ -80,17 +83,49 @@ fn bundle(arn: &str, name: &str) -> String {
 async fn describe(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
     let cloudformation = aws_sdk_cloudformation::Client::new(sdk);
     let described = cloudformation.describe_stacks().stack_name(name).send().await;
-    let stacks = described
-        .map_err(aws_sdk_cloudformation::Error::from)
-        .with_context(|| {
-            format!(
-                "the stack {name} can't be read: is it in this region ({}), and are you signed in to its account?",
-                sdk.region().map_or("none is set", AsRef::as_ref)
-            )
-        })?
-        .stacks
-        .unwrap_or_default();
+    let described = described.map_err(|error| {
+        let region = sdk.region().map(AsRef::as_ref);
+        anyhow::anyhow!(unreadable(&error, name, region))
+    })?;
+    let stacks = described.stacks.unwrap_or_default();
     stacks.into_iter().next().with_context(|| format!("there is no stack {name}"))
+}
+
+/// Why the stack called `name` can't be read, and what to do about it. Most often nobody is signed in.
+fn unreadable(error: &SdkError<DescribeStacksError>, name: &str, region: Option<&str>) -> String {
+    const SIGN_IN: &str = "Sign in (aws sso login), or set AWS_PROFILE or AWS_REGION.";
+    let Some(region) = region else {
+        return format!("AWS can't be asked: no region is set. {SIGN_IN}");
+    };
+    match error {
+        SdkError::ServiceError(answer) => {
+            let (error, status) = (answer.err(), answer.raw().status());
+            let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
+            // CloudFormation's code for a stack that it does not have, too.
+            if code == "ValidationError" {
+                return format!(
+                    "There is no stack {name} in {region}: {message}. Is AWS_PROFILE or AWS_REGION another's?"
+                );
+            }
+            let message = message.trim_end_matches('.');
+            format!("AWS refuses: {message} ({code}, HTTP status {status}). {SIGN_IN}")
+        }
+        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+            format!("AWS can't be reached in {region}: {}.", root_cause(error))
+        }
+        _ => format!("AWS can't be asked: {}. {SIGN_IN}", root_cause(error)),
+    }
+}
+
+/// What an error comes from, without the list that the SDK attaches of all places where it looked for credentials.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    let root = root.to_string();
+    let line = root.lines().next().unwrap_or_default();
+    line.trim_end_matches("Attempted:").trim_end_matches([' ', '.']).to_owned()
 }
 
 /// What the stack says of itself.

@@ -284,7 +284,7 @@ impl Stage {
     }
 
     async fn goes(&self, subscription: &str) {
-        self.bundle.program(&["group", "unlink", subscription], None).await;
+        self.bundle.program(&["group", "unlink", "--yes", subscription], None).await;
         self.bundle.settled().await;
         assert_eq!(self.on_issue("PAY-1"), [0; 6], "what was sent is taken back");
         next_second().await;

@@ -1,0 +1,52 @@
+//! What a person is asked at the terminal: a secret, and whether to go on. Which commands ask belongs to `cli`.
+
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+use secrecy::SecretString;
+
+use crate::cli::Cli;
+use crate::operate::Hidden;
+
+/// Longer than any token.
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// Reads a secret, called `name`, from standard input, so that it is in no shell history and no list of processes. At a
+/// terminal it asks, and what is typed is not shown.
+///
+/// # Errors
+/// When there is none.
+pub fn secret(name: &str) -> anyhow::Result<Hidden> {
+    let mut text = String::new();
+    if io::stdin().is_terminal() {
+        text = rpassword::prompt_password(format!("{name}: ")).context("the terminal can't be read")?;
+    } else {
+        io::stdin().take(MAX_SECRET).read_to_string(&mut text).context("standard input can't be read")?;
+    }
+    let secret = text.trim();
+    anyhow::ensure!(!secret.is_empty(), "the secret is expected on standard input");
+    Ok(Hidden(SecretString::from(secret)))
+}
+
+/// Asks whether to do what `consequence` says, unless that was confirmed with `--yes`.
+///
+/// # Errors
+/// Unless the answer is yes. Where nobody can be asked that is wrong usage: a [`clap::Error`].
+pub fn confirm(consequence: &str, yes: bool) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        let message = format!("{consequence} There is no terminal to ask at: confirm it with --yes.");
+        return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, message).into());
+    }
+    eprint!("{consequence} Continue? [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("the terminal can't be read")?;
+    let agreed = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
+    anyhow::ensure!(agreed, "Nothing was changed.");
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What commands ask for, at a terminal and without one.
+
+use rexpect::session::spawn_command;
+
+use super::{program, run, text};
+
+/// How long the program may take to say something.
+const PATIENCE: Option<u64> = Some(30_000);
+
+const SITE_ADD: [&str; 7] =
+    ["site", "add", "--site", "acme.atlassian.net", "--client-id", "id", "--client-secret-stdin"];
+
+#[test]
+fn a_secret_that_is_typed_is_not_shown() {
+    // Refused after the secret was read, for want of a directory.
+    let arguments = [&SITE_ADD[..], &["--data-dir", "/dev/null/none"]].concat();
+    let mut terminal = spawn_command(program(&arguments), PATIENCE).unwrap();
+    terminal.exp_string("Client secret: ").unwrap();
+    terminal.send_line("typed-by-hand").unwrap();
+    let rest = terminal.exp_eof().unwrap();
+    assert!(rest.contains("/dev/null/none"), "{rest}");
+    assert!(!rest.contains("typed-by-hand"), "{rest}");
+}
+
+#[test]
+fn a_secret_that_is_missing_is_named() {
+    let output = run(program(&SITE_ADD), " \n");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "the secret is expected on standard input\n");
+}
+
+/// Commands that ask before they do what can't be undone, and what they say that it is.
+const ASKING: [(&[&str], &str); 3] = [
+    (&["group", "unlink", "01KAMV7Q3N8R5T2W4X6Y9Z0ABC"], "from Jira what no other link covers"),
+    (&["site", "remove", "--site", "acme.atlassian.net"], "the site acme.atlassian.net"),
+    (&["dlq", "redrive"], "every dead-lettered message"),
+];
+
+#[test]
+fn what_cannot_be_undone_is_asked_for() {
+    for (arguments, consequence) in ASKING {
+        for (answer, done) in [("n", false), ("", false), ("y", true)] {
+            let arguments = [arguments, &["--data-dir", "/dev/null/none"]].concat();
+            let mut terminal = spawn_command(program(&arguments), PATIENCE).unwrap();
+            let question = terminal.exp_string("Continue? [y/N] ").unwrap();
+            assert!(question.contains(consequence), "{question}");
+            terminal.send_line(answer).unwrap();
+            let rest = terminal.exp_eof().unwrap();
+            // Refused after the question, for want of a directory.
+            assert_eq!(rest.contains("/dev/null/none"), done, "{arguments:?} {answer}: {rest}");
+            assert_eq!(rest.contains("Nothing was changed."), !done, "{arguments:?} {answer}: {rest}");
+        }
+    }
+}
+
+#[test]
+fn a_script_confirms_with_yes() {
+    for (arguments, _) in ASKING {
+        let arguments = [arguments, &["--data-dir", "/dev/null/none"]].concat();
+        let refused = run(program(&arguments), "y\n");
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&refused.stderr).contains("--yes"), "{}", text(&refused.stderr));
+        let confirmed = run(program(&[&arguments[..], &["--yes"]].concat()), "");
+        assert_eq!(confirmed.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&confirmed.stderr).contains("/dev/null/none"), "{}", text(&confirmed.stderr));
+    }
+}
+
+#[test]
+fn chosen_messages_are_redriven_without_a_question() {
+    let output = run(program(&["dlq", "redrive", "ID", "--data-dir", "/dev/null/none"]), "");
+    assert!(text(&output.stderr).contains("/dev/null/none"), "{}", text(&output.stderr));
+}
