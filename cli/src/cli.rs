@@ -48,7 +48,7 @@ pub enum Action {
         /// Address and port that GitLab's and Jira's requests come to, usually through a reverse proxy.
         #[arg(long, default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
-        /// Loopback address and port of `GET /status`.
+        /// Loopback address and port of `GET /status` and, for Prometheus, `GET /metrics`.
         #[arg(long, default_value = "127.0.0.1:0")]
         admin_listen: SocketAddr,
         /// Directory of state, queues and key; created if missing.

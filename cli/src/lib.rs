@@ -6,6 +6,7 @@ pub mod control;
 pub mod demo;
 pub mod forge_manifest;
 pub mod local;
+pub mod metrics;
 pub mod operate;
 pub mod serve;
 pub mod settings;

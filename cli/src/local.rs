@@ -57,10 +57,11 @@ const SWEEP: Duration = Duration::from_secs(3600);
 pub struct Local {
     /// The operator commands on it.
     pub operator: Arc<Operator>,
+    /// The events queue.
+    pub events: Arc<EmbeddedQueue>,
     settings: Settings,
     services: Services,
     engine: EmbeddedEngine,
-    events: Arc<EmbeddedQueue>,
     sync: EventSync,
     // Which bundle this is, as commands are told.
     on: Arc<str>,
@@ -103,7 +104,7 @@ impl Local {
         // As it is from wherever a command is given.
         let on = forge_page::on_directory(&directory.canonicalize()?).into();
         let sync = sync::build(&services, &settings.function(sync::Config::read)?)?;
-        Ok(Self { operator, settings, services, engine, events, sync, on, _lock: lock })
+        Ok(Self { operator, events, settings, services, engine, sync, on, _lock: lock })
     }
 
     /// All HTTP functions, and `GET /healthz`.

@@ -5,16 +5,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use shared::bundle::EVENTS_QUEUE;
 use shared::clock::SharedClock;
+use shared::queue::embedded::EmbeddedQueue;
+use shared::queue::{Queue as _, QueueError};
+use shared::telemetry::with_causes;
 use tokio::net::TcpListener;
 
 use crate::control;
 use crate::local::Local;
+use crate::metrics::{self, Metrics};
 use crate::operate::{Command, Operator};
 use crate::settings::Settings;
 
@@ -44,10 +50,13 @@ pub async fn serve(
         .await
         .with_context(|| format!("{admin_listen} can't be listened on"))?;
     std::fs::write(directory.join(ADMIN_ADDRESS), admin.local_addr()?.to_string())?;
+    let metrics = Metrics::default();
+    metrics.collect();
     let tasks = local.start();
     let commands = tokio::spawn(control::answer(socket, local.operator.clone()));
     let admin_address = admin.local_addr()?;
-    let admin_router = admin_router(local.operator.clone());
+    let scraped = Scraped { metrics, operator: local.operator.clone(), events: local.events.clone() };
+    let admin_router = admin_router(scraped);
     let admin = tokio::spawn(async move { axum::serve(admin, admin_router).await });
     tracing::info!(address = %address, admin.address = %admin_address, base_url, "serving");
     println!("Serving {base_url} on http://{address}, status on http://{admin_address}/status");
@@ -74,19 +83,46 @@ async fn stop() {
     }
 }
 
-fn admin_router(operator: Arc<Operator>) -> Router {
-    Router::new().route("/status", get(status)).with_state(operator)
+/// What the admin listener answers from.
+#[derive(Clone)]
+struct Scraped {
+    metrics: Metrics,
+    operator: Arc<Operator>,
+    events: Arc<EmbeddedQueue>,
+}
+
+fn admin_router(scraped: Scraped) -> Router {
+    let routes = Router::new().route("/status", get(status)).route("/metrics", get(scrape));
+    routes.layer(from_fn(only_by_loopback_address)).with_state(scraped)
 }
 
 /// A page in a browser on this machine must not read it under another name.
-async fn status(State(operator): State<Arc<Operator>>, headers: HeaderMap) -> Response {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+async fn only_by_loopback_address(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !is_loopback(host) {
         return (StatusCode::FORBIDDEN, "Ask by a loopback address.").into_response();
     }
-    match operator.run(Command::Status).await {
+    next.run(request).await
+}
+
+async fn status(State(scraped): State<Scraped>) -> Response {
+    match scraped.operator.run(Command::Status).await {
         Ok(status) => Json(status.json()).into_response(),
         Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, refusal.sentence).into_response(),
+    }
+}
+
+async fn scrape(State(scraped): State<Scraped>) -> Response {
+    let queue = async {
+        let depth = scraped.events.depth().await?;
+        Ok::<_, QueueError>((depth, scraped.events.oldest_age().await?))
+    };
+    match queue.await {
+        Ok((depth, oldest)) => {
+            scraped.metrics.set_queue(EVENTS_QUEUE, depth, oldest);
+            ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], scraped.metrics.text()).into_response()
+        }
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, with_causes(&error)).into_response(),
     }
 }
 

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, Targets
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub use measure::{Measure, NAMESPACE, Scope, write_for_cloudwatch};
+pub use measure::{Meaning, Measure, NAMESPACE, Sample, Scope, observe, write_for_cloudwatch};
 
 /// Libraries that write headers or bodies when asked for everything. Our own records say what is needed.
 const QUIET: [&str; 10] = [

@@ -69,6 +69,21 @@ fn receipts(received: &[Received]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn the_oldest_message_is_known_while_it_is_not_done() {
+    let clock = HandClock::new();
+    let queue = memory(clock.clone());
+    assert_eq!(queue.oldest_age().await.unwrap(), None);
+    queue.send(vec![message("a", "first")]).await.unwrap();
+    clock.advance(MINUTE);
+    queue.send(vec![message("a", "second")]).await.unwrap();
+    let taken = queue.receive(1, 10 * MINUTE).await.unwrap();
+    clock.advance(MINUTE);
+    assert_eq!(queue.oldest_age().await.unwrap(), Some(2 * MINUTE));
+    queue.delete(&[taken[0].receipt.clone()]).await.unwrap();
+    assert_eq!(queue.oldest_age().await.unwrap(), Some(MINUTE));
+}
+
+#[tokio::test]
 async fn sends_are_counted_by_state() {
     queue_contract::sends_are_counted_by_state(&*memory(Arc::new(SystemClock))).await;
 }

@@ -8,6 +8,7 @@ mod completions;
 mod data_directory;
 mod help;
 mod logs;
+mod metrics;
 mod questions;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -87,8 +87,8 @@ impl Housekeeping {
             }
         }
         Measure::new("looked at sites and links")
-            .count(SITES, unhealthy.sites)
-            .count(LINKS, unhealthy.links)
+            .level(SITES, unhealthy.sites)
+            .level(LINKS, unhealthy.links)
             .log();
         Ok(unhealthy)
     }

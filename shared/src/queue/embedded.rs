@@ -192,6 +192,17 @@ impl EmbeddedQueue {
         self.writer.call(Some(Arc::clone(&self.arrivals)), release).await
     }
 
+    /// How long ago the oldest message was sent; none when there is no message. A copy that waits counts from when it was
+    /// made, as on SQS.
+    ///
+    /// # Errors
+    /// The file fails.
+    pub async fn oldest_age(&self) -> Result<Option<Duration>, QueueError> {
+        let name = Arc::clone(&self.name);
+        let sent_at = self.writer.call(None, move |connection| table::oldest(connection, &name)).await?;
+        Ok(sent_at.map(|sent_at| self.clock.now().since(sent_at)))
+    }
+
     /// Waits until there is a message to receive: one that is sent, or whose delay or visibility ends, by the clock.
     ///
     /// # Errors

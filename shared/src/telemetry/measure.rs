@@ -1,7 +1,8 @@
 //! Measures: numbers that CloudWatch makes metrics of, each with the line that it is read from. On Lambda a measure is a
 //! line of CloudWatch's Embedded Metric Format
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>),
-//! written whatever `RUST_LOG` says; elsewhere it is a debug line like any other. What is measured belongs to whoever
+//! written whatever `RUST_LOG` says; elsewhere it is a debug line like any other, and a process may have itself told of
+//! every number, as `gitlab-jira serve` does for Prometheus. What is measured belongs to whoever
 //! does it; what the metrics are called and good for stands in docs/OPERATIONS.md.
 //!
 //! Every set of values of dimensions is a metric that AWS charges for, so dimensions take only words of ours: a few
@@ -50,11 +51,50 @@ pub fn write_for_cloudwatch(scope: Scope) {
     let _ = SCOPE.set(scope);
 }
 
-/// What a number counts.
+/// What a number says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    Milliseconds,
-    Count,
+pub enum Meaning {
+    /// How long something took, in milliseconds.
+    Time,
+    /// How often something happened.
+    Events,
+    /// How many there are now.
+    Level,
+}
+
+impl Meaning {
+    /// As CloudWatch calls the unit.
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Time => "Milliseconds",
+            Self::Events | Self::Level => "Count",
+        }
+    }
+}
+
+/// A number of a measure, as it is told to an observer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample<'a> {
+    /// What was measured.
+    pub what: &'static str,
+    /// The metric.
+    pub name: &'static str,
+    /// What the metric is divided by, all sets together.
+    pub dimensions: &'a [(&'static str, String)],
+    /// What the number says.
+    pub meaning: Meaning,
+    /// The number.
+    pub number: f64,
+}
+
+type Observer = Box<dyn Fn(Sample<'_>) + Send + Sync>;
+
+/// Who is told of every number in this process, if anybody.
+static OBSERVER: OnceLock<Observer> = OnceLock::new();
+
+/// `observer` is told of every number from now on. A second one in a process is never told.
+pub fn observe(observer: impl Fn(Sample<'_>) + Send + Sync + 'static) {
+    let _ = OBSERVER.set(Box::new(observer));
 }
 
 /// Something that happened, in numbers.
@@ -64,7 +104,7 @@ pub struct Measure {
     what: &'static str,
     sets: Vec<Vec<&'static str>>,
     dimensions: Vec<(&'static str, String)>,
-    metrics: Vec<(&'static str, Unit, Vec<Value>)>,
+    metrics: Vec<(&'static str, Meaning, Vec<Value>)>,
     details: Vec<(&'static str, Value)>,
 }
 
@@ -91,17 +131,23 @@ impl Measure {
     pub fn times(mut self, name: &'static str, durations: impl IntoIterator<Item = Duration>) -> Self {
         // Whole microseconds: what is finer only makes lines longer.
         let milliseconds = durations.into_iter().map(|it| (it.as_secs_f64() * 1e6).round() / 1e3);
-        self.metrics.push((name, Unit::Milliseconds, milliseconds.map(Value::from).collect()));
+        self.metrics.push((name, Meaning::Time, milliseconds.map(Value::from).collect()));
         self
     }
 
-    /// How many there are, even if there are none.
+    /// How often it happened.
     pub fn count(mut self, name: &'static str, count: usize) -> Self {
-        self.metrics.push((name, Unit::Count, vec![count.into()]));
+        self.metrics.push((name, Meaning::Events, vec![count.into()]));
         self
     }
 
-    /// How many there are of those that there are any of: what never happens is then no metric, and costs nothing.
+    /// How many there are now, even if there are none.
+    pub fn level(mut self, name: &'static str, level: usize) -> Self {
+        self.metrics.push((name, Meaning::Level, vec![level.into()]));
+        self
+    }
+
+    /// How often those happened that did at all: what never happens is then no metric, and costs nothing.
     pub fn counts<const N: usize>(self, counts: [(&'static str, usize); N]) -> Self {
         let some = counts.into_iter().filter(|(_, count)| *count > 0);
         some.fold(self, |measure, (name, count)| measure.count(name, count))
@@ -115,6 +161,9 @@ impl Measure {
 
     /// Writes it.
     pub fn log(self) {
+        if let Some(observer) = OBSERVER.get() {
+            self.samples().for_each(observer);
+        }
         let Some(scope) = SCOPE.get() else {
             tracing::debug!("{self}");
             return;
@@ -128,6 +177,14 @@ impl Measure {
         let _ = std::io::stderr().lock().write_all(lines.as_bytes());
     }
 
+    fn samples(&self) -> impl Iterator<Item = Sample<'_>> {
+        let (what, dimensions) = (self.what, self.dimensions.as_slice());
+        self.metrics.iter().flat_map(move |(name, meaning, values)| {
+            let numbers = values.iter().filter_map(Value::as_f64);
+            numbers.map(move |number| Sample { what, name, dimensions, meaning: *meaning, number })
+        })
+    }
+
     /// The measure as CloudWatch reads it: in one line, or in several where a metric has more values than one takes.
     fn lines(&self, scope: &Scope, now: Timestamp) -> Vec<Value> {
         let longest = self.metrics.iter().map(|(_, _, values)| values.len()).max().unwrap_or_default();
@@ -137,13 +194,13 @@ impl Measure {
     fn line(&self, part: usize, scope: &Scope, now: Timestamp) -> Value {
         let mut line = Map::new();
         let (mut units, mut numbers) = (Vec::new(), Map::new());
-        for (name, unit, values) in &self.metrics {
+        for (name, meaning, values) in &self.metrics {
             let values = match values.chunks(MAX_VALUES).nth(part) {
                 Some([value]) => value.clone(),
                 Some(values) => json!(values),
                 None => continue,
             };
-            units.push(json!({ "Name": name, "Unit": format!("{unit:?}") }));
+            units.push(json!({ "Name": name, "Unit": meaning.unit() }));
             numbers.insert((*name).to_owned(), values);
         }
         let unsliced = vec![Vec::new()];
@@ -202,7 +259,7 @@ mod tests {
     /// What the specification requires of a line, and of what it names.
     #[test]
     fn whatever_a_line_names_it_has() {
-        for measure in [call(), Measure::new("counted").count("SitesNeedingAttention", 0)] {
+        for measure in [call(), Measure::new("counted").level("SitesNeedingAttention", 0)] {
             for line in measure.lines(&scope(), Timestamp(1)) {
                 assert!(line["_aws"]["Timestamp"].is_i64());
                 for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
@@ -249,6 +306,20 @@ mod tests {
         {
             assert_eq!(Scope::new("sync", name).stack, stack);
         }
+    }
+
+    #[test]
+    fn an_observer_is_told_of_every_number_and_of_no_detail() {
+        let measure = call().level("SitesNeedingAttention", 0);
+        let samples: Vec<_> = measure.samples().map(|it| (it.name, it.meaning, it.number)).collect();
+        let expected = [
+            ("GitlabLatency", Meaning::Time, 12.345),
+            ("Found", Meaning::Events, 2.0),
+            ("SitesNeedingAttention", Meaning::Level, 0.0),
+        ];
+        assert_eq!(samples, expected);
+        let dimensions = [("Kind", "commits".to_owned()), ("Outcome", "ok".to_owned())];
+        assert!(measure.samples().all(|sample| sample.dimensions == dimensions));
     }
 
     #[test]

@@ -103,6 +103,13 @@ pub(super) fn next_due(connection: &Connection, queue: &str) -> rusqlite::Result
     Ok(due.map(Timestamp))
 }
 
+/// When the oldest message was sent; none when there is no message. Ids rise with the time of sending.
+pub(super) fn oldest(connection: &Connection, queue: &str) -> rusqlite::Result<Option<Timestamp>> {
+    let mut oldest =
+        connection.prepare_cached("SELECT sent_at FROM messages WHERE queue = ?1 ORDER BY id LIMIT 1")?;
+    oldest.query_row([queue], |row| row.get(0).map(Timestamp)).optional()
+}
+
 /// Takes at most `max` visible messages and hides them until `hidden_until`. Every group has its turn, beginning after
 /// the one in `turn`, which becomes the last that was served; what room is left is shared among those that have more.
 pub(super) fn receive(
