@@ -165,6 +165,10 @@ mod tests {
             Depth { ready: 1, delayed: 2, in_flight: 3, dead: 4 },
             Some(Duration::from_secs(5)),
         );
-        insta::assert_snapshot!(metrics.text());
+        // The series of a metric come in no order.
+        let text = metrics.text();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }
