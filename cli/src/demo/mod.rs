@@ -47,6 +47,7 @@ pub async fn run(once: bool, connection: ConnectionKind, listen: SocketAddr) -> 
         }
         return Ok(ExitCode::FAILURE);
     }
+    timeline.complete();
     println!("\nEverything that was expected is on its issue.");
     if let Some(address) = page {
         println!("The page http://{address}/ stays until you press Ctrl-C.");

@@ -27,13 +27,13 @@ const lozenge = (state) => {
 
 const amount = (count, one, more) => `${count} ${count === 1 ? one : more}`;
 
-const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 const ago = (iso) => {
   const seconds = Math.round((new Date(iso) - Date.now()) / 1000);
-  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? UNITS.at(-1);
-  return unit === "second" && seconds > -10 ? "just now" : relative.format(Math.trunc(seconds / length), unit);
+  const [unit, length] = UNITS.find(([, length]) => -seconds >= length) ?? [];
+  return unit ? relative.format(Math.trunc(seconds / length), unit) : "just now";
 };
 
 const when = (iso) => element("time", { dateTime: iso, title: new Date(iso).toLocaleString("en") }, ago(iso));
@@ -61,10 +61,12 @@ const changes = (commit) => commit.fileCount > 0 && element("span", {},
 
 const firstLine = (text) => text.split("\n")[0];
 
-const branch = ({ url, name, repository, lastCommit, submitted, createPullRequestUrl }) => row(
+// As Jira does, offers a pull request only for a branch that has none.
+const branch = (requests) => ({ url, name, repository, lastCommit, submitted, createPullRequestUrl }) => row(
   link(url, name),
   [repository, element("span", {}, "Last commit ", element("code", {}, link(submitted.lastCommit.url, lastCommit)))],
-  createPullRequestUrl ? link(createPullRequestUrl, "Create merge request") : null,
+  createPullRequestUrl && !requests.some(({ sourceBranch }) => sourceBranch === name)
+    ? link(createPullRequestUrl, "Create pull request") : null,
   when(submitted.lastCommit.authorTimestamp));
 
 const commit = (commit) => row(
@@ -110,14 +112,14 @@ const flag = ({ key, enabled, environments, submitted: { summary } }) => row(
 
 const panel = (issue) => {
   const sections = [
-    ...section("Branches", issue.branches, branch),
+    ...section("Branches", issue.branches, branch(issue.pullRequests)),
     ...section("Commits", issue.commits, commit),
     ...section("Pull requests", issue.pullRequests, pullRequest),
     ...section("Builds", issue.builds, build),
     ...section("Deployments", issue.deployments, deployment),
     ...section("Feature flags", issue.flags, flag),
   ];
-  const nothing = element("p", { className: "nothing" }, "Nothing is on this issue.");
+  const nothing = element("p", { className: "nothing" }, "No development information.");
   const command = `gitlab-jira explain ${issue.key}`;
   const explanation = issue.explanation &&
     element("pre", { tabIndex: 0, ariaLabel: `Answer of ${command}` }, `$ ${command}\n${issue.explanation}`);
@@ -127,10 +129,8 @@ const panel = (issue) => {
     explanation);
 };
 
-const clock = (iso) => {
-  const text = new Date(iso).toLocaleTimeString("en-GB");
-  return element("time", { dateTime: iso, className: "clock" }, text);
-};
+const clock = (iso, text = new Date(iso).toLocaleTimeString("en-GB")) =>
+  element("time", { dateTime: iso, className: "clock" }, text);
 
 const events = (deliveries) => {
   const names = [...new Set(deliveries.map(({ event }) => event.replace(" Hook", "").toLowerCase()))];
@@ -138,10 +138,10 @@ const events = (deliveries) => {
 };
 
 const answer = (call, since) => {
-  const seconds = since && ((new Date(call.at) - new Date(since)) / 1000).toFixed(1);
+  const later = since && `+${((new Date(call.at) - new Date(since)) / 1000).toFixed(1)}\u00a0s`;
   const taken = call.status < 300 ? "accepted" : `answered ${call.status} to`;
-  return element("p", { className: "fact" }, clock(call.at),
-    element("span", {}, `Jira ${taken} ${call.what}${since ? `, ${seconds}\u00a0s later` : ""}`));
+  return element("p", { className: "fact" }, clock(call.at, later),
+    element("span", {}, `Jira ${taken} ${call.what}`));
 };
 
 const step = ({ what, deliveries, refused, calls, done }) => {
@@ -181,14 +181,16 @@ const only = new URLSearchParams(location.search).get("issue");
 
 const draw = async () => {
   try {
-    const { issues, told: { steps, explanations } } = await (await fetch("/state")).json();
+    const { issues, told: { steps, explanations, complete } } = await (await fetch("/state")).json();
     const shown = issues
       .filter(({ panel: { key } }) => !only || key === only)
       .map(({ title, panel }) => ({ ...panel, id: panel.key, title, explanation: explanations[panel.key] }));
     replace(at("issues"), shown, panel);
     replace(at("steps"), steps.map((told, index) => ({ id: index, ...told })), step);
     for (const time of document.querySelectorAll("time:not(.clock)")) time.textContent = ago(time.dateTime);
-    const summary = `${amount(issues.length, "issue", "issues")} after ${amount(steps.length, "step", "steps")}.`;
+    const summary = complete
+      ? `After ${amount(steps.length, "step", "steps")}, everything that was expected is on its issue.`
+      : `${amount(steps.length, "step", "steps")} so far…`;
     if (at("state").textContent !== summary) at("state").textContent = summary;
   } catch {
     at("state").textContent = "The demo has ended.";

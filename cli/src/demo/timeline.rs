@@ -16,13 +16,15 @@ use crate::operate::Command;
 #[derive(Clone, Debug, Default)]
 pub struct Timeline(Arc<Mutex<Told>>);
 
-/// The steps, and the answers of `explain`.
+/// The steps, the answers of `explain`, and how it ended.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Told {
     /// Oldest first.
     pub steps: Vec<Step>,
     /// What `explain` answered, by issue key, as a terminal shows it.
     pub explanations: BTreeMap<String, String>,
+    /// Whether the story is over, and everything is on its issue.
+    pub complete: bool,
 }
 
 /// A step of the story.
@@ -56,6 +58,11 @@ impl Timeline {
     #[must_use]
     pub fn told(&self) -> Told {
         self.lock().clone()
+    }
+
+    /// Tells that the story is over, and everything is on its issue.
+    pub fn complete(&self) {
+        self.lock().complete = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, Told> {

@@ -53,6 +53,13 @@ pub(crate) fn rest(at: OffsetDateTime) -> String {
     at.to_offset(offset!(UTC)).format(form).expect("a form of plain date components always fits")
 }
 
+/// As people read it: `11 Jul 2019, 22:34:43 UTC`.
+pub(crate) fn readable(at: OffsetDateTime) -> String {
+    let form =
+        format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute]:[second] UTC");
+    at.to_offset(offset!(UTC)).format(form).expect("a form of plain date components always fits")
+}
+
 /// REST form of a date that may be missing.
 pub(crate) fn rest_or_null(at: Option<OffsetDateTime>) -> Value {
     at.map_or(Value::Null, |at| json!(rest(at)))

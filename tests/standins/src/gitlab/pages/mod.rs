@@ -101,5 +101,5 @@ fn words(state: &str) -> String {
 }
 
 fn date(at: OffsetDateTime) -> Value {
-    Value::text(clock::rest(at))
+    Value::text(clock::readable(at))
 }
