@@ -1,7 +1,7 @@
 # The commands of everyday work. `make` lists them; .ci/run runs every check there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulated template deployed invoked check bench coldstart
+.PHONY: help demo picture test emulated template deployed invoked check bench coldstart
 
 CARGO ?= cargo
 # More arguments for the demo, such as ARGS=--once.
@@ -18,6 +18,9 @@ help: ## list these commands
 
 demo: ## run the bundle against stand-ins of Jira and GitLab, and show what arrives
 	$(CARGO) run -p gitlab-jira -- demo $(ARGS)
+
+picture: ## take the picture in README.md from the demo (needs Chromium)
+	CARGO="$(CARGO)" .ci/picture
 
 test: ## run every test (with cargo-nextest where it is installed)
 	$(CARGO) test --quiet --workspace --doc

@@ -11,7 +11,7 @@ use crate::operate::{Command, CredentialChoice};
 
 /// The issues that the story is about, with their titles: Jira's stand-in knows none.
 pub const ISSUES: &[(&str, &str)] = &[
-    ("PAY-7", "Refund in instalments"),
+    ("PAY-7", "Webhooks to shops get lost"),
     ("PAY-8", "Tell shops about every refund"),
     ("PAY-9", "Try another ledger"),
     ("PAY-11", "Round amounts fairly"),
