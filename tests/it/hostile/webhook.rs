@@ -15,6 +15,8 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::clock::SystemClock;
 use standins::gitlab::{Delivery, Role, Tier, UserHandle, Version, commit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
 use super::refused;
@@ -79,6 +81,22 @@ async fn deliveries_to_no_hook_are_not_found() {
         refused(post(&delivery.clone().to(&url)).await, 404, query).await;
     }
     nothing_came_of_it(&stage.world, "no such hook").await;
+}
+
+#[tokio::test]
+async fn a_body_for_no_hook_is_not_waited_for() {
+    let stage = Stage::new().await;
+    let address = stage.world.base_url().strip_prefix("http://").unwrap();
+    let mut stranger = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /webhooks/gitlab/01ARZ3NDEKTSV4RRFFQ69G5FAV HTTP/1.1\r\nhost: {address}\r\n\
+         content-length: {LARGEST}\r\n\r\n{{"
+    );
+    stranger.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    let read = tokio::time::timeout(Duration::from_secs(10), stranger.read_exact(&mut answer)).await;
+    read.expect("an answer without the body").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 404");
 }
 
 #[tokio::test]
