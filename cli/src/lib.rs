@@ -5,6 +5,7 @@ pub mod cli;
 pub mod control;
 pub mod demo;
 pub mod forge_manifest;
+pub mod listener;
 pub mod local;
 pub mod metrics;
 pub mod operate;
