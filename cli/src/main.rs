@@ -1,11 +1,13 @@
 //! The program a person runs.
 
-use std::io::Write as _;
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
 use gitlab_jira::cli::{Action, Cli, completions};
+use gitlab_jira::terminal::{print, warn};
 use gitlab_jira::{control, demo, serve, stack};
 use shared::clock::SystemClock;
 use shared::telemetry::{self, Format};
@@ -20,7 +22,7 @@ async fn main() -> ExitCode {
         Err(error) => match error.downcast::<clap::Error>() {
             Ok(wrong_usage) => wrong_usage.exit(),
             Err(error) => {
-                eprintln!("{error:#}");
+                warn(format_args!("{error:#}"));
                 ExitCode::FAILURE
             }
         },
@@ -59,22 +61,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                     Ok(if answer.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
                 }
                 Err(refusal) if target.json => {
-                    eprintln!("{}", serde_json::json!({ "error": { "message": refusal.sentence } }));
+                    warn(serde_json::json!({ "error": { "message": refusal.sentence } }));
                     Ok(ExitCode::FAILURE)
                 }
                 Err(refusal) => {
-                    eprintln!("{refusal}");
+                    warn(refusal);
                     Ok(ExitCode::FAILURE)
                 }
             }
         }
-    }
-}
-
-/// Prints an answer. A reader that has seen enough, such as `head`, is no error.
-fn print(answer: &[u8]) -> std::io::Result<()> {
-    match std::io::stdout().write_all(answer) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed,
     }
 }
