@@ -25,6 +25,9 @@ use tower_http::timeout::TimeoutLayer;
 /// few kilobytes.
 const MAX_BUFFER: usize = 32 * 1024;
 
+/// Until a request is answered. As much as Lambda's HTTP API gives a function.
+pub const MAX_REQUEST: Duration = Duration::from_secs(30);
+
 /// How much strangers may hold, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -46,7 +49,7 @@ impl Default for Bounds {
             // Half of the 1,024 files that many systems let a process open; databases and calls to Jira need some, too.
             connections: 512,
             head: Duration::from_secs(10),
-            request: Duration::from_secs(30),
+            request: MAX_REQUEST,
             write: Duration::from_secs(30),
             // Several webhooks of the largest size, and thousands of the usual one.
             body_bytes: 32 * 1024 * 1024,
