@@ -28,7 +28,7 @@ enum Reply {
     Refused(Refusal),
 }
 
-/// Listens on the socket of `directory`, which only its owner may open.
+/// Listens on the socket of `directory`, which only its owner may open: from its first moment by the program's umask.
 pub fn listen(directory: &Path) -> anyhow::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = directory.join(SOCKET);

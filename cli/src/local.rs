@@ -201,9 +201,17 @@ fn lock(directory: &Path) -> anyhow::Result<File> {
     Ok(lock)
 }
 
-/// SQLite gives the files beside a database the database's own mode, so this is enough for all of them.
+/// SQLite gives the files that it makes beside a database the database's own mode. Those that are there keep theirs.
 fn keep_private(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    for suffix in ["-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        match std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
     let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let file = opened.with_context(|| format!("{} can't be opened", path.display()))?;
     Ok(file.set_permissions(std::fs::Permissions::from_mode(0o600))?)

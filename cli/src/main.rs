@@ -9,6 +9,8 @@ use clap::Parser as _;
 use gitlab_jira::cli::{Action, Cli, completions};
 use gitlab_jira::terminal::{print, warn};
 use gitlab_jira::{control, demo, serve, stack};
+use rustix::fs::Mode;
+use rustix::process::umask;
 use shared::clock::SystemClock;
 use shared::telemetry::{self, Format};
 
@@ -17,6 +19,8 @@ const COMMANDS_LOG: &str = "warn,aws_config=error";
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What it makes is for its owner alone from its first moment, whoever makes it: SQLite and sockets take no mode.
+    umask(Mode::RWXG | Mode::RWXO);
     match run(Cli::parse()).await {
         Ok(code) => code,
         Err(error) => match error.downcast::<clap::Error>() {
