@@ -100,7 +100,7 @@ async fn a_body_for_no_hook_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_hook_that_signs_is_believed_by_its_signature_alone() {
+async fn a_hook_that_signs_is_authenticated_by_its_signature_alone() {
     let stage = Stage::new().await;
     let other_group = stage.world.gitlab.group("other", Tier::Premium);
     other_group.grant(&stage.ada, Role::Owner);
@@ -144,7 +144,7 @@ async fn a_hook_that_signs_is_believed_by_its_signature_alone() {
     for (case, delivery) in cases {
         refused(post(&delivery).await, 401, case).await;
     }
-    nothing_came_of_it(&stage.world, "nobody is believed").await;
+    nothing_came_of_it(&stage.world, "none is authentic").await;
     // The signature covers what is said; the token adds nothing to it.
     assert_eq!(post(&good().with_header("x-gitlab-token", "wrong")).await.status(), 200);
     stage.settled().await;
@@ -167,7 +167,7 @@ async fn old_signatures_and_those_of_tomorrow_are_refused() {
 }
 
 #[tokio::test]
-async fn a_hook_that_does_not_sign_is_believed_by_its_token() {
+async fn a_hook_that_does_not_sign_is_authenticated_by_its_token() {
     let stage = of(Version::V17_3).await;
     let delivery = held_push(&stage).await;
     let token = delivery.header("x-gitlab-token").unwrap().to_owned();
@@ -188,7 +188,7 @@ async fn a_hook_that_does_not_sign_is_believed_by_its_token() {
     for (case, delivery) in cases {
         refused(post(&delivery).await, 401, case).await;
     }
-    nothing_came_of_it(&stage.world, "nobody is believed").await;
+    nothing_came_of_it(&stage.world, "none is authentic").await;
     assert_eq!(post(&delivery).await.status(), 200);
     stage.settled().await;
     assert_eq!(stage.world.site.issue("PAY-1").commits.len(), 1);
