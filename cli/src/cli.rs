@@ -67,6 +67,9 @@ pub enum Action {
     /// Prints what the Forge app needs.
     #[command(subcommand)]
     Forge(ForgeAction),
+    /// Manages the key that secrets are sealed with.
+    #[command(subcommand)]
+    Key(KeyAction),
     /// Shows queues, sites, and links that need attention.
     Status {
         /// Which bundle, and how to answer.
@@ -276,6 +279,17 @@ pub enum ForgeAction {
     },
 }
 
+/// Commands for the key of a data directory.
+#[derive(Debug, Subcommand)]
+pub enum KeyAction {
+    /// Makes a new key and seals every secret again under it, whether or not `serve` runs.
+    Rotate {
+        /// Which bundle, and how to answer.
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+}
+
 /// Commands for dead-lettered messages.
 #[derive(Debug, Subcommand)]
 pub enum DlqAction {
@@ -311,6 +325,7 @@ impl Action {
             Self::Forge(ForgeAction::Manifest { app_id, connect_key, target }) => {
                 (Command::ForgeManifest { app_id, connect_key }, target)
             }
+            Self::Key(KeyAction::Rotate { target }) => (Command::KeyRotate, target),
             Self::Doctor { target } => (Command::Doctor, target),
             Self::Status { target } => (Command::Status, target),
             Self::Explain { key, target } => (Command::Explain { key }, target),

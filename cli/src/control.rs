@@ -13,6 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::local::{Local, require_served};
 use crate::operate::{Answer, Command, Operator, Refusal};
 use crate::settings::Settings;
+use crate::terminal::warn;
 
 /// Name of the socket in the data directory.
 const SOCKET: &str = "control.sock";
@@ -27,7 +28,7 @@ enum Reply {
     Refused(Refusal),
 }
 
-/// Listens on the socket of `directory`, which only its owner may open.
+/// Listens on the socket of `directory`, which only its owner may open: from its first moment by the program's umask.
 pub fn listen(directory: &Path) -> anyhow::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = directory.join(SOCKET);
@@ -97,10 +98,10 @@ fn settings(directory: &Path) -> anyhow::Result<Settings> {
         return Settings::from_env("");
     };
     if !different.is_empty() {
-        eprintln!(
+        warn(format_args!(
             "Note: `gitlab-jira serve` last ran with other values of {}, which are used. Restart it to change them.",
             different.join(", ")
-        );
+        ));
     }
     Ok(settings)
 }

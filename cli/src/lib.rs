@@ -1,10 +1,14 @@
 //! The bundle as one local process: all functions behind one router, the embedded table and queues, and the commands of
 //! an operator. What the functions do belongs to them; nothing here decides what reaches Jira.
 
+// They panic where nobody reads; `terminal` has what does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 pub mod control;
 pub mod demo;
 pub mod forge_manifest;
+pub mod listener;
 pub mod local;
 pub mod metrics;
 pub mod operate;

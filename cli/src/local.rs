@@ -29,7 +29,7 @@ use sync::EventSync;
 use tokio::task::JoinHandle;
 
 use crate::forge_manifest::{Remotes, Setup};
-use crate::operate::Operator;
+use crate::operate::{MasterKey, Operator};
 use crate::settings::Settings;
 
 /// Name of the table in the embedded engine.
@@ -86,7 +86,8 @@ impl Local {
             .context("the queues can't be opened")?;
         let events = queues.queue(EVENTS_QUEUE);
         let key = KeyFile::open_or_create(&directory.join(KEY)).context("the key file can't be opened")?;
-        let envelope = Arc::new(Envelope::new(Arc::new(key)));
+        let key = Arc::new(key);
+        let envelope = Arc::new(Envelope::new(key.clone()));
         let services = Services::embedded(store.clone(), envelope.clone(), events.clone(), clock.clone());
         let operator = Arc::new(Operator {
             store: store.clone(),
@@ -100,6 +101,7 @@ impl Local {
                 bundle: String::new(),
                 remotes: Some(Remotes::all_at(&settings.lifecycle.identity.base_url)),
             },
+            key: Some(Arc::new(MasterKey::new(key))),
         });
         // As it is from wherever a command is given.
         let on = forge_page::on_directory(&directory.canonicalize()?).into();
@@ -199,9 +201,17 @@ fn lock(directory: &Path) -> anyhow::Result<File> {
     Ok(lock)
 }
 
-/// SQLite gives the files beside a database the database's own mode, so this is enough for all of them.
+/// SQLite gives the files that it makes beside a database the database's own mode. Those that are there keep theirs.
 fn keep_private(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    for suffix in ["-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        match std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
     let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let file = opened.with_context(|| format!("{} can't be opened", path.display()))?;
     Ok(file.set_permissions(std::fs::Permissions::from_mode(0o600))?)

@@ -1,12 +1,16 @@
 //! The program a person runs.
 
-use std::io::Write as _;
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
 use gitlab_jira::cli::{Action, Cli, completions};
+use gitlab_jira::terminal::{print, warn};
 use gitlab_jira::{control, demo, serve, stack};
+use rustix::fs::Mode;
+use rustix::process::umask;
 use shared::clock::SystemClock;
 use shared::telemetry::{self, Format};
 
@@ -15,12 +19,14 @@ const COMMANDS_LOG: &str = "warn,aws_config=error";
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What it makes is for its owner alone from its first moment, whoever makes it: SQLite and sockets take no mode.
+    umask(Mode::RWXG | Mode::RWXO);
     match run(Cli::parse()).await {
         Ok(code) => code,
         Err(error) => match error.downcast::<clap::Error>() {
             Ok(wrong_usage) => wrong_usage.exit(),
             Err(error) => {
-                eprintln!("{error:#}");
+                warn(format_args!("{error:#}"));
                 ExitCode::FAILURE
             }
         },
@@ -59,22 +65,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                     Ok(if answer.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
                 }
                 Err(refusal) if target.json => {
-                    eprintln!("{}", serde_json::json!({ "error": { "message": refusal.sentence } }));
+                    warn(serde_json::json!({ "error": { "message": refusal.sentence } }));
                     Ok(ExitCode::FAILURE)
                 }
                 Err(refusal) => {
-                    eprintln!("{refusal}");
+                    warn(refusal);
                     Ok(ExitCode::FAILURE)
                 }
             }
         }
-    }
-}
-
-/// Prints an answer. A reader that has seen enough, such as `head`, is no error.
-fn print(answer: &[u8]) -> std::io::Result<()> {
-    match std::io::stdout().write_all(answer) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed,
     }
 }

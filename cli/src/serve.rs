@@ -19,10 +19,12 @@ use shared::telemetry::with_causes;
 use tokio::net::TcpListener;
 
 use crate::control;
+use crate::listener::{self, Bounds};
 use crate::local::Local;
 use crate::metrics::{self, Metrics};
 use crate::operate::{Command, Operator};
 use crate::settings::Settings;
+use crate::terminal::say;
 
 /// Where `serve` leaves the address of its admin listener.
 const ADMIN_ADDRESS: &str = "admin-address";
@@ -59,8 +61,8 @@ pub async fn serve(
     let admin_router = admin_router(scraped);
     let admin = tokio::spawn(async move { axum::serve(admin, admin_router).await });
     tracing::info!(address = %address, admin.address = %admin_address, base_url, "serving");
-    println!("Serving {base_url} on http://{address}, status on http://{admin_address}/status");
-    axum::serve(listener, local.router()?).with_graceful_shutdown(stop()).await?;
+    say(format_args!("Serving {base_url} on http://{address}, status on http://{admin_address}/status"));
+    listener::serve(listener, local.router()?, Bounds::default(), stop()).await;
     for task in tasks {
         task.abort();
     }

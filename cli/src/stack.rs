@@ -70,6 +70,7 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
             bundle: bundle(stack.stack_id().unwrap_or_default(), name),
             remotes: outputs.remotes(),
         },
+        key: None,
     })
 }
 

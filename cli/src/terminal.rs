@@ -1,5 +1,7 @@
-//! What a person is asked at the terminal: a secret, and whether to go on. Which commands ask belongs to `cli`.
+//! What a person is told and asked at the terminal: answers, a secret, and whether to go on. Which commands ask belongs to
+//! `cli`.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use anyhow::Context as _;
@@ -12,6 +14,28 @@ use crate::operate::Hidden;
 
 /// Longer than any token.
 const MAX_SECRET: u64 = 64 * 1024;
+
+/// Prints an answer to standard output. A reader that has seen enough, such as `head`, is no error.
+///
+/// # Errors
+/// When it can't be written otherwise, as to a full disk.
+pub fn print(answer: &[u8]) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    match output.write_all(answer).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Prints a line to standard output that nobody has to read.
+pub fn say(line: impl Display) {
+    let _ = print(format!("{line}\n").as_bytes());
+}
+
+/// Prints a line to standard error. Where that can't be written, there is no place left to say so.
+pub fn warn(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// Reads a secret, called `name`, from standard input, so that it is in no shell history and no list of processes. At a
 /// terminal it asks, and what is typed is not shown.
@@ -42,8 +66,7 @@ pub fn confirm(consequence: &str, yes: bool) -> anyhow::Result<()> {
         let message = format!("{consequence} There is no terminal to ask at: confirm it with --yes.");
         return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, message).into());
     }
-    eprint!("{consequence} Continue? [y/N] ");
-    io::stderr().flush()?;
+    write!(io::stderr(), "{consequence} Continue? [y/N] ").context("the terminal can't be written")?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("the terminal can't be read")?;
     let agreed = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());

@@ -5,6 +5,9 @@
 pub(crate) mod logged;
 mod measure;
 
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -41,13 +44,22 @@ pub fn init(format: Format, filter: Option<&str>) {
     let quiet = QUIET.map(|target| (target, LevelFilter::INFO));
     let quiet = Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet);
     let filter = EnvFilter::new(filter.unwrap_or("info")).and(quiet);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && is_coloured(std::env::var_os("NO_COLOR")))
+        // It would tell of a standard error that nobody reads on standard error, and panic.
+        .log_internal_errors(false);
     let layer = match format {
         Format::Json => layer.json().flatten_event(true).with_current_span(true).boxed(),
         Format::Text => layer.with_target(false).boxed(),
     };
     // Another subscriber may be there already, as in a test that starts the process twice.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+}
+
+/// Unless a person wants none (<https://no-color.org>).
+fn is_coloured(no_color: Option<OsString>) -> bool {
+    no_color.is_none_or(|value| value.is_empty())
 }
 
 /// An error with all its causes, for a line of a log or a sentence.

@@ -120,7 +120,7 @@ impl Bundle {
         serde_json::from_slice(&answer.stdout).unwrap_or_else(|_| panic!("{}", text(&answer)))
     }
 
-    /// Waits until every event is done, waiting for later, or given up.
+    /// Waits until every event is done, waiting for later, or dead-lettered.
     pub async fn settled(&self) {
         let given_up = Instant::now() + PATIENCE;
         loop {

@@ -279,7 +279,7 @@ impl Stage {
         for check in ["address", "clock", "key", "alarms"] {
             assert_eq!(found(check), Some(&json!(true)), "{check}: {diagnosis}");
         }
-        assert_eq!(found("queue"), Some(&json!(false)), "a message was given up: {diagnosis}");
+        assert_eq!(found("queue"), Some(&json!(false)), "a message was dead-lettered: {diagnosis}");
         assert_eq!(found("installers"), Some(&json!(false)), "anybody may install: {diagnosis}");
     }
 

@@ -1,4 +1,4 @@
-//! Jira and GitLab failing, resting, and coming back.
+//! Jira and GitLab failing, backoff, and recovery.
 
 use std::sync::Arc;
 use std::time::Duration;

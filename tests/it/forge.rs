@@ -333,7 +333,7 @@ async fn f53_the_app_joins_a_site_and_takes_over_when_told_to() {
         let forge = stage.world.install_forge_app().await.unwrap();
         let found = sites(&stage.world).await;
         assert_eq!((found.len(), found[0]["connections"].as_array().unwrap().len()), (1, 2), "{found:?}");
-        // It stands by: nothing is written through it.
+        // It is a standby: nothing is written through it.
         push(&stage, "PAY-2").await;
         assert!(stage.world.site.recorded().iter().all(|call| call.connection != Connection::Forge));
 
@@ -349,7 +349,7 @@ async fn f53_the_app_joins_a_site_and_takes_over_when_told_to() {
         let found = sites(&stage.world).await;
         assert!(found[0]["needs_resync_since"].is_string());
 
-        // And back. Uninstalling the one that stands by leaves the other.
+        // And back. Uninstalling the standby leaves the other.
         let back =
             if first == ConnectionKind::Connect { ConnectionName::Connect } else { ConnectionName::Oauth };
         switch(&stage, back).await;

@@ -140,7 +140,7 @@ async fn a_branch_deleted_and_made_anew_within_a_batch_is_there() {
     stage.api.push("PAY-6-x", [commit("PAY-6 z").adds("c", 1)]).await;
     for delivery in held.take() {
         assert!(delivery.send().await.unwrap().is_success());
-        // The order of arrival is told by the millisecond.
+        // The order of arrival is known to the millisecond.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stage.settled().await;

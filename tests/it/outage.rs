@@ -1,6 +1,7 @@
 //! Our own parts out of reach while hooks come in.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,8 +14,9 @@ use gitlab_jira::operate::{Answer, Command};
 use housekeeping::{Housekeeping, UnhealthyCounts};
 use serde_json::Value;
 use shared::clock::{Clock as _, SystemClock};
+use shared::domain::SubscriptionId;
 use shared::envelope::{Context, DataKey, Envelope, KeyBytes, KeyService, KeyServiceError};
-use shared::queue::{DeadLetter, Depth, Outgoing, Queue, QueueError, SharedQueue};
+use shared::queue::{DeadLetter, Depth, MAX_BYTES, Outgoing, Queue, QueueError, SharedQueue};
 use shared::store::Store;
 use shared::sync::auth::HookAuthenticator;
 use standins::gitlab::{Delivery, commit};
@@ -133,6 +135,86 @@ async fn without_the_table_hooks_are_taken_in_and_verified_later() {
     assert_eq!(stage.world.site.issue("PAY-1").branches.len(), 1);
     assert!(stage.world.site.issue("PAY-2").is_empty() && stage.world.site.issue("PAY-3").is_empty());
     assert_eq!(stage.dead().await, 0);
+}
+
+/// A queue that only counts: messages, and the bytes of the largest.
+#[derive(Debug, Default)]
+struct Counting {
+    messages: AtomicUsize,
+    largest: AtomicUsize,
+}
+
+#[async_trait]
+impl Queue for Counting {
+    async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError> {
+        for message in messages {
+            self.messages.fetch_add(1, Ordering::Relaxed);
+            self.largest.fetch_max(message.body.len(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn send_to_dead_letter_queue(&self, _: String, _: String) -> Result<(), QueueError> {
+        Err(QueueError::NoDeadLetters)
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        Err(QueueError::NoDeadLetters)
+    }
+
+    async fn dead_letters(&self, _: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        Err(QueueError::NoDeadLetters)
+    }
+
+    async fn redrive(&self, _: Option<&[String]>) -> Result<u64, QueueError> {
+        Err(QueueError::NoDeadLetters)
+    }
+}
+
+/// A webhook function without its table, and the address of a hook that may exist.
+async fn without_table(queue: SharedQueue) -> String {
+    let store = unreachable_store();
+    let envelope = Arc::new(Envelope::new(Arc::new(NoKeys)));
+    let authenticator = HookAuthenticator::new(store.clone(), envelope);
+    let webhook = Webhook::new(store, authenticator, queue, Arc::new(SystemClock));
+    format!("{}/webhooks/gitlab/{}", serve(webhook::router(webhook)).await, SubscriptionId::generate())
+}
+
+#[tokio::test]
+async fn without_the_table_strangers_do_not_fill_the_queue() {
+    let queue = Arc::new(Counting::default());
+    let url = without_table(queue.clone()).await;
+    let mut refused = None;
+    for _ in 0..200 {
+        let answer = reqwest::Client::new().post(&url).body("{}").send().await.unwrap();
+        match answer.status().as_u16() {
+            200 => assert!(refused.is_none(), "once it is too much, it stays so for a while"),
+            503 => refused = Some(answer),
+            status => panic!("{status}"),
+        }
+    }
+    assert_eq!(refused.expect("it was too much").headers()["retry-after"], "60");
+    assert!(queue.messages.load(Ordering::Relaxed) < 100);
+}
+
+#[tokio::test]
+async fn an_unverified_delivery_is_taken_in_only_if_it_fits_a_message_as_it_is_stored() {
+    let queue = Arc::new(Counting::default());
+    let url = without_table(queue.clone()).await;
+    for (text, times, status) in [
+        ("x", 1_000_000, 200),
+        ("x", 1_050_000, 503),
+        // As JSON this takes two bytes, and the next takes six.
+        ("\"", 500_000, 200),
+        ("\"", 600_000, 503),
+        ("\u{1}", 160_000, 200),
+        ("\u{1}", 180_000, 503),
+    ] {
+        let answer = reqwest::Client::new().post(&url).body(text.repeat(times)).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{times} times {text:?}");
+    }
+    assert_eq!(queue.messages.load(Ordering::Relaxed), 3);
+    assert!(queue.largest.load(Ordering::Relaxed) <= MAX_BYTES);
 }
 
 #[tokio::test]

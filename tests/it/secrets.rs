@@ -273,7 +273,7 @@ async fn hostile_deliveries(link: &Value) {
     }
 }
 
-/// Jira and GitLab fail in every way, with telling texts. What rests because of it is woken up in between, as an
+/// Jira and GitLab fail in every way, with telling texts. What backs off because of it is made to try again in between, as an
 /// administrator would do it.
 async fn troubles(program: &mut Program, stage: &Stage<'_>) {
     let telling = format!("{BODY_TEXT} of {PERSON}@example.com is not welcome");

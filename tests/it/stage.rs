@@ -67,7 +67,7 @@ impl Stage {
         self.world.command(command).await.unwrap()
     }
 
-    /// The messages that were given up.
+    /// How many messages were dead-lettered.
     pub async fn dead(&self) -> u64 {
         let status = self.command(gitlab_jira::operate::Command::Status).await;
         status["queues"]["events"]["dead"].as_u64().unwrap()

@@ -1,9 +1,17 @@
-//! Which directories commands accept, and what they leave in others.
+//! Which directories commands accept, what they leave in others, and who may read what `serve` makes.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::{Served, program, run, text};
 
 /// Every command on a local bundle.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &["site", "add", "--site", "acme.atlassian.net", "--client-id", "id", "--client-secret-stdin"],
     &["site", "list"],
     &["site", "switch", "--site", "acme.atlassian.net", "--to", "oauth"],
@@ -11,6 +19,7 @@ const COMMANDS: [&[&str]; 12] = [
     &["group", "list"],
     &["group", "unlink", "--yes", "01KAMV7Q3N8R5T2W4X6Y9Z0ABC"],
     &["forge", "manifest", "--app-id", "ari:cloud:ecosystem::app/00000000-0000-0000-0000-000000000000"],
+    &["key", "rotate"],
     &["status"],
     &["doctor"],
     &["explain", "PAY-7"],
@@ -22,7 +31,7 @@ const COMMANDS: [&[&str]; 12] = [
 fn a_mistyped_directory_is_refused_and_stays_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let (missing, empty) = (folder.path().join("missing"), folder.path().join("empty"));
-    std::fs::create_dir(&empty).unwrap();
+    fs::create_dir(&empty).unwrap();
     for arguments in COMMANDS {
         for directory in [&missing, &empty] {
             let mut command = program(arguments);
@@ -35,7 +44,7 @@ fn a_mistyped_directory_is_refused_and_stays_as_it_is() {
         }
     }
     assert!(!missing.exists());
-    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
 }
 
 #[test]
@@ -53,4 +62,85 @@ fn commands_work_where_it_served_whether_or_not_it_still_does() {
     drop(served);
     let alone = status();
     assert!(alone.status.success(), "{}", text(&alone.stderr));
+}
+
+/// The files in a directory, and for each what others than the owner may do with it.
+fn exposed(directory: &Path) -> BTreeMap<String, u32> {
+    let Ok(entries) = fs::read_dir(directory) else { return BTreeMap::new() };
+    let modes = entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        Some((entry.file_name().into_string().ok()?, entry.metadata().ok()?.mode() & 0o077))
+    });
+    modes.collect()
+}
+
+/// A `serve` that was started by somebody whose new files are everybody's.
+fn careless(data: &Path) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "umask 0; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_gitlab-jira")]).env_clear();
+    shell.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+    shell
+}
+
+#[test]
+fn what_serve_makes_is_private_from_its_first_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let done = AtomicBool::new(false);
+    let seen = thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut seen = BTreeMap::new();
+            while !done.load(Ordering::Relaxed) {
+                for (name, mode) in exposed(&data) {
+                    *seen.entry(name).or_default() |= mode;
+                }
+            }
+            seen
+        });
+        let served = Served::of(careless(&data));
+        done.store(true, Ordering::Relaxed);
+        drop(served);
+        watch.join().unwrap()
+    });
+    for name in ["control.sock", "lock", "state.sqlite-wal", "state.sqlite-shm", "queues.sqlite-wal"] {
+        assert!(seen.contains_key(name) || exposed(&data).contains_key(name), "no {name} in {seen:?}");
+    }
+    assert_eq!(seen.into_iter().chain(exposed(&data)).find(|(_, mode)| *mode != 0), None);
+    assert_eq!(fs::metadata(&data).unwrap().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn databases_that_were_everybodys_become_private() {
+    let data = tempfile::tempdir().unwrap();
+    // Killed, so that what lies beside its databases stays.
+    drop(Served::start(data.path(), &[], &[]));
+    let databases = ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm", "queues.sqlite-wal"];
+    for name in databases {
+        fs::set_permissions(data.path().join(name), Permissions::from_mode(0o666)).unwrap();
+    }
+    let _served = Served::start(data.path(), &[], &[]);
+    for name in databases {
+        assert_eq!(exposed(data.path())[name], 0, "{name}");
+    }
+}
+
+#[test]
+fn the_key_is_rotated_whether_or_not_it_serves() {
+    let data = tempfile::tempdir().unwrap();
+    let key = || fs::read(data.path().join("key")).unwrap();
+    let rotate = || {
+        let mut command = program(&["key", "rotate", "--data-dir"]);
+        command.arg(data.path());
+        let output = run(command, "");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    let served = Served::start(data.path(), &[], &[]);
+    let first = key();
+    rotate();
+    let second = key();
+    drop(served);
+    rotate();
+    assert!(first != second && second != key());
+    assert_eq!(key().len(), 32);
+    drop(Served::start(data.path(), &[], &[]));
 }

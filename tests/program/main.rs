@@ -10,6 +10,7 @@ mod help;
 mod logs;
 mod metrics;
 mod questions;
+mod streams;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
@@ -45,6 +46,11 @@ impl Served {
     fn start(data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut serve = program(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
         serve.arg(data).args(arguments).envs(variables.iter().copied());
+        Self::of(serve)
+    }
+
+    /// Starts what becomes a `serve`.
+    fn of(mut serve: Command) -> Self {
         serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = serve.spawn().unwrap();
         let mut rest = BufReader::new(process.stdout.take().unwrap());

@@ -20,37 +20,39 @@ use tokio::net::TcpListener;
 use timeline::Timeline;
 use world::World;
 
+use crate::terminal::say;
+
 /// Plays the story through one of the connections and tells it; with `once`, ends after it and fails unless everything arrived.
 pub async fn run(once: bool, connection: ConnectionKind, listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let world = World::start(Version::V19_1, Arc::new(SystemClock)).await?;
     let timeline = Timeline::default();
     let page = if once { None } else { Some(page::serve(&world, &timeline, listen).await?) };
-    println!("Jira     {}   (a stand-in that checks what Jira checks)", world.site.base_url());
-    println!("GitLab   {}   (a stand-in, version 19.1)", world.gitlab.url());
-    println!("gitlab-jira   {}", world.base_url());
+    say(format_args!("Jira     {}   (a stand-in that checks what Jira checks)", world.site.base_url()));
+    say(format_args!("GitLab   {}   (a stand-in, version 19.1)", world.gitlab.url()));
+    say(format_args!("gitlab-jira   {}", world.base_url()));
     if let Some(address) = page {
-        println!("Look at  http://{address}/");
+        say(format_args!("Look at  http://{address}/"));
     }
-    println!();
+    say("");
     let before_repeat = story::play(&world, connection, &timeline).await?;
     let missing = check::missing(&world, &before_repeat, &timeline.told()).await?;
-    println!();
+    say("");
     let mut issues = world.site.issues();
     issues.sort_by_key(|issue| (issue.key.len(), issue.key.clone()));
     for issue in issues {
-        println!("{}", check::summary(&world.site.issue(&issue.key)));
+        say(check::summary(&world.site.issue(&issue.key)));
     }
     if !missing.is_empty() {
-        println!("\nNot everything arrived:");
+        say("\nNot everything arrived:");
         for sentence in &missing {
-            println!("  - {sentence}");
+            say(format_args!("  - {sentence}"));
         }
         return Ok(ExitCode::FAILURE);
     }
     timeline.complete();
-    println!("\nEverything that was expected is on its issue.");
+    say("\nEverything that was expected is on its issue.");
     if let Some(address) = page {
-        println!("The page http://{address}/ stays until you press Ctrl-C.");
+        say(format_args!("The page http://{address}/ stays until you press Ctrl-C."));
         tokio::signal::ctrl_c().await.context("the interrupt can't be waited for")?;
     }
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ use standins::jira::{Api, RecordedCall};
 
 use super::world::World;
 use crate::operate::Command;
+use crate::terminal::say;
 
 /// What was told so far. Clones are the same timeline.
 #[derive(Clone, Debug, Default)]
@@ -104,14 +105,14 @@ impl<'a> Teller<'a> {
     pub async fn explain(&self, key: &str) -> anyhow::Result<()> {
         let command = Command::Explain { key: key.to_owned() };
         let answer = self.world.local.operator.run(command).await?.text();
-        println!("\n$ gitlab-jira explain {key}\n{answer}");
+        say(format_args!("\n$ gitlab-jira explain {key}\n{answer}"));
         self.timeline.lock().explanations.insert(key.to_owned(), answer);
         Ok(())
     }
 
     /// Tells a step whose events went out.
     fn begin(&mut self, what: &str) {
-        println!("{:>5.1} s  {what}", self.started.elapsed().as_secs_f32());
+        say(format_args!("{:>5.1} s  {what}", self.started.elapsed().as_secs_f32()));
         let sent = self.world.gitlab.sent_deliveries();
         let deliveries = sent[self.delivered.min(sent.len())..].to_vec();
         self.delivered = sent.len();
@@ -130,10 +131,10 @@ impl<'a> Teller<'a> {
         let refused_now = refused - self.refused;
         self.refused = refused;
         if refused_now > 0 {
-            println!("         -> 503 to {}", count(refused_now as u64, "call", "calls"));
+            say(format_args!("         -> 503 to {}", count(refused_now as u64, "call", "calls")));
         }
         for call in &calls {
-            println!("         -> {} {}", call.status, call.what);
+            say(format_args!("         -> {} {}", call.status, call.what));
         }
         if let Some(step) = self.timeline.lock().steps.last_mut() {
             step.refused += refused_now;

@@ -6,6 +6,7 @@ mod doctor;
 mod explain;
 mod forge;
 mod group;
+mod key;
 mod site;
 mod status;
 mod text;
@@ -34,6 +35,7 @@ pub use doctor::{Check, Diagnosis, Finding};
 pub use explain::{EntityOutcome, EntityResult, Explanation, SiteOutcomes};
 pub use forge::ForgeManifest;
 pub use group::{GroupLinked, GroupUnlinked, Groups};
+pub use key::{KeyRotated, MasterKey};
 pub use site::switch::SiteSwitched;
 pub use site::{SiteAdded, SiteRemoved, Sites};
 pub use status::Status;
@@ -58,6 +60,8 @@ pub struct Operator {
     pub allowed_jira_sites: Arc<[String]>,
     /// What the bundle knows of its Forge app.
     pub forge: Setup,
+    /// The master key of a data directory. A stack's belongs to KMS.
+    pub key: Option<Arc<MasterKey>>,
 }
 
 /// A command. Goes through the socket as JSON, secrets included: the socket is open to its owner alone.
@@ -115,6 +119,8 @@ pub enum Command {
         /// The key of the Connect app whose place it takes.
         connect_key: Option<String>,
     },
+    /// `gitlab-jira key rotate`: a new master key, with every secret sealed again under it.
+    KeyRotate,
     /// `gitlab-jira status`.
     Status,
     /// `gitlab-jira doctor`: checks what everything else depends on.
@@ -134,6 +140,20 @@ pub enum Command {
         /// Only these; all if empty.
         ids: Vec<String>,
     },
+}
+
+impl Command {
+    /// Whether it may write what has secrets in it.
+    fn changes_connections_or_links(&self) -> bool {
+        matches!(
+            self,
+            Self::SiteAdd { .. }
+                | Self::SiteRemove { .. }
+                | Self::SiteSwitch { .. }
+                | Self::GroupLink(_)
+                | Self::GroupUnlink { .. }
+        )
+    }
 }
 
 /// A kind of connection, as a person types it.
@@ -283,6 +303,8 @@ pub enum Answer {
     GroupUnlinked(GroupUnlinked),
     /// `forge manifest`.
     ForgeManifest(ForgeManifest),
+    /// `key rotate`.
+    KeyRotated(KeyRotated),
     /// `status`.
     Status(Status),
     /// `doctor`.
@@ -315,6 +337,7 @@ impl Answer {
             Self::Groups(answer) => answer.lines(),
             Self::GroupUnlinked(answer) => answer.lines(),
             Self::ForgeManifest(answer) => answer.lines(),
+            Self::KeyRotated(answer) => answer.lines(),
             Self::Status(answer) => answer.lines(),
             Self::Diagnosis(answer) => answer.lines(),
             Self::Explanation(answer) => answer.lines(),
@@ -337,6 +360,10 @@ impl Operator {
     /// # Errors
     /// [`Refusal`]: what is wrong, and what to do about it.
     pub async fn run(&self, command: Command) -> Result<Answer, Refusal> {
+        let _no_rotation = match &self.key {
+            Some(key) if command.changes_connections_or_links() => Some(key.commands.read().await),
+            _ => None,
+        };
         Ok(match command {
             Command::SiteAdd { site, client_id, client_secret } => {
                 Answer::SiteAdded(self.site_add(&site, client_id, client_secret.0).await?)
@@ -356,6 +383,7 @@ impl Operator {
             Command::ForgeManifest { app_id, connect_key } => {
                 Answer::ForgeManifest(self.forge_manifest(&app_id, connect_key.as_deref())?)
             }
+            Command::KeyRotate => Answer::KeyRotated(self.key_rotate().await?),
             Command::Status => Answer::Status(self.status().await?),
             Command::Doctor => Answer::Diagnosis(self.doctor().await?),
             Command::Explain { key } => Answer::Explanation(self.explain(&key).await?),

@@ -3,6 +3,7 @@
 
 mod explain;
 mod forge;
+mod key;
 mod link;
 mod render;
 mod site;
@@ -29,7 +30,7 @@ use standins::gitlab::{GitlabStandin, GroupHandle, Role, Tier, UserHandle, Versi
 use standins::jira::{Api, JiraStandin, SiteHandle};
 use tempfile::TempDir;
 
-use super::{Command, CredentialChoice, GroupLink, Hidden, Operator, Refusal};
+use super::{Command, CredentialChoice, GroupLink, Hidden, MasterKey, Operator, Refusal};
 use crate::forge_manifest::{Remotes, Setup};
 
 /// Where the stand-ins' hooks would deliver to; nobody listens there.
@@ -47,7 +48,7 @@ struct Bench {
     operator: Operator,
     queue: SharedQueue,
     _engine: EmbeddedEngine,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Bench {
@@ -70,8 +71,8 @@ impl Bench {
         let queues = EmbeddedQueues::memory(clock.clone()).unwrap();
         let queue: SharedQueue = queues.queue(EVENTS_QUEUE);
         let directory = tempfile::tempdir().unwrap();
-        let key = KeyFile::open_or_create(&directory.path().join("key")).unwrap();
-        let envelope = Arc::new(Envelope::new(Arc::new(key)));
+        let key = Arc::new(KeyFile::open_or_create(&directory.path().join("key")).unwrap());
+        let envelope = Arc::new(Envelope::new(key.clone()));
         let guard = HostGuard::parse(private_hosts).unwrap();
         let linking = Linking {
             store: store.clone(),
@@ -94,8 +95,9 @@ impl Bench {
             base_url: BASE_URL.to_owned(),
             allowed_jira_sites: Arc::new([]),
             forge: Setup { app_id: None, bundle: String::new(), remotes: Some(Remotes::all_at(BASE_URL)) },
+            key: Some(Arc::new(MasterKey::new(key))),
         };
-        Self { jira, site, gitlab, group, ada, operator, queue, _engine: engine, _directory: directory }
+        Self { jira, site, gitlab, group, ada, operator, queue, _engine: engine, directory }
     }
 
     fn host(&self) -> String {

@@ -1,7 +1,7 @@
-//! A delivery as it arrives: the raw body, and the headers that say and prove where it comes from.
+//! The head of a delivery: what says which hook it comes from, and the headers that prove it together with the body.
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Path, Query, Request};
+use axum::extract::{FromRequestParts, Path, Query};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use shared::domain::SubscriptionId;
@@ -12,13 +12,12 @@ use shared::sync::auth::WebhookCredentials;
 /// GitLab's keys are UUIDs; a longer one is not GitLab's.
 const MAX_IDEMPOTENCY_KEY: usize = 200;
 
-/// A delivery that says which hook it comes from, not yet authenticated.
+/// A delivery that says which hook it comes from, not yet authenticated. Without its body, which strangers' is not read.
 #[derive(Debug)]
 pub(crate) struct GitlabHook {
     pub(crate) subscription: SubscriptionId,
+    pub(crate) project: Option<u64>,
     pub(crate) idempotency_key: Option<String>,
-    pub(crate) body: Bytes,
-    project: Option<u64>,
     headers: HeaderMap,
 }
 
@@ -28,28 +27,25 @@ struct HookQuery {
     project: Option<u64>,
 }
 
-impl<S: Send + Sync> FromRequest<S> for GitlabHook {
+impl<S: Send + Sync> FromRequestParts<S> for GitlabHook {
     type Rejection = Error;
 
-    async fn from_request(mut request: Request, state: &S) -> Result<Self, Error> {
-        use axum::RequestExt;
-        let unknown = || Error::new(StatusCode::NOT_FOUND, "There is no such hook.");
-        let Path(subscription) = request.extract_parts::<Path<String>>().await.map_err(|_| unknown())?;
-        let subscription = subscription.parse().map_err(|_| unknown())?;
-        let Query(query) = request.extract_parts::<Query<HookQuery>>().await.map_err(|_| unknown())?;
-        let headers = request.headers().clone();
-        let body = Bytes::from_request(request, state).await.map_err(|_| {
-            Error::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 6 MB; the event is skipped.")
-        })?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let Path(subscription) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|_| unknown_hook())?;
+        let subscription = subscription.parse().map_err(|_| unknown_hook())?;
+        let query = Query::<HookQuery>::from_request_parts(parts, state).await;
+        let Query(query) = query.map_err(|_| unknown_hook())?;
+        let headers = parts.headers.clone();
         let idempotency_key = text(&headers, "idempotency-key")
             .filter(|key| !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY)
             .map(str::to_owned);
-        Ok(Self { subscription, idempotency_key, body, project: query.project, headers })
+        Ok(Self { subscription, project: query.project, idempotency_key, headers })
     }
 }
 
 impl GitlabHook {
-    pub(crate) fn credentials(&self) -> WebhookCredentials<'_> {
+    pub(crate) fn credentials<'a>(&'a self, body: &'a [u8]) -> WebhookCredentials<'a> {
         let header = |name| text(&self.headers, name);
         let signature = header("webhook-signature").map(|signature| SignedHeaders {
             id: header("webhook-id").unwrap_or_default(),
@@ -60,9 +56,13 @@ impl GitlabHook {
             hook_project: self.project,
             token_digest: token_digest(header("x-gitlab-token").unwrap_or_default()),
             signature,
-            body: &self.body,
+            body,
         }
     }
+}
+
+pub(crate) fn unknown_hook() -> Error {
+    Error::new(StatusCode::NOT_FOUND, "There is no such hook.")
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -3,12 +3,14 @@
 //! itself.
 
 mod delivery;
+mod unverified;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::routing::post;
 use http::StatusCode;
 use moka::future::Cache;
@@ -20,21 +22,30 @@ use shared::gitlab::hooks::{HookError, HookEvent, parse};
 use shared::gitlab::model::Project;
 use shared::http::Error;
 use shared::queue::disposition::Message;
-use shared::queue::{Outgoing, SharedQueue};
+use shared::queue::{MAX_BYTES, Outgoing, SharedQueue};
 use shared::services::Services;
 use shared::store::coverage::Coverage;
 use shared::store::{Store, StoreError};
 use shared::sync::auth::{AuthError, HookAuthenticator, OpenHook};
 use shared::sync::message::{EventMessage, Payload};
+use tokio::sync::Semaphore;
 
-use crate::delivery::GitlabHook;
+use crate::delivery::{GitlabHook, unknown_hook};
+use crate::unverified::UnverifiedLimit;
 
 /// A Lambda's request can't be larger than this
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>); locally the same holds.
 const MAX_BODY: usize = 6 * 1024 * 1024;
 
-/// The largest unverified delivery that fits a message of SQS, whose limit is 1 MiB, with its envelope.
-const MAX_UNVERIFIED: usize = 900 * 1024;
+/// Bodies that are read at the same time. Only those of hooks that exist are read, but whoever knows of one may send many.
+const MAX_BODIES: usize = 64;
+
+/// How long a delivery waits until its body may be read: half of what GitLab waits for an answer.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest message of an unverified delivery. What is left is for its group, and for what is noted on a message that
+/// waits or is dead-lettered.
+const MAX_UNVERIFIED: usize = MAX_BYTES - 16 * 1024;
 
 /// How long it is remembered which projects lie inside a link.
 const COVERAGE_CACHE_TTL: Duration = Duration::from_secs(60);
@@ -87,6 +98,8 @@ pub struct Webhook {
     coverage: Cache<(SubscriptionId, u64), Option<Coverage>>,
     /// Deliveries that this process put on the queue. `sync` knows those of all processes.
     recent: Cache<(SubscriptionId, String), ()>,
+    unverified: UnverifiedLimit,
+    bodies: Arc<Semaphore>,
 }
 
 impl Webhook {
@@ -100,7 +113,8 @@ impl Webhook {
     ) -> Self {
         let coverage = Cache::builder().max_capacity(MAX_PROJECTS).time_to_live(COVERAGE_CACHE_TTL).build();
         let recent = Cache::builder().max_capacity(MAX_RECENT).time_to_live(RECENT_CACHE_TTL).build();
-        Self { store, authenticator, queue, clock, coverage, recent }
+        let (unverified, bodies) = (UnverifiedLimit::default(), Arc::new(Semaphore::new(MAX_BODIES)));
+        Self { store, authenticator, queue, clock, coverage, recent, unverified, bodies }
     }
 }
 
@@ -130,31 +144,50 @@ const NO_KEYS: Answer = (StatusCode::OK, "No issue keys.");
 const IGNORED: Answer = (StatusCode::OK, "Nothing to do for this kind of event.");
 const INCOMPLETE: Answer = (StatusCode::OK, "The event does not say what it is about.");
 
-async fn webhook(State(state): State<Arc<Webhook>>, hook: GitlabHook) -> Result<Answer, Error> {
+async fn webhook(
+    State(state): State<Arc<Webhook>>,
+    hook: GitlabHook,
+    request: Request,
+) -> Result<Answer, Error> {
     let arrived_at = state.clock.now();
-    let answer =
-        match state.authenticator.authenticate(hook.subscription, &hook.credentials(), arrived_at).await {
-            Ok(open) => state.take_in(&hook, &open, arrived_at).await?,
-            Err(AuthError::Unknown) => {
-                return Err(Error::new(StatusCode::NOT_FOUND, "There is no such hook."));
-            }
-            Err(AuthError::Refused(reason)) => {
+    let answer = match state.authenticator.hook(hook.subscription, hook.project).await {
+        Ok(open) => {
+            let body = state.read(request).await?;
+            let verified = state.authenticator.verify(&open, &hook.credentials(&body), arrived_at).await;
+            verified.map_err(|reason| {
                 let sentence = "The secret token or signature is not the one of this hook.";
-                return Err(Error::new(StatusCode::UNAUTHORIZED, sentence).because(reason));
-            }
-            Err(error @ (AuthError::Store(_) | AuthError::Secrets(_))) => {
-                tracing::warn!(%error, "taking a delivery in unverified");
-                state.take_in_unverified(&hook, arrived_at).await?
-            }
-        };
+                Error::new(StatusCode::UNAUTHORIZED, sentence).because(reason)
+            })?;
+            state.take_in(&hook, &body, &open, arrived_at).await?
+        }
+        Err(AuthError::Unknown) => return Err(unknown_hook()),
+        Err(error) => {
+            state.unverified.admit(hook.subscription).await?;
+            tracing::warn!(%error, "taking a delivery in unverified");
+            let body = state.read(request).await?;
+            state.take_in_unverified(&hook, &body, arrived_at).await?
+        }
+    };
     tracing::info!(subscription.id = %hook.subscription, outcome = answer.1, "webhook");
     Ok(answer)
 }
 
 impl Webhook {
+    async fn read(&self, request: Request) -> Result<Bytes, Error> {
+        let place = tokio::time::timeout(BODY_TIMEOUT, self.bodies.acquire()).await;
+        let _place = place.map_err(|error| Error::unavailable(error).retry_after(BODY_TIMEOUT))?;
+        Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Error::new(rejection.status(), "The body is larger than 6 MB; the event is skipped.")
+            }
+            status => Error::new(status, "The body can't be read.").because(rejection),
+        })
+    }
+
     async fn take_in(
         &self,
         hook: &GitlabHook,
+        body: &[u8],
         open: &OpenHook,
         arrived_at: Timestamp,
     ) -> Result<Answer, Error> {
@@ -163,7 +196,7 @@ impl Webhook {
         {
             return Ok(REPEATED);
         }
-        let delivery = match parse(&hook.body) {
+        let delivery = match parse(body) {
             Ok(delivery) => delivery,
             Err(HookError::Ignored(_)) => return Ok(IGNORED),
             Err(error @ HookError::Incomplete { .. }) => {
@@ -208,11 +241,14 @@ impl Webhook {
         Ok(ACCEPTED)
     }
 
-    async fn take_in_unverified(&self, hook: &GitlabHook, arrived_at: Timestamp) -> Result<Answer, Error> {
-        let unverified =
-            hook.credentials().to_unverified().filter(|unverified| unverified.body.len() <= MAX_UNVERIFIED);
-        let unverified =
-            unverified.ok_or_else(|| Error::unavailable("too large to be taken in unverified"))?;
+    async fn take_in_unverified(
+        &self,
+        hook: &GitlabHook,
+        body: &[u8],
+        arrived_at: Timestamp,
+    ) -> Result<Answer, Error> {
+        let unverified = hook.credentials(body).to_unverified();
+        let unverified = unverified.ok_or_else(|| Error::unavailable("the body is not UTF-8"))?;
         let body = EventMessage {
             subscription: hook.subscription,
             received_at: arrived_at,
@@ -220,9 +256,13 @@ impl Webhook {
             intake: Payload::Unverified(unverified),
         };
         // The site is not known now; the link stands in for it.
-        let message = Message::new(hook.subscription.to_string(), arrived_at, body);
-        let messages = [message];
-        self.queue.send(self.outgoing(&messages)?).await.map_err(Error::unavailable)?;
+        let messages = [Message::new(hook.subscription.to_string(), arrived_at, body)];
+        let outgoing = self.outgoing(&messages)?;
+        // As JSON a body may take six times its size.
+        if outgoing.iter().any(|message| message.body.len() > MAX_UNVERIFIED) {
+            return Err(Error::unavailable("too large to be taken in unverified"));
+        }
+        self.queue.send(outgoing).await.map_err(Error::unavailable)?;
         note_accepted(hook, &messages, &IssueKeys::default());
         Ok(ACCEPTED)
     }

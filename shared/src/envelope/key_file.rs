@@ -1,19 +1,19 @@
-//! The key service of a local bundle: a master key in a file that only its owner may read.
+//! The key service of a local bundle: a master key in a file that only its owner may read, and while it is rotated the key
+//! before it, too. Which secrets are sealed again when belongs to whoever rotates.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use async_trait::async_trait;
-use aws_lc_rs::aead::NONCE_LEN;
-use aws_lc_rs::rand;
-use thiserror::Error;
-use zeroize::Zeroizing;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::cipher::{Cipher, Encrypted, TAG_BYTES};
 use super::context::Context;
 use super::key_service::{DataKey, KeyBytes, KeyService, KeyServiceError};
+use async_trait::async_trait;
+use aws_lc_rs::aead::NONCE_LEN;
+use aws_lc_rs::rand;
+use thiserror::Error;
 
 const KEY_BYTES: usize = 32;
 
@@ -45,9 +45,10 @@ pub enum KeyFileError {
         /// Its permission bits.
         mode: u32,
     },
-    /// It is not a plain file of 32 bytes.
+    /// It is not a plain file of one key, or of two.
     #[error(
-        "the key file {path} is not a file of 32 bytes; restore it, without it no stored secret can be read"
+        "the key file {path} is not a file of 32 bytes, or of 64 in the middle of a rotation; restore it, without it no stored \
+         secret can be read"
     )]
     Damaged {
         /// The file.
@@ -55,10 +56,16 @@ pub enum KeyFileError {
     },
 }
 
-/// Wraps data keys with AES-256-GCM under the 32 bytes of a file. Losing the file loses every secret sealed under it.
+/// Keys in a file, at most: the newest, and the one before it.
+const MAX_KEYS: usize = 2;
+
+/// Wraps data keys with AES-256-GCM under the first 32 bytes of a file, and unwraps what was wrapped under any 32 of it.
+/// Losing the file loses every secret sealed under it.
 #[derive(Debug)]
 pub struct KeyFile {
-    master: Cipher,
+    path: PathBuf,
+    /// In the file's order: the newest first. Never empty.
+    masters: RwLock<Vec<Arc<Cipher>>>,
 }
 
 impl KeyFile {
@@ -77,8 +84,66 @@ impl KeyFile {
             }
             opened => opened,
         };
-        let master = read(path, file.map_err(failed)?)?;
-        Ok(Self { master: Cipher::new(&master) })
+        let opened = Self { path: path.to_owned(), masters: RwLock::default() };
+        opened.use_keys(&read(path, file.map_err(failed)?)?);
+        Ok(opened)
+    }
+
+    /// Begins a rotation: from now on a new key wraps, and the old one still unwraps. `false`: one was begun already, and goes
+    /// on. Blocks for a few disk accesses.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`]; then the old key still wraps.
+    pub fn add_key(&self) -> Result<bool, KeyFileError> {
+        if self.masters().len() == MAX_KEYS {
+            return Ok(false);
+        }
+        let new = random_key().map_err(|source| self.failed(source))?;
+        let mut keys = self.keys()?;
+        // What this very call wrote, if it failed before the new key was in use.
+        if keys.len() < MAX_KEYS {
+            keys.insert(0, new);
+            replace(&self.path, &keys).map_err(|source| self.failed(source))?;
+        }
+        self.use_keys(&keys);
+        Ok(true)
+    }
+
+    /// Ends a rotation: forgets the old key. What is still wrapped under it is lost. Blocks for a few disk accesses.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`]; then the old key still unwraps.
+    pub fn remove_old_key(&self) -> Result<(), KeyFileError> {
+        let mut keys = self.keys()?;
+        keys.truncate(1);
+        replace(&self.path, &keys).map_err(|source| self.failed(source))?;
+        self.use_keys(&keys);
+        Ok(())
+    }
+
+    /// The newest key alone: it unwraps only what needs no other key any more.
+    #[must_use]
+    pub fn newest(&self) -> Self {
+        Self { path: self.path.clone(), masters: RwLock::new(self.masters()[..1].to_vec()) }
+    }
+
+    fn keys(&self) -> Result<Vec<KeyBytes>, KeyFileError> {
+        read(&self.path, File::open(&self.path).map_err(|source| self.failed(source))?)
+    }
+
+    fn masters(&self) -> Vec<Arc<Cipher>> {
+        self.masters.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn use_keys(&self, keys: &[KeyBytes]) {
+        let masters = keys.iter().map(|key| Arc::new(Cipher::new(key))).collect();
+        *self.masters.write().unwrap_or_else(PoisonError::into_inner) = masters;
+    }
+
+    fn failed(&self, source: io::Error) -> KeyFileError {
+        KeyFileError::Io { path: self.path.clone(), source }
     }
 }
 
@@ -86,17 +151,16 @@ impl KeyFile {
 impl KeyService for KeyFile {
     async fn generate_data_key(&self, context: &Context) -> Result<DataKey, KeyServiceError> {
         let plaintext = random_key().map_err(|error| KeyServiceError::Unavailable(error.to_string()))?;
-        let encrypted = self.master.encrypt(&*plaintext, &additional_data(context));
+        let encrypted = self.masters()[0].encrypt(&*plaintext, &additional_data(context));
         let wrapped = [&[WRAPPING][..], &encrypted.nonce, &encrypted.ciphertext].concat();
         Ok(DataKey { plaintext, wrapped })
     }
 
     async fn unwrap_data_key(&self, wrapped: &[u8], context: &Context) -> Result<KeyBytes, KeyServiceError> {
         let encrypted = parse_wrapped(wrapped).ok_or(KeyServiceError::Refused)?;
-        let plaintext = self
-            .master
-            .decrypt(&encrypted, &additional_data(context))
-            .map_err(|_| KeyServiceError::Refused)?;
+        let additional = additional_data(context);
+        let decrypt = |master: &Arc<Cipher>| master.decrypt(&encrypted, &additional).ok();
+        let plaintext = self.masters().iter().find_map(decrypt).ok_or(KeyServiceError::Refused)?;
         let mut key = KeyBytes::default();
         key.copy_from_slice(&plaintext);
         Ok(key)
@@ -120,16 +184,11 @@ fn random_key() -> io::Result<KeyBytes> {
     Ok(key)
 }
 
-/// Writes the key beside `path` and then links it into place: a crash leaves either no key file or a whole one, and
+/// Writes a key beside `path` and then links it into place: a crash leaves either no key file or a whole one, and
 /// the link, unlike a rename, never replaces a file that appeared meanwhile.
 fn create(path: &Path) -> io::Result<()> {
-    let mut suffix = [0; 8];
-    rand::fill(&mut suffix).map_err(|_| io::Error::other("no random numbers"))?;
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}", hex::encode(suffix)));
-    let draft = PathBuf::from(draft);
-
-    let linked = write_draft(&draft).and_then(|()| match fs::hard_link(&draft, path) {
+    let draft = draft_of(path)?;
+    let linked = write_draft(&draft, &[random_key()?]).and_then(|()| match fs::hard_link(&draft, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,
     });
@@ -138,10 +197,31 @@ fn create(path: &Path) -> io::Result<()> {
     sync_directory(path)
 }
 
-fn write_draft(draft: &Path) -> io::Result<()> {
-    let key = random_key()?;
+/// Writes keys beside `path` and then renames them into place: a crash leaves either the old file or the new one.
+fn replace(path: &Path, keys: &[KeyBytes]) -> io::Result<()> {
+    let draft = draft_of(path)?;
+    if let Err(error) = write_draft(&draft, keys).and_then(|()| fs::rename(&draft, path)) {
+        // It has keys in it, and nobody will look for it.
+        let _ = fs::remove_file(&draft);
+        return Err(error);
+    }
+    sync_directory(path)
+}
+
+/// A name beside `path` that nothing has.
+fn draft_of(path: &Path) -> io::Result<PathBuf> {
+    let mut suffix = [0; 8];
+    rand::fill(&mut suffix).map_err(|_| io::Error::other("no random numbers"))?;
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}", hex::encode(suffix)));
+    Ok(PathBuf::from(draft))
+}
+
+fn write_draft(draft: &Path, keys: &[KeyBytes]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(draft)?;
-    file.write_all(key.as_slice())?;
+    for key in keys {
+        file.write_all(key.as_slice())?;
+    }
     file.sync_all()
 }
 
@@ -151,19 +231,22 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn read(path: &Path, mut file: File) -> Result<KeyBytes, KeyFileError> {
+fn read(path: &Path, mut file: File) -> Result<Vec<KeyBytes>, KeyFileError> {
     let failed = |source| KeyFileError::Io { path: path.to_owned(), source };
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
     }
-    if !metadata.is_file() || metadata.len() != KEY_BYTES as u64 {
+    let count = (1..=MAX_KEYS).find(|count| metadata.len() == (count * KEY_BYTES) as u64);
+    let Some(count) = count.filter(|_| metadata.is_file()) else {
         return Err(KeyFileError::Damaged { path: path.to_owned() });
+    };
+    let mut keys = vec![KeyBytes::default(); count];
+    for key in &mut keys {
+        file.read_exact(key.as_mut_slice()).map_err(failed)?;
     }
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    file.read_exact(key.as_mut_slice()).map_err(failed)?;
-    Ok(key)
+    Ok(keys)
 }
 
 #[cfg(test)]
@@ -204,6 +287,40 @@ mod tests {
         assert_eq!(other, Err(KeyServiceError::Refused));
     }
 
+    #[tokio::test]
+    async fn a_rotated_key_wraps_and_the_old_one_unwraps_until_it_is_removed() {
+        let directory = directory();
+        let path = directory.path().join("key");
+        let key = KeyFile::open_or_create(&path).expect("a key file");
+        let old = key.generate_data_key(&context()).await.expect("a key");
+        assert!(key.add_key().expect("added"));
+        let new = key.generate_data_key(&context()).await.expect("a key");
+        // As after a kill, too.
+        let reopened = KeyFile::open_or_create(&path).expect("a key file");
+        for key in [&key, &reopened] {
+            for made in [&old, &new] {
+                assert_eq!(
+                    key.unwrap_data_key(&made.wrapped, &context()).await.as_ref(),
+                    Ok(&made.plaintext)
+                );
+            }
+            let newest = key.newest();
+            let unwrapped = newest.unwrap_data_key(&old.wrapped, &context()).await;
+            assert_eq!(unwrapped, Err(KeyServiceError::Refused));
+            assert_eq!(newest.unwrap_data_key(&new.wrapped, &context()).await.as_ref(), Ok(&new.plaintext));
+        }
+        assert!(!reopened.add_key().expect("nothing to do"), "there is never a third key");
+        reopened.remove_old_key().expect("removed");
+        for key in [reopened, KeyFile::open_or_create(&path).expect("a key file")] {
+            let unwrapped = key.unwrap_data_key(&old.wrapped, &context()).await;
+            assert_eq!(unwrapped, Err(KeyServiceError::Refused));
+            assert_eq!(key.unwrap_data_key(&new.wrapped, &context()).await.as_ref(), Ok(&new.plaintext));
+        }
+        let metadata = fs::metadata(&path).expect("a file");
+        assert_eq!((metadata.mode() & 0o777, metadata.len(), metadata.nlink()), (0o600, 32, 1));
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1);
+    }
+
     #[test]
     fn the_file_is_private_and_alone() {
         let directory = directory();
@@ -239,7 +356,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_refused_and_kept() {
         let directory = directory();
-        for length in [0, 31, 33] {
+        for length in [0, 31, 33, 63, 65, 96] {
             let path = directory.path().join(length.to_string());
             fs::write(&path, vec![1; length]).expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("own file");

@@ -1,9 +1,9 @@
 //! Sealing and opening, with the caches that keep the key service from being asked each time.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use moka::future::Cache;
 use secrecy::{ExposeSecret, SecretString};
@@ -55,8 +55,17 @@ impl From<&KeyServiceError> for EnvelopeError {
 /// context, so a remembered key is as strict about its context as the key service is.
 pub struct Envelope {
     service: Arc<dyn KeyService>,
-    sealing: Cache<Context, Arc<SealingKey>>,
+    sealing: Cache<SealingId, Arc<SealingKey>>,
     opening: Cache<OpeningId, Arc<Cipher>>,
+    /// How often the master key has changed: data keys of before seal no more.
+    generation: AtomicU64,
+    last_seal: Mutex<Option<Instant>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct SealingId {
+    generation: u64,
+    context: Context,
 }
 
 struct SealingKey {
@@ -87,7 +96,7 @@ impl Envelope {
     fn remembering(service: Arc<dyn KeyService>, max_key_age: Duration) -> Self {
         let sealing = Cache::builder().max_capacity(MAX_KEYS).time_to_live(max_key_age).build();
         let opening = Cache::builder().max_capacity(MAX_KEYS).time_to_live(max_key_age).build();
-        Self { service, sealing, opening }
+        Self { service, sealing, opening, generation: AtomicU64::new(0), last_seal: Mutex::new(None) }
     }
 
     /// Encrypts `secret` for storage in the place that `context` describes.
@@ -100,9 +109,18 @@ impl Envelope {
         if secret.len() > MAX_SECRET_BYTES {
             return Err(EnvelopeError::TooLong);
         }
+        // Before the data key is chosen: whoever changes the master key learns of every secret that has an old one.
+        *self.last_seal.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let key = self.sealing_key(context).await?;
         let encrypted = key.cipher.encrypt(secret, &additional_data(context));
         Ok(Sealed { wrapped: key.wrapped.clone(), encrypted })
+    }
+
+    /// Seals with new data keys from now on, because the master key was changed. Answers when the last secret was sealed, which
+    /// may be on its way to the table yet.
+    pub fn change_keys(&self) -> Option<Instant> {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        *self.last_seal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decrypts `sealed`, which was found in the place that `context` describes.
@@ -121,13 +139,15 @@ impl Envelope {
 
     /// The remembered key of this context, or a new one when it was used up.
     async fn sealing_key(&self, context: &Context) -> Result<Arc<SealingKey>, EnvelopeError> {
+        let generation = self.generation.load(Ordering::SeqCst);
+        let id = SealingId { generation, context: context.clone() };
         loop {
-            let made = self.sealing.try_get_with_by_ref(context, self.make_key(context)).await;
+            let made = self.sealing.try_get_with_by_ref(&id, self.make_key(context)).await;
             let key = made.map_err(|error| EnvelopeError::from(&*error))?;
             if key.uses.fetch_add(1, Ordering::Relaxed) < MAX_KEY_USES {
                 return Ok(key);
             }
-            self.sealing.invalidate(context).await;
+            self.sealing.invalidate(&id).await;
         }
     }
 

@@ -1,10 +1,11 @@
 //! The one HTTP error: a status and at most a sentence for the caller; the cause goes to the log and nowhere else.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
-use ::http::StatusCode;
+use ::http::{StatusCode, header};
 use axum::Json;
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde_json::json;
 
 use crate::telemetry::with_causes;
@@ -15,19 +16,20 @@ pub struct Error {
     status: StatusCode,
     sentence: &'static str,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    retry_after: Option<Duration>,
 }
 
 impl Error {
     /// Refuses a call without a word, as callers that could not prove themselves are.
     #[must_use]
     pub fn status(status: StatusCode) -> Self {
-        Self { status, sentence: "", source: None }
+        Self { status, sentence: "", source: None, retry_after: None }
     }
 
     /// Refuses a call with a sentence that names the remedy.
     #[must_use]
     pub fn new(status: StatusCode, sentence: &'static str) -> Self {
-        Self { status, sentence, source: None }
+        Self { status, sentence, source: None, retry_after: None }
     }
 
     /// 503: something we need is out of reach; the caller may come again.
@@ -37,6 +39,7 @@ impl Error {
             status: StatusCode::SERVICE_UNAVAILABLE,
             sentence: "Try again later.",
             source: Some(source.into()),
+            retry_after: None,
         }
     }
 
@@ -44,6 +47,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Says after which time another try is of use, in whole seconds.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 }
@@ -69,7 +79,8 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.log();
-        (self.status, self.sentence).into_response()
+        let retry_after = self.retry_after.map(|wait| [(header::RETRY_AFTER, wait.as_secs())]);
+        (self.status, retry_after.map(AppendHeaders), self.sentence).into_response()
     }
 }
 

@@ -65,33 +65,51 @@ impl HookAuthenticator {
         Self { store, envelope, hooks }
     }
 
-    /// Checks that the delivery described by `credentials` was made by the hook of `subscription` (and of `credentials.hook_project`, if it
-    /// is a project's). `arrived_at` is when it came in.
+    /// Checks that the delivery described by `credentials` was made by the hook of `subscription` (and of
+    /// `credentials.hook_project`, if it is a project's). `arrived_at` is when it came in.
     pub async fn authenticate(
         &self,
         subscription: SubscriptionId,
         credentials: &WebhookCredentials<'_>,
         arrived_at: Timestamp,
     ) -> Result<Arc<OpenHook>, AuthError> {
-        let id = (subscription, credentials.hook_project);
-        let hook = self
-            .hooks
-            .try_get_with(id, self.open(subscription, credentials.hook_project))
+        let hook = self.hook(subscription, credentials.hook_project).await?;
+        self.verify(&hook, credentials, arrived_at).await?;
+        Ok(hook)
+    }
+
+    /// The hook of `subscription`, or of one of its projects: all that can be known of a delivery before its body is read.
+    pub async fn hook(
+        &self,
+        subscription: SubscriptionId,
+        project: Option<u64>,
+    ) -> Result<Arc<OpenHook>, AuthError> {
+        self.hooks
+            .try_get_with((subscription, project), self.open(subscription, project))
             .await
             .map_err(|error| AuthError::clone(&error))?
-            .ok_or(AuthError::Unknown)?;
+            .ok_or(AuthError::Unknown)
+    }
+
+    /// Checks that the delivery described by `credentials` was made by `hook`.
+    pub async fn verify(
+        &self,
+        hook: &OpenHook,
+        credentials: &WebhookCredentials<'_>,
+        arrived_at: Timestamp,
+    ) -> Result<(), SignatureError> {
         match &credentials.signature {
             Some(headers) => {
                 verify_signature(headers, credentials.body, &hook.signing_token, arrived_at)?;
                 if !hook.hook.signed {
-                    self.demand_signature(subscription, credentials.hook_project).await;
+                    self.demand_signature(hook.subscription.id, credentials.hook_project).await;
                 }
+                Ok(())
             }
             // A hook that signs has no other way in: whoever got hold of its token alone stays outside.
-            None if hook.hook.signed => return Err(SignatureError::Signature.into()),
-            None => verify_token_digest(&credentials.token_digest, &hook.token)?,
+            None if hook.hook.signed => Err(SignatureError::Signature),
+            None => verify_token_digest(&credentials.token_digest, &hook.token),
         }
-        Ok(hook)
     }
 
     async fn demand_signature(&self, subscription: SubscriptionId, project: Option<u64>) {

@@ -1,5 +1,5 @@
 //! The way from the functions to AWS: every call is let through if the caller's role allows it, and answered as AWS
-//! answers otherwise. Who calls is told by the name that each function's clients send.
+//! answers otherwise. The caller is known by the name that each function's clients send.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;

@@ -15,6 +15,8 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::clock::SystemClock;
 use standins::gitlab::{Delivery, Role, Tier, UserHandle, Version, commit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
 use super::refused;
@@ -82,7 +84,23 @@ async fn deliveries_to_no_hook_are_not_found() {
 }
 
 #[tokio::test]
-async fn a_hook_that_signs_is_believed_by_its_signature_alone() {
+async fn a_body_for_no_hook_is_not_waited_for() {
+    let stage = Stage::new().await;
+    let address = stage.world.base_url().strip_prefix("http://").unwrap();
+    let mut stranger = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /webhooks/gitlab/01ARZ3NDEKTSV4RRFFQ69G5FAV HTTP/1.1\r\nhost: {address}\r\n\
+         content-length: {LARGEST}\r\n\r\n{{"
+    );
+    stranger.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    let read = tokio::time::timeout(Duration::from_secs(10), stranger.read_exact(&mut answer)).await;
+    read.expect("an answer without the body").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 404");
+}
+
+#[tokio::test]
+async fn a_hook_that_signs_is_authenticated_by_its_signature_alone() {
     let stage = Stage::new().await;
     let other_group = stage.world.gitlab.group("other", Tier::Premium);
     other_group.grant(&stage.ada, Role::Owner);
@@ -126,7 +144,7 @@ async fn a_hook_that_signs_is_believed_by_its_signature_alone() {
     for (case, delivery) in cases {
         refused(post(&delivery).await, 401, case).await;
     }
-    nothing_came_of_it(&stage.world, "nobody is believed").await;
+    nothing_came_of_it(&stage.world, "none is authentic").await;
     // The signature covers what is said; the token adds nothing to it.
     assert_eq!(post(&good().with_header("x-gitlab-token", "wrong")).await.status(), 200);
     stage.settled().await;
@@ -149,7 +167,7 @@ async fn old_signatures_and_those_of_tomorrow_are_refused() {
 }
 
 #[tokio::test]
-async fn a_hook_that_does_not_sign_is_believed_by_its_token() {
+async fn a_hook_that_does_not_sign_is_authenticated_by_its_token() {
     let stage = of(Version::V17_3).await;
     let delivery = held_push(&stage).await;
     let token = delivery.header("x-gitlab-token").unwrap().to_owned();
@@ -170,7 +188,7 @@ async fn a_hook_that_does_not_sign_is_believed_by_its_token() {
     for (case, delivery) in cases {
         refused(post(&delivery).await, 401, case).await;
     }
-    nothing_came_of_it(&stage.world, "nobody is believed").await;
+    nothing_came_of_it(&stage.world, "none is authentic").await;
     assert_eq!(post(&delivery).await.status(), 200);
     stage.settled().await;
     assert_eq!(stage.world.site.issue("PAY-1").commits.len(), 1);

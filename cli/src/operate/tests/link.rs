@@ -153,7 +153,7 @@ async fn the_credential_is_what_was_chosen() {
     assert_eq!(bench.done(Command::GroupLink(link)).await["credential"], "read");
 }
 
-/// The secrets that are printed for a hook made by hand are those that deliveries are believed by.
+/// The secrets that are printed for a hook made by hand are those that deliveries are authenticated by.
 #[tokio::test]
 async fn a_hook_made_by_hand_gets_its_secrets_once() {
     let bench = Bench::new().await;
@@ -166,7 +166,7 @@ async fn a_hook_made_by_hand_gets_its_secrets_once() {
     assert_eq!(link.hook.kind, HookKind::Manual);
     let operator = &bench.operator;
     let verifier = HookAuthenticator::new(operator.store.clone(), operator.linking.envelope.clone());
-    for (token, believed) in [(linked["secrets"]["token"].as_str().unwrap(), true), ("guessed", false)] {
+    for (token, authentic) in [(linked["secrets"]["token"].as_str().unwrap(), true), ("guessed", false)] {
         let proof = WebhookCredentials {
             hook_project: None,
             token_digest: token_digest(token),
@@ -174,8 +174,8 @@ async fn a_hook_made_by_hand_gets_its_secrets_once() {
             body: b"{}",
         };
         let verdict = verifier.authenticate(link.id, &proof, operator.clock.now()).await;
-        assert_eq!(verdict.is_ok(), believed);
-        assert!(believed || matches!(verdict, Err(AuthError::Refused(_))));
+        assert_eq!(verdict.is_ok(), authentic);
+        assert!(authentic || matches!(verdict, Err(AuthError::Refused(_))));
     }
     assert!(linked["secrets"]["signing_token"].as_str().unwrap().starts_with("whsec_"));
     let listed = bench.done(Command::GroupList { site: None }).await.to_string();

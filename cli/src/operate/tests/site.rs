@@ -82,7 +82,7 @@ async fn only_listed_sites_when_a_list_is_given() {
 }
 
 #[tokio::test]
-async fn new_credentials_renew_the_connection_and_wake_the_site() {
+async fn new_credentials_renew_the_connection_and_end_the_backoff() {
     let bench = Bench::new().await;
     let first = bench.add_site().await;
     let site = bench.stored_site().await;
@@ -91,8 +91,8 @@ async fn new_credentials_renew_the_connection_and_wake_the_site() {
     let until = bench.operator.clock.now().after(std::time::Duration::from_secs(900));
     let backoff = json!({ "until": until, "since": 0, "row": 3, "reason": "Jira refuses the credential." });
     let backoff: Backoff = serde_json::from_value(backoff).unwrap();
-    for resting in [BackoffScope::Site(site.id), BackoffScope::Api(site.id, JiraApi::Builds)] {
-        store.begin_backoff(&resting, &backoff).await.unwrap();
+    for scope in [BackoffScope::Site(site.id), BackoffScope::Api(site.id, JiraApi::Builds)] {
+        store.begin_backoff(&scope, &backoff).await.unwrap();
     }
     let status = bench.done(Command::Status).await;
     assert_eq!(status["sites"][0]["condition"], "credential_rejected");

@@ -189,8 +189,8 @@ async fn a_disabled_key_outlives_itself_by_the_age_of_remembered_keys_at_most() 
     envelope.open(&sealed, &context()).await.expect("opened");
     service.disabled.store(true, Ordering::Relaxed);
     // Use does not prolong it.
-    let until = std::time::Instant::now() + age;
-    while std::time::Instant::now() < until {
+    let until = Instant::now() + age;
+    while Instant::now() < until {
         let _ = envelope.open(&sealed, &context()).await;
         let _ = envelope.seal(&secret(), &context()).await;
     }

@@ -1,4 +1,4 @@
-//! What stands before every API call: counting, planted faults and rate limits.
+//! What every API call goes through first: counting, injected faults and rate limits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ pub struct ApiCall {
     pub status: u16,
 }
 
-/// ReadError planted in front of API calls. Make one, say where and how often, give it to
+/// A fault to be injected into API calls. Make one, say where and how often, give it to
 /// [`GitlabStandin::inject`](super::GitlabStandin::inject).
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -112,7 +112,7 @@ struct Limit {
     used: HashMap<String, (Instant, u64)>,
 }
 
-/// The state of one limit after a call, as the `RateLimit-*` headers tell it.
+/// The state of one limit after a call, as the `RateLimit-*` headers say it.
 struct Allowance {
     max: u64,
     observed: u64,

@@ -1,7 +1,7 @@
 //! A stateful GitLab: groups, projects, repositories, merge requests, pipelines, deployments and feature flags,
 //! the part of the REST API that reads them, and webhooks that are really delivered.
 //!
-//! A test tells it a story through Rust ([`GitlabStandin`] and the handles it gives out); the product sees only
+//! A test acts in it through Rust ([`GitlabStandin`] and the handles it gives out); the product sees only
 //! HTTP. The stand-in follows GitLab's public documentation (<https://docs.gitlab.com/api/rest/>,
 //! <https://docs.gitlab.com/user/project/integrations/webhook_events/>) and refuses what GitLab refuses. It
 //! knows nothing of Jira, and shares no code with the product.

@@ -1,4 +1,4 @@
-//! Values nobody can guess: ids of deliveries and secrets of tokens.
+//! Unguessable values: ids of deliveries and secrets of tokens.
 
 use aws_lc_rs::rand;
 

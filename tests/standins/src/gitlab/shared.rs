@@ -28,7 +28,7 @@ impl Shared {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, then tells the hooks what happened.
+    /// Changes the state, then triggers the hooks for what happened.
     pub(crate) async fn change<T>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut World, &mut Vec<Event>) -> T,

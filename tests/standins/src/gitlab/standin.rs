@@ -115,7 +115,7 @@ impl GitlabStandin {
         self.shared.world().clock.advance(by);
     }
 
-    /// Moves the clock, to tell a story that lies in the past.
+    /// Sets the clock, for events that lie in the past.
     pub fn set_now(&self, to: OffsetDateTime) {
         self.shared.world().clock.set(to);
     }
@@ -174,7 +174,7 @@ impl GitlabStandin {
         log.into_iter().map(sent).collect()
     }
 
-    /// Whether hooks that keep failing rest, as on GitLab.com (on by default; self-managed instances have it
+    /// Whether failing hooks are disabled, as on GitLab.com (on by default; self-managed instances have it
     /// off unless they choose otherwise).
     pub fn auto_disable_hooks(&self, on: bool) {
         self.shared.world().auto_disable_hooks = on;

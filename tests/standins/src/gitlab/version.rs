@@ -85,7 +85,7 @@ impl Version {
         self >= Version::V17_3
     }
 
-    /// Group hooks hear of projects that come and go (`project_events`).
+    /// Group hooks are triggered by projects that are created and removed (`project_events`).
     pub(crate) fn announces_projects(self) -> bool {
         self >= Version::V17_3
     }

@@ -11,7 +11,7 @@ use super::random;
 /// Why the stand-in refused a call that the real service answers without a body. For whoever reads a failing test.
 pub const REASON_HEADER: &str = "x-stand-in-reason";
 
-/// A call that is not let in.
+/// A refused call.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub status: StatusCode,
@@ -51,7 +51,7 @@ pub(super) fn error(api: Api, status: StatusCode, messages: &[String]) -> Respon
         Api::DevInfo => json!({ "errorMessages": traced() }),
         Api::Builds | Api::Deployments | Api::FeatureFlags => Value::Array(traced()),
         Api::Token => json!({ "error": "server_error", "error_description": messages.join("; ") }),
-        Api::Backoff | Api::Edge => json!({ "errorMessages": messages, "errors": {} }),
+        Api::Rest | Api::Edge => json!({ "errorMessages": messages, "errors": {} }),
     };
     (status, Json(body)).into_response()
 }

@@ -18,7 +18,7 @@ pub enum Api {
     /// `/oauth/token` of the API gateway.
     Token,
     /// Jira's own REST API, `/rest/api/3`.
-    Backoff,
+    Rest,
     /// `/_edge/tenant_info` and `/status`.
     Edge,
 }
@@ -34,7 +34,7 @@ impl Api {
             Self::Builds => Some(("builds", "0.1")),
             Self::Deployments => Some(("deployments", "0.1")),
             Self::FeatureFlags => Some(("featureflags", "0.1")),
-            Self::Token | Self::Backoff | Self::Edge => None,
+            Self::Token | Self::Rest | Self::Edge => None,
         }
     }
 
@@ -57,7 +57,7 @@ impl Api {
             Self::Builds => Some("jiraBuildInfoProvider"),
             Self::Deployments => Some("jiraDeploymentInfoProvider"),
             Self::FeatureFlags => Some("jiraFeatureFlagInfoProvider"),
-            Self::Token | Self::Backoff | Self::Edge => None,
+            Self::Token | Self::Rest | Self::Edge => None,
         }
     }
 }

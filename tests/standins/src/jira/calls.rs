@@ -1,4 +1,4 @@
-//! What the stand-in remembers about the calls it got: counts, and the bodies it took in.
+//! What the stand-in records of calls: counts, and the bodies it took in.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::api::{Api, Connection};
 
-/// Bodies kept in memory, in bytes as received. Enough for a long test; a benchmark forgets its oldest calls.
+/// Bodies kept in memory, in bytes as received. Enough for a long test; a benchmark drops its oldest calls.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Names the folder that every stand-in appends its recorded calls to, one JSON-lines file each.
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_forgets_the_oldest_calls_first() {
+    fn the_oldest_recorded_calls_are_dropped_first() {
         let mut recorded = Recorded::default();
         recorded.keep(call("/first"), KEPT_BYTES);
         recorded.keep(call("/second"), 1);

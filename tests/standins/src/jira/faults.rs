@@ -117,7 +117,7 @@ impl FailureRule {
         self
     }
 
-    /// Ends the rule after it has struck this often.
+    /// Ends the rule after it was applied this often.
     #[must_use]
     pub fn times(mut self, times: usize) -> Self {
         self.remaining = Some(times);
@@ -128,7 +128,7 @@ impl FailureRule {
         self.api.is_none_or(|own| own == api) && self.remaining != Some(0)
     }
 
-    fn strike(&mut self) {
+    fn apply(&mut self) {
         if let Some(remaining) = &mut self.remaining {
             *remaining -= 1;
         }
@@ -182,7 +182,7 @@ impl Faults {
                 }
                 _ => continue,
             }
-            rule.strike();
+            rule.apply();
         }
         verdict
     }
@@ -199,7 +199,7 @@ impl Faults {
                 }
                 _ => continue,
             };
-            rule.strike();
+            rule.apply();
             return Some(refused);
         }
         None
@@ -213,7 +213,7 @@ impl Faults {
                 Fault::RejectEntity { id: own, message } if own == id => message.clone(),
                 _ => return None,
             };
-            rule.strike();
+            rule.apply();
             Some(message)
         })
     }
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_strikes_as_often_and_where_it_says() {
+    fn a_rule_applies_as_often_and_where_it_says() {
         let mut faults = Faults::default();
         faults.add(FailureRule::status(500).on(Api::Builds).method("post").times(2));
         assert_eq!(status(&faults.on_arrival(Api::DevInfo, "POST")), None);
@@ -269,10 +269,10 @@ mod tests {
         let mut faults = Faults::default();
         faults.add(FailureRule::drop_connection());
         for _ in 0..5 {
-            assert_eq!(status(&faults.on_arrival(Api::Backoff, "GET")), Some(0));
+            assert_eq!(status(&faults.on_arrival(Api::Rest, "GET")), Some(0));
         }
         faults.clear();
-        assert_eq!(status(&faults.on_arrival(Api::Backoff, "GET")), None);
+        assert_eq!(status(&faults.on_arrival(Api::Rest, "GET")), None);
     }
 
     #[test]

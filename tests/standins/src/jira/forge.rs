@@ -91,7 +91,7 @@ impl ForgeApp {
         Ok(())
     }
 
-    /// Installs the app on a site and tells its remote. Like Forge, it is installed whatever the remote answers; the
+    /// Installs the app on a site and calls its remote. Like Forge, it is installed whatever the remote answers; the
     /// statuses of all tries are answered beside it.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl ForgeApp {
         Ok((installation, answers))
     }
 
-    /// A new installation on a site, of which nobody is told.
+    /// A new installation on a site, without a call to its remote.
     #[must_use]
     pub fn installation(&self, site: &SiteHandle) -> ForgeInstallation {
         let id = format!("ari:cloud:ecosystem::installation/{}", random::uuid());
@@ -127,7 +127,7 @@ impl ForgeInstallation {
         &self.id
     }
 
-    /// The call that tells of an event, `avi:forge:installed:app` or `avi:forge:upgraded:app`.
+    /// The call for an event, `avi:forge:installed:app` or `avi:forge:upgraded:app`.
     ///
     /// # Errors
     /// When no trigger of the manifest wants it.
@@ -174,7 +174,7 @@ impl ForgeInstallation {
         Ok(call)
     }
 
-    /// Tells of an event until an answer is good or Forge gives up; answers the statuses of all tries, 0 for none.
+    /// Sends an event until it is answered with success or Forge stops trying; answers the statuses of all tries, 0 for none.
     ///
     /// # Errors
     /// As [`ForgeInstallation::event`].
@@ -190,7 +190,7 @@ impl ForgeInstallation {
         self.until_answered(|| self.hourly()).await
     }
 
-    /// Removes the app from the site with all that it had sent. Its remote is told once before; what it answers does not
+    /// Removes the app from the site with all that it had sent. Its remote is called once before; what it answers does not
     /// matter.
     ///
     /// # Errors
@@ -201,7 +201,7 @@ impl ForgeInstallation {
         Ok(answer.status)
     }
 
-    /// Removes the app without telling anybody, as when that call is lost.
+    /// Removes the app without a call to its remote, as when that call is lost.
     pub fn remove(&self) {
         self.site.expire_forge_tokens(self.app.id());
         let provider = Provider { connection: Connection::Forge, id: self.app.id().to_owned() };
@@ -270,7 +270,7 @@ fn api_of_scope(scope: &str) -> Option<Api> {
         "write:build-info:jira" => Some(Api::Builds),
         "write:deployment-info:jira" => Some(Api::Deployments),
         "write:feature-flag-info:jira" => Some(Api::FeatureFlags),
-        "read:jira-work" => Some(Api::Backoff),
+        "read:jira-work" => Some(Api::Rest),
         _ => None,
     }
 }

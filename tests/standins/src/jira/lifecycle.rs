@@ -134,7 +134,7 @@ impl SiteHandle {
         self.deliver_installed(installation).await
     }
 
-    /// Rotates the shared secret and tells the app with `installed`.
+    /// Rotates the shared secret and sends `installed` to the app.
     ///
     /// # Errors
     /// As [`SiteHandle::redeliver_installed`].

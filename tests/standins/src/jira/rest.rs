@@ -31,7 +31,7 @@ pub(super) fn handle(state: &SiteState, path: &[String], request: &Parts, body: 
 }
 
 fn error(status: StatusCode, message: &str) -> Response {
-    answer::error(Api::Backoff, status, &[message.to_owned()])
+    answer::error(Api::Rest, status, &[message.to_owned()])
 }
 
 fn server_info(state: &SiteState) -> Response {

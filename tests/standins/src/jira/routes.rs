@@ -23,7 +23,7 @@ use super::{auth, rest, view};
 /// What a path leads to.
 enum Target {
     Provider(Api, Connection, Vec<String>),
-    Backoff(Connection, Vec<String>),
+    Rest(Connection, Vec<String>),
     TenantInfo,
     Status,
 }
@@ -32,7 +32,7 @@ impl Target {
     fn api(&self) -> Api {
         match self {
             Self::Provider(api, ..) => *api,
-            Self::Backoff(..) => Api::Backoff,
+            Self::Rest(..) => Api::Rest,
             Self::TenantInfo | Self::Status => Api::Edge,
         }
     }
@@ -99,7 +99,7 @@ pub(super) async fn on_gateway(world: Arc<World>, request: Request<Bytes>) -> Re
 
 fn below_rest(path: &[&str], connection: Connection) -> Option<Target> {
     match path {
-        ["api", "3", rest @ ..] => Some(Target::Backoff(connection, owned(rest))),
+        ["api", "3", rest @ ..] => Some(Target::Rest(connection, owned(rest))),
         [api, version, rest @ ..] => {
             Some(Target::Provider(Api::on_site(api, version)?, connection, owned(rest)))
         }
@@ -174,7 +174,7 @@ async fn guarded(
     under_rules(site, api, method, work).await
 }
 
-/// Meets the failure rules, works, and counts.
+/// Applies the failure rules, does the work, and counts.
 async fn under_rules(site: &Site, api: Api, method: &Method, work: impl FnOnce() -> Response) -> Reply {
     let verdict = site.state().faults.on_arrival(api, method.as_str());
     if !verdict.delay.is_zero() {
@@ -194,7 +194,7 @@ fn respond(world: &World, site: &Site, target: &Target, request: &Parts, body: &
     match target {
         Target::TenantInfo => Json(json!({ "cloudId": site.cloud_id })).into_response(),
         Target::Status => Json(json!({ "state": "RUNNING" })).into_response(),
-        Target::Backoff(connection, path) => match caller(world, site, *connection, Api::Backoff, request) {
+        Target::Rest(connection, path) => match caller(world, site, *connection, Api::Rest, request) {
             Ok(_) => rest::handle(&site.state(), path, request, body),
             Err(refusal) => refusal.into_response(),
         },
@@ -224,7 +224,7 @@ fn caller(
     }
 }
 
-/// Remembers a call whose body was read. If the journal can't be written the call fails, so that nobody relies on a
+/// Records a call whose body was read. If the journal can't be written the call fails, so that nobody relies on a
 /// journal with gaps.
 fn record(
     world: &World,

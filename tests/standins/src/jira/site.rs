@@ -97,7 +97,7 @@ impl SiteHandle {
         self.site.state().known.add_service(id);
     }
 
-    /// Forgets an issue that was declared by its key. What is attached to it stays stored.
+    /// Removes an issue that was declared by its key. What is attached to it stays stored.
     pub fn remove_issue(&self, key: &str) {
         self.site.state().known.remove_issue(key);
     }
@@ -170,7 +170,7 @@ impl SiteHandle {
     }
 
     /// Gives the site a new name and a new base URL. Everything under the old one is answered 302 from now on. The
-    /// app is told by [`SiteHandle::redeliver_installed`].
+    /// app learns of it by [`SiteHandle::redeliver_installed`].
     ///
     /// # Errors
     /// When no port is free.
@@ -212,7 +212,7 @@ impl SiteHandle {
         self.site.state().recorded.all()
     }
 
-    /// Forgets counts, recorded calls and triggers.
+    /// Clears counts, recorded calls and triggers.
     pub fn forget_calls(&self) {
         let mut state = self.site.state();
         state.calls = Calls::default();

@@ -1,5 +1,5 @@
 //! One delivery: the exact bytes that go to a hook's address. A test may hold it back, copy it, tamper with it
-//! and send it when and as often as it likes.
+//! and send it at any time, any number of times.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use super::{Trigger, signature};
 use crate::gitlab::shared::Shared;
 use crate::gitlab::state::{Hook, HookLog, World};
 
-/// GitLab.com gives up after this long
+/// GitLab.com's time-out
 /// (<https://docs.gitlab.com/user/gitlab_com/#other-limits>).
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// What the history shows in place of a secret.
 const REDACTED: &str = "[REDACTED]";
-/// The history's word for "nobody answered".
+/// The status of a delivery in the history when there was no answer.
 const NO_ANSWER: &str = "internal error";
 /// More of an answer is not kept.
 const KEPT_ANSWER: usize = 8 * 1024;
@@ -50,7 +50,7 @@ impl fmt::Debug for Delivery {
 /// A delivery that went out, as its hook's history has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SentDelivery {
-    /// When it was answered, or given up; RFC 3339.
+    /// When it was answered, or timed out; RFC 3339.
     pub at: String,
     /// The value of `X-Gitlab-Event`: `Push Hook`.
     pub event: &'static str,
@@ -187,7 +187,7 @@ impl Delivery {
     /// Sends it, counts the outcome for the hook and writes it in the hook's history.
     ///
     /// # Errors
-    /// If nobody answers within ten seconds. An answer of any status is `Ok`.
+    /// If there is no answer within ten seconds. An answer of any status is `Ok`.
     pub async fn send(&self) -> anyhow::Result<StatusCode> {
         let sent = self.attempt().await;
         match (sent.status, sent.error) {

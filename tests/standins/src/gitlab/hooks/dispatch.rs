@@ -1,4 +1,4 @@
-//! From events to deliveries: who is told, who is resting, and whether the test holds things back.
+//! From events to deliveries: which hooks are triggered, which are disabled, and whether the test holds deliveries back.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::gitlab::state::{Hook, HookOwner};
 /// Delivers events one after the other, or adds them to what the test holds.
 pub(crate) async fn dispatch(shared: &Arc<Shared>, events: Vec<Event>) {
     for event in events {
-        let hooks = shared.world().listeners(event.trigger, event.place, event.branch.as_deref());
+        let hooks = shared.world().triggered_hooks(event.trigger, event.place, event.branch.as_deref());
         for hook in hooks {
             let Some(delivery) = prepare(shared, hook, &event) else {
                 continue;
@@ -29,7 +29,7 @@ pub(crate) async fn dispatch(shared: &Arc<Shared>, events: Vec<Event>) {
     }
 }
 
-/// The delivery to one hook, or nothing if the hook rests or is gone.
+/// The delivery to one hook, or nothing if the hook is disabled or removed.
 fn prepare(shared: &Arc<Shared>, hook: u64, event: &Event) -> Option<Delivery> {
     let world = shared.world();
     let hook = world.hooks.get(&hook)?;
@@ -40,7 +40,7 @@ fn prepare(shared: &Arc<Shared>, hook: u64, event: &Event) -> Option<Delivery> {
     Some(Delivery::new(shared, &world, hook, event.trigger, &event.uuid, &random::uuid(), &body))
 }
 
-/// System hooks tell a push by its `event_name` alone
+/// Payloads of system hooks name a push by `event_name` alone
 /// (<https://docs.gitlab.com/administration/system_hooks/#push-events>).
 fn body_for(hook: &Hook, event: &Event) -> Value {
     let mut body = event.body.clone();

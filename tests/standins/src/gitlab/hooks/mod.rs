@@ -1,4 +1,4 @@
-//! Webhooks: what can trigger one, which hooks hear of an event, and the deliveries that come of it. What a
+//! Webhooks: what can trigger one, which hooks an event triggers, and the deliveries that follow. What a
 //! payload says is in `payload`; where it goes over the wire is in `delivery`.
 
 pub(crate) mod delivery;
@@ -67,7 +67,7 @@ impl Trigger {
         TRIGGERS.iter().find(|(_, attribute, _)| *attribute == name).map(|(trigger, _, _)| *trigger)
     }
 
-    /// Only a group hook hears of these.
+    /// These trigger group hooks only.
     pub(crate) fn is_about_groups(self) -> bool {
         matches!(self, Trigger::Member | Trigger::Subgroup | Trigger::Project)
     }
@@ -77,11 +77,11 @@ impl Trigger {
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
     Project(u64),
-    /// Heard by the hooks of this group and of its ancestors.
+    /// Triggers the hooks of this group and of its ancestors.
     Group(u64),
 }
 
-/// Something that happened and that somebody listens for.
+/// Something that happened and that triggers hooks.
 pub(crate) struct Event {
     pub(crate) trigger: Trigger,
     pub(crate) place: Place,
@@ -93,9 +93,9 @@ pub(crate) struct Event {
 }
 
 impl World {
-    /// The hooks that hear of this, project hooks first, then the groups' from the inside out, then the
-    /// instance's. A project under both a project hook and a group hook is told twice.
-    pub(crate) fn listeners(&self, trigger: Trigger, place: Place, branch: Option<&str>) -> Vec<u64> {
+    /// The hooks that this triggers, project hooks first, then the groups' from the inside out, then the
+    /// instance's. A project under both a project hook and a group hook gets two deliveries.
+    pub(crate) fn triggered_hooks(&self, trigger: Trigger, place: Place, branch: Option<&str>) -> Vec<u64> {
         let (project, group) = match place {
             Place::Project(id) => (Some(id), self.projects.get(&id).map(|project| project.group)),
             Place::Group(id) => (None, Some(id)),
@@ -114,7 +114,7 @@ impl World {
             .collect()
     }
 
-    /// Adds an event if anyone listens. The payload is not built for nobody.
+    /// Adds an event if it triggers a hook. No payload is built otherwise.
     pub(crate) fn announce(
         &self,
         events: &mut Vec<Event>,
@@ -123,7 +123,7 @@ impl World {
         branch: Option<&str>,
         body: impl FnOnce(&World) -> Value,
     ) {
-        if !self.listeners(trigger, place, branch).is_empty() {
+        if !self.triggered_hooks(trigger, place, branch).is_empty() {
             let body = body(self);
             let branch = branch.map(ToOwned::to_owned);
             events.push(Event { trigger, place, branch, uuid: super::random::uuid(), body });

@@ -91,7 +91,7 @@ pub(super) fn deployment(place: &Place<'_>, iid: u64) -> Option<Page> {
     Some(page)
 }
 
-/// GitLab's API does not tell a flag's own address: links from outside lead to the list.
+/// GitLab's API does not give a flag's own address: links from outside lead to the list.
 pub(super) fn feature_flags(place: &Place<'_>) -> Page {
     let rows = place.project.feature_flags.values().map(|flag| {
         let strategies: Vec<String> = flag.strategies.iter().map(strategy).collect();

@@ -77,7 +77,7 @@ fn requested_scopes(world: &World, call: &Call) -> Result<Vec<String>, Refusal> 
     if scopes.iter().all(|scope| known(scope)) { Ok(scopes) } else { Err(Refusal::no_valid_value("scopes")) }
 }
 
-/// Old versions let tokens live for ever; newer ones want an end within a year.
+/// Old versions have tokens that never expire; newer ones demand an expiry within a year.
 fn requested_end(world: &World, call: &Call) -> Result<Option<time::Date>, Refusal> {
     let asked = call.day("expires_at")?;
     let today = world.clock.peek().date();
@@ -101,7 +101,7 @@ pub(crate) fn revoke(world: &mut World, call: &Call) -> Outcome {
     if !world.has_group_role(call.caller()?.user, group, Role::Owner) {
         return Err(Refusal::bad_request("User does not have permission to revoke the access token"));
     }
-    // The bot goes with its token.
+    // The bot is removed with its token.
     world.tokens.values_mut().filter(|token| token.user == bot).for_each(|token| token.revoked = true);
     if let Some(group) = world.groups.get_mut(&group) {
         group.members.remove(&bot);
@@ -131,7 +131,7 @@ pub(crate) fn rotate(world: &mut World, call: &Call) -> Outcome {
     replace(world, call, id)
 }
 
-/// Revokes a token and makes its successor. A token that was replaced before costs its whole family.
+/// Revokes a token and makes its successor. A token that was rotated before gets its whole token family revoked.
 fn replace(world: &mut World, call: &Call, id: u64) -> Outcome {
     let today = world.clock.peek().date();
     let expires_on = call.day("expires_at")?.unwrap_or(today + ROTATED_LIFE);

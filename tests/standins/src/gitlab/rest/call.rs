@@ -74,7 +74,7 @@ impl Call {
         if token.revoked {
             let family = token.family;
             if need == Need::Rotate {
-                // Somebody holds a token that was replaced: the whole family is no longer to be trusted.
+                // A token that was rotated was used again: GitLab revokes its whole token family.
                 world
                     .tokens
                     .values_mut()
@@ -99,7 +99,7 @@ impl Call {
         Ok(())
     }
 
-    /// The caller, or 401 for strangers.
+    /// The caller, or 401 without credentials.
     pub(crate) fn caller(&self) -> Result<Caller, Refusal> {
         self.caller.ok_or_else(Refusal::unauthorized)
     }

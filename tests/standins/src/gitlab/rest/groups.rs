@@ -1,4 +1,4 @@
-//! Groups, their members, sub-groups and projects (<https://docs.gitlab.com/api/groups/>).
+//! Groups, their members, subgroups and projects (<https://docs.gitlab.com/api/groups/>).
 
 use serde_json::{Value, json};
 

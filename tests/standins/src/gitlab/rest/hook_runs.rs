@@ -1,4 +1,4 @@
-//! The two calls that send a webhook: a test, and a resend. Either wakes a hook that rests
+//! The two calls that send a webhook: a test, and a resend. Either enables a disabled hook again
 //! (<https://docs.gitlab.com/api/project_webhooks/#trigger-a-test-project-webhook>).
 
 use std::sync::Arc;

@@ -242,7 +242,7 @@ fn involved(world: &World, request: &MergeRequest) -> Value {
     })
 }
 
-/// What GitLab shows and no story changes.
+/// What GitLab shows and no test changes.
 fn never_varying() -> Value {
     json!({
         "upvotes": 0,

@@ -1,4 +1,4 @@
-//! A webhook as it is configured, its delivery history, and the rule that rests a failing one.
+//! A webhook as it is configured, its delivery history, and the rule that disables a failing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +7,16 @@ use time::{Duration, OffsetDateTime};
 
 use crate::gitlab::hooks::Trigger;
 
-/// Failures in a row before a hook rests for a while
+/// Consecutive failures before a hook is temporarily disabled
 /// (<https://docs.gitlab.com/user/project/integrations/webhooks/#auto-disabled-webhooks>).
-const FAILURES_UNTIL_REST: u32 = 4;
-/// Failures in a row before a hook rests until someone tests it.
-const FAILURES_UNTIL_END: u32 = 40;
-/// The first rest; each further failure doubles it.
+const FAILURES_UNTIL_TEMPORARILY_DISABLED: u32 = 4;
+/// Consecutive failures before a hook is disabled until somebody sends a test event.
+const FAILURES_UNTIL_DISABLED: u32 = 40;
+/// How long a hook is disabled first; each further failure doubles it.
 const FIRST_BACKOFF: Duration = Duration::minutes(1);
-/// No rest is longer than this.
-const LONGEST_BACKOFF: Duration = Duration::days(1);
-/// How long the API remembers a delivery.
+/// A hook is temporarily disabled no longer than this.
+const MAX_BACKOFF: Duration = Duration::days(1);
+/// How long the API keeps a delivery.
 const HISTORY: Duration = Duration::days(7);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) struct HookLog {
     pub(crate) request_data: Value,
     pub(crate) response_headers: Value,
     pub(crate) response_body: String,
-    /// A number, or `internal error` when nobody answered.
+    /// A number, or `internal error` when there was no answer.
     pub(crate) response_status: String,
     pub(crate) seconds: f64,
     pub(crate) idempotency_key: String,
@@ -113,9 +113,9 @@ impl Hook {
     pub(crate) fn alert_status(&self, now: OffsetDateTime, auto_disable: bool) -> &'static str {
         if !auto_disable {
             "executable"
-        } else if self.failures >= FAILURES_UNTIL_END {
+        } else if self.failures >= FAILURES_UNTIL_DISABLED {
             "disabled"
-        } else if self.failures >= FAILURES_UNTIL_REST
+        } else if self.failures >= FAILURES_UNTIL_TEMPORARILY_DISABLED
             && self.disabled_until.is_some_and(|until| until >= now)
         {
             "temporarily_disabled"
@@ -124,7 +124,7 @@ impl Hook {
         }
     }
 
-    /// Counts a delivery: success heals, failure in a row rests the hook.
+    /// Counts a delivery: consecutive failures disable the hook, a success enables it again.
     pub(crate) fn record(&mut self, entry: HookLog, succeeded: bool, auto_disable: bool) {
         let now = entry.at;
         self.log.retain(|old| now - old.at < HISTORY);
@@ -133,10 +133,10 @@ impl Hook {
             self.failures = 0;
             self.disabled_until = None;
         } else if auto_disable {
-            self.failures = (self.failures + 1).min(FAILURES_UNTIL_END);
-            if self.failures >= FAILURES_UNTIL_REST {
-                let doublings = (self.failures - FAILURES_UNTIL_REST).min(16);
-                self.disabled_until = Some(now + (FIRST_BACKOFF * 2_i32.pow(doublings)).min(LONGEST_BACKOFF));
+            self.failures = (self.failures + 1).min(FAILURES_UNTIL_DISABLED);
+            if self.failures >= FAILURES_UNTIL_TEMPORARILY_DISABLED {
+                let doublings = (self.failures - FAILURES_UNTIL_TEMPORARILY_DISABLED).min(16);
+                self.disabled_until = Some(now + (FIRST_BACKOFF * 2_i32.pow(doublings)).min(MAX_BACKOFF));
             }
         }
     }

@@ -1,5 +1,5 @@
 //! What a GitLab instance remembers: people, groups, projects and what is in them. Plain data and the
-//! questions about it; who may ask is decided in `rest`, who gets told in `hooks`.
+//! questions about it; who may read is decided in `rest`, which hooks are triggered in `hooks`.
 
 mod access;
 mod ci;
@@ -129,7 +129,7 @@ impl World {
         self.lineage(id).iter().any(|group| group.id == ancestor)
     }
 
-    /// The subscription of a group's root: sub-groups have no tier of their own.
+    /// The subscription of a group's root: subgroups have no tier of their own.
     pub(crate) fn tier(&self, group: u64) -> Tier {
         self.lineage(group).last().map_or(Tier::Free, |root| root.tier)
     }

@@ -1,4 +1,4 @@
-//! A commit that somebody is about to push.
+//! A commit to be pushed.
 
 use time::OffsetDateTime;
 

@@ -8,8 +8,8 @@ use crate::gitlab::state::{Deployment, World};
 
 /// Every status a deployment can have.
 const STATUSES: [&str; 7] = ["created", "blocked", "running", "success", "failed", "canceled", "skipped"];
-/// Only these are told to hooks.
-const TOLD: [&str; 4] = ["running", "success", "failed", "canceled"];
+/// Only these trigger hooks.
+const TRIGGERING: [&str; 4] = ["running", "success", "failed", "canceled"];
 
 /// A deployment.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub struct DeploymentHandle {
 }
 
 impl DeploymentHandle {
-    /// A deployment in the status `created`, by a job of the newest pipeline of that commit, or by nobody.
+    /// A deployment in the status `created`, by a job of the newest pipeline of that commit, or by none.
     pub(crate) fn create(project: &ProjectHandle, environment: &str, git_ref: &str, by_job: bool) -> Self {
         let mut world = project.shared.world();
         let name = environment;
@@ -58,7 +58,7 @@ impl DeploymentHandle {
         self.iid
     }
 
-    /// Moves the deployment, and its job, to a status. Hooks hear of running, success, failed and canceled.
+    /// Moves the deployment, and its job, to a status. Running, success, failed and canceled trigger hooks.
     ///
     /// # Panics
     /// If GitLab has no such status, or not in this version.
@@ -69,7 +69,7 @@ impl DeploymentHandle {
             let known = status != "blocked" || world.version.blocks_deployments();
             assert!(known, "this version of GitLab has no blocked deployments");
             self.enter(world, status);
-            if TOLD.contains(&status) {
+            if TRIGGERING.contains(&status) {
                 world.announce(events, Trigger::Deployment, Place::Project(project.id), None, |world| {
                     let within = world.project(project.id);
                     payload::ci::deployment(world, within, &within.deployments[&self.id])

@@ -1,4 +1,4 @@
-//! A feature flag. Hooks hear only of its switch.
+//! A feature flag. Only switching it triggers hooks.
 
 use serde_json::Value;
 
@@ -37,14 +37,14 @@ impl FeatureFlagHandle {
         self.project.shared.world().project(self.project.id).feature_flags[&self.name].id
     }
 
-    /// Edits the description. GitLab tells nobody.
+    /// Edits the description. This triggers no hook.
     #[must_use]
     pub fn describe(self, text: &str) -> Self {
         self.edit(|flag| text.clone_into(&mut flag.description));
         self
     }
 
-    /// Adds a strategy with its parameters for these environment scopes. GitLab tells nobody.
+    /// Adds a strategy with its parameters for these environment scopes. This triggers no hook.
     #[must_use]
     pub fn strategy(self, name: &str, parameters: Value, environment_scopes: &[&str]) -> Self {
         let strategy = {
@@ -57,7 +57,7 @@ impl FeatureFlagHandle {
         self
     }
 
-    /// Switches the flag on or off. GitLab tells of it only if that changes something.
+    /// Switches the flag on or off. This triggers hooks only if it changes something.
     pub async fn toggle(&self, active: bool) {
         let project = &self.project;
         let change = project.shared.change(|world, events| {
@@ -77,7 +77,7 @@ impl FeatureFlagHandle {
         change.await;
     }
 
-    /// Removes the flag. GitLab tells nobody.
+    /// Removes the flag. This triggers no hook.
     pub fn delete(self) {
         self.project.shared.world().project_mut(self.project.id).feature_flags.remove(&self.name);
     }

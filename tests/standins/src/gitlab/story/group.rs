@@ -12,7 +12,7 @@ use crate::gitlab::hooks::{Place, Trigger, payload};
 use crate::gitlab::shared::Shared;
 use crate::gitlab::state::{Group, Role, Tier, TokenKind, World};
 
-/// A group or sub-group.
+/// A group or subgroup.
 #[derive(Clone)]
 pub struct GroupHandle {
     shared: Arc<Shared>,
@@ -40,7 +40,7 @@ impl GroupHandle {
         ProjectHandle::new(&self.shared, id)
     }
 
-    /// The sub-group with this path, made if need be.
+    /// The subgroup with this path, made if need be.
     pub fn subgroup(&self, path: &str) -> GroupHandle {
         let mut world = self.shared.world();
         let full_path = format!("{}/{path}", world.group_path(self.id));
@@ -68,7 +68,7 @@ impl GroupHandle {
         self
     }
 
-    /// Opens the group to everyone.
+    /// Makes the group public.
     #[must_use]
     pub fn public(self) -> Self {
         self.change(|group| group.public = true);
@@ -82,17 +82,17 @@ impl GroupHandle {
         self
     }
 
-    /// Changes the last part of the path. GitLab tells no hook.
+    /// Changes the last part of the path. This triggers no hook.
     pub fn rename(&self, path: &str) {
         self.change(|group| path.clone_into(&mut group.path));
     }
 
-    /// Moves the group below another. GitLab tells no hook.
+    /// Moves the group below another. This triggers no hook.
     pub fn transfer(&self, to: &GroupHandle) {
         self.change(|group| group.parent = Some(to.id));
     }
 
-    /// Adds a project, and says so.
+    /// Adds a project, which triggers hooks.
     pub async fn create_project(&self, path: &str) -> ProjectHandle {
         let id = self.shared.change(|world, events| {
             let id = ensure_project(world, self.id, path);
@@ -106,7 +106,7 @@ impl GroupHandle {
         ProjectHandle::new(&self.shared, id.await)
     }
 
-    /// Adds a sub-group, and says so.
+    /// Adds a subgroup, which triggers hooks.
     pub async fn create_subgroup(&self, path: &str) -> GroupHandle {
         let id = self.shared.change(|world, events| {
             let full_path = format!("{}/{path}", world.group_path(self.id));
@@ -136,17 +136,17 @@ impl GroupHandle {
             .await;
     }
 
-    /// Adds a member, and says so.
+    /// Adds a member, which triggers hooks.
     pub async fn add_member(&self, user: &UserHandle, role: Role) {
         self.membership(user, Some(role), "user_add_to_group").await;
     }
 
-    /// Changes a member's role, and says so.
+    /// Changes a member's role, which triggers hooks.
     pub async fn change_member(&self, user: &UserHandle, role: Role) {
         self.membership(user, Some(role), "user_update_for_group").await;
     }
 
-    /// Removes a member, and says so.
+    /// Removes a member, which triggers hooks.
     pub async fn remove_member(&self, user: &UserHandle) {
         self.membership(user, None, "user_remove_from_group").await;
     }

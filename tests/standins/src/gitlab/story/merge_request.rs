@@ -40,7 +40,7 @@ impl MergeRequestHandle {
         self.iid
     }
 
-    /// The same merge request with somebody else acting.
+    /// The same merge request with another user acting.
     #[must_use]
     pub fn acting_as(&self, user: &UserHandle) -> Self {
         MergeRequestHandle { project: self.project.acting_as(user), id: self.id, iid: self.iid }
@@ -80,7 +80,7 @@ impl MergeRequestHandle {
         .await;
     }
 
-    /// Asks somebody for a review.
+    /// Requests a review.
     pub async fn add_reviewer(&self, user: &UserHandle) {
         let id = user.id();
         self.act("update", |request, now, changes| {
@@ -100,19 +100,19 @@ impl MergeRequestHandle {
         self.act("update", |request, now, _| request.set_reviewer_state(id, state, now)).await;
     }
 
-    /// Somebody approves: `approved` once all approvals are there, `approval` before that.
+    /// Approves it: `approved` once all approvals are there, `approval` before that.
     pub async fn approve_by(&self, user: &UserHandle) {
         let complete = self.note_approval(user, true);
         self.acting_as(user).act(if complete { "approved" } else { "approval" }, |_, _, _| {}).await;
     }
 
-    /// Somebody takes an approval back: `unapproved` if it was enough before, else `unapproval`.
+    /// Revokes an approval: `unapproved` if it was enough before, else `unapproval`.
     pub async fn unapprove_by(&self, user: &UserHandle) {
         let was_complete = self.note_approval(user, false);
         self.acting_as(user).act(if was_complete { "unapproved" } else { "unapproval" }, |_, _, _| {}).await;
     }
 
-    /// Somebody comments.
+    /// Adds a comment.
     pub async fn comment(&self, text: &str) {
         let project = &self.project;
         let change = project.shared.change(|world, events| {
@@ -148,7 +148,7 @@ impl MergeRequestHandle {
         .await;
     }
 
-    /// Merges it: a merge commit on the target, told as a push, then the merge itself.
+    /// Merges it: a merge commit on the target, a push event, then the merge event.
     pub async fn merge(&self) {
         let project = &self.project;
         let change = project.shared.change(|world, events| {
@@ -208,7 +208,7 @@ impl MergeRequestHandle {
         }
     }
 
-    /// Changes the merge request and says so.
+    /// Changes the merge request and triggers hooks.
     async fn act(
         &self,
         action: &str,
@@ -248,7 +248,7 @@ fn changed<A: serde::Serialize, B: serde::Serialize>(
     }
 }
 
-/// Tells the hooks of a merge request's change.
+/// Triggers the hooks for a change of a merge request.
 pub(crate) fn announce(
     world: &World,
     events: &mut Vec<Event>,

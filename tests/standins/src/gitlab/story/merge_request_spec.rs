@@ -1,4 +1,4 @@
-//! A merge request that somebody is about to open.
+//! A merge request to be opened.
 
 use std::collections::BTreeSet;
 

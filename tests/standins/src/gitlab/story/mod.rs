@@ -1,5 +1,5 @@
-//! How a test tells what people do in GitLab. A method that is `async` is something hooks hear of; it returns
-//! when they have answered. A method that is not arranges the scene and is heard by nobody.
+//! How a test says what users do in GitLab. An `async` method triggers hooks, and returns when their deliveries are
+//! answered. Any other method is set-up and triggers none.
 
 mod commit;
 mod deployment;

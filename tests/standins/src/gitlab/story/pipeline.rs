@@ -71,7 +71,7 @@ impl PipelineHandle {
         self
     }
 
-    /// Moves the pipeline to a status. Nobody hears of pipelines of blocked users.
+    /// Moves the pipeline to a status. Pipelines of blocked users trigger no hook.
     ///
     /// # Panics
     /// If GitLab has no such status.
@@ -85,7 +85,7 @@ impl PipelineHandle {
         change.await;
     }
 
-    /// Moves a job to a status, and says so to those who listen for jobs.
+    /// Moves a job to a status, and triggers the hooks for job events.
     ///
     /// # Panics
     /// If GitLab has no such status, or the pipeline no such job.
@@ -127,7 +127,7 @@ impl PipelineHandle {
     }
 }
 
-/// Adds a pending pipeline without telling anybody.
+/// Adds a pending pipeline without triggering hooks.
 pub(crate) fn add_pipeline(
     world: &mut World,
     project: &ProjectHandle,
@@ -165,7 +165,7 @@ pub(crate) fn add_pipeline(
     id
 }
 
-/// Adds a job without telling anybody; gives its id.
+/// Adds a job without triggering hooks; gives its id.
 pub(crate) fn add_job(
     world: &mut World,
     project: u64,

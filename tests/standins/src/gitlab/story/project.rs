@@ -31,7 +31,7 @@ impl ProjectHandle {
         ProjectHandle { shared: Arc::clone(shared), id, actor }
     }
 
-    /// The same project with somebody else acting.
+    /// The same project with another user acting.
     #[must_use]
     pub fn acting_as(&self, user: &UserHandle) -> Self {
         ProjectHandle { shared: Arc::clone(&self.shared), id: self.id, actor: user.id() }
@@ -71,7 +71,7 @@ impl ProjectHandle {
         secret(&world, id)
     }
 
-    /// Opens the project to everyone.
+    /// Makes the project public.
     #[must_use]
     pub fn public(self) -> Self {
         self.change(|project| project.public = true);
@@ -102,7 +102,7 @@ impl ProjectHandle {
         self.change(|project| path.clone_into(&mut project.path));
     }
 
-    /// Removes the project, and says so to the group.
+    /// Removes the project, which triggers the group's hooks.
     pub async fn destroy(self) {
         let id = self.id;
         self.shared
@@ -126,7 +126,7 @@ impl ProjectHandle {
         PipelineHandle::start(self, git_ref, None).await
     }
 
-    /// A deployment by a CI job, `created`; GitLab tells nobody yet. The environment is made if need be.
+    /// A deployment by a CI job, `created`; it triggers no hook yet. The environment is made if need be.
     pub fn deploy(&self, environment: &str, git_ref: &str) -> DeploymentHandle {
         DeploymentHandle::create(self, environment, git_ref, true)
     }

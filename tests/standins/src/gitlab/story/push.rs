@@ -7,7 +7,7 @@ use crate::gitlab::hooks::payload::push::{self, Change};
 use crate::gitlab::hooks::{Event, Place, Trigger};
 use crate::gitlab::state::{Branch, Commit, NO_COMMIT, Repository, World};
 
-/// A push that changes more branches at once is told to no hook at all
+/// A push that changes more branches at once triggers no hook
 /// (<https://docs.gitlab.com/user/project/integrations/webhook_events/#push-events>).
 const MOST_BRANCHES_TOLD: usize = 3;
 
@@ -55,7 +55,7 @@ impl ProjectHandle {
         change.await
     }
 
-    /// Pushes to several branches at once. More than three, and no hook hears of any of them.
+    /// Pushes to several branches at once. More than three trigger no hook.
     pub async fn push_branches<'a>(
         &self,
         branches: impl IntoIterator<Item = (&'a str, Vec<CommitSpec>)>,
@@ -147,7 +147,7 @@ impl ProjectHandle {
         branches.insert(branch.to_owned(), Branch { head: head.to_owned(), protected });
     }
 
-    /// Adds a commit that joins `source` into `target`, and says so.
+    /// Adds a commit that joins `source` into `target`, which triggers hooks.
     pub(crate) fn join(
         &self,
         world: &mut World,

@@ -41,7 +41,7 @@ impl UserHandle {
         self
     }
 
-    /// Blocks the account: its tokens stop working and its pipelines are silent.
+    /// Blocks the account: its tokens stop working, and its pipelines trigger no hook.
     pub fn block(&self) {
         self.change(|user| user.blocked = true);
     }

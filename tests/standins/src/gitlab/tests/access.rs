@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Api, Role, Scene, Tier, Version};
 
 #[tokio::test]
-async fn strangers_see_public_things_only() {
+async fn without_credentials_only_public_things_are_visible() {
     let scene = Scene::new(Version::V19_1).await;
     let open = scene.group.project("open").public();
     let stranger = Api::anonymous(&scene.gitlab);

@@ -1,4 +1,4 @@
-//! Pipelines, deployments and feature flags, told and read.
+//! Pipelines, deployments and feature flags, in payloads and in the API.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -7,17 +7,17 @@ use super::{Scene, Version};
 use crate::gitlab::{commit, merge_request};
 
 #[tokio::test]
-async fn every_move_of_a_pipeline_is_told() {
+async fn every_status_of_a_pipeline_triggers_hooks() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
     let pipeline =
         scene.project.start_pipeline("main").await.with_job("test", "unit", "success").with_tests(7, 2, 1);
     pipeline.status("running").await;
     pipeline.status("success").await;
-    let told = receiver.take();
-    let states: Vec<_> = told.iter().map(|sent| &sent.body["object_attributes"]["status"]).collect();
+    let delivered = receiver.take();
+    let states: Vec<_> = delivered.iter().map(|sent| &sent.body["object_attributes"]["status"]).collect();
     assert_eq!(states, ["pending", "running", "success"]);
-    let last = &told[2].body;
+    let last = &delivered[2].body;
     assert_eq!((&last["object_attributes"]["iid"], &last["builds"][0]["name"]), (&json!(1), &json!("unit")));
     assert_eq!(last["object_attributes"]["detailed_status"], "passed");
     assert!(last["object_attributes"].get("updated_at").is_none());
@@ -37,10 +37,13 @@ async fn a_merge_request_pipeline_has_two_refs() {
     let request = scene.project.open_merge_request(merge_request("PAY-7", "PAY-7 Retry")).await;
     let receiver = scene.listen().await;
     let pipeline = request.start_pipeline().await;
-    let told = receiver.only().body;
-    assert_eq!(told["object_attributes"]["ref"], "PAY-7", "hooks name the source branch");
-    assert_eq!(told["object_attributes"]["source"], "merge_request_event");
-    assert_eq!((&told["merge_request"]["iid"], told["merge_request"].get("description")), (&json!(1), None));
+    let delivered = receiver.only().body;
+    assert_eq!(delivered["object_attributes"]["ref"], "PAY-7", "hooks name the source branch");
+    assert_eq!(delivered["object_attributes"]["source"], "merge_request_event");
+    assert_eq!(
+        (&delivered["merge_request"]["iid"], delivered["merge_request"].get("description")),
+        (&json!(1), None)
+    );
     let read = scene.api.get(&scene.project_path(&format!("/pipelines/{}", pipeline.id()))).await.body;
     assert_eq!(read["ref"], "refs/merge-requests/1/head");
     let path = scene.project_path(&format!("/merge_requests/{}/pipelines", request.iid()));
@@ -50,7 +53,7 @@ async fn a_merge_request_pipeline_has_two_refs() {
 }
 
 #[tokio::test]
-async fn pipelines_of_blocked_users_are_silent() {
+async fn pipelines_of_blocked_users_trigger_no_hook() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
     let eve = scene.gitlab.user("eve");
@@ -70,13 +73,13 @@ async fn a_job_calls_its_pipeline_a_commit() {
     let pipeline = scene.project.start_pipeline("main").await.with_job("test", "unit", "pending");
     let receiver = scene.listen().await;
     pipeline.job_status("unit", "running").await;
-    let told = receiver.only();
-    assert_eq!((told.event(), &told.body["build_status"]), ("Job Hook", &json!("running")));
-    assert_eq!(told.body["commit"]["id"], json!(pipeline.id()));
+    let delivered = receiver.only();
+    assert_eq!((delivered.event(), &delivered.body["build_status"]), ("Job Hook", &json!("running")));
+    assert_eq!(delivered.body["commit"]["id"], json!(pipeline.id()));
 }
 
 #[tokio::test]
-async fn deployments_are_told_once_they_move() {
+async fn deployments_trigger_hooks_once_they_run() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
     let deployment = scene.project.deploy("production", "main");
@@ -84,11 +87,11 @@ async fn deployments_are_told_once_they_move() {
     assert!(receiver.take().is_empty(), "created and blocked are silent");
     deployment.status("running").await;
     deployment.status("success").await;
-    let told = receiver.take();
-    let states: Vec<_> = told.iter().map(|sent| &sent.body["status"]).collect();
+    let delivered = receiver.take();
+    let states: Vec<_> = delivered.iter().map(|sent| &sent.body["status"]).collect();
     assert_eq!(states, ["running", "success"]);
-    let body = &told[1].body;
-    assert_eq!((told[1].event(), &body["deployment_id"]), ("Deployment Hook", &json!(deployment.id())));
+    let body = &delivered[1].body;
+    assert_eq!((delivered[1].event(), &body["deployment_id"]), ("Deployment Hook", &json!(deployment.id())));
     assert_eq!(body["environment_tier"], "production");
     assert!(body.get("ref").is_none() && body.get("sha").is_none() && body.get("iid").is_none());
     assert!(body["deployable_url"].as_str().unwrap().contains("/-/jobs/"));
@@ -111,11 +114,11 @@ async fn a_deployment_from_outside_has_no_job() {
     let receiver = scene.listen().await;
     let deployment = scene.project.deploy_externally("eu", "main");
     deployment.status("running").await;
-    let told = receiver.only().body;
-    assert_eq!((&told["deployable_id"], &told["deployable_url"]), (&json!(null), &json!(null)));
-    assert_eq!(told["environment_external_url"], "https://eu.example.com");
-    assert!(told["status_changed_at"].as_str().unwrap().ends_with(" +0200"), "{told}");
-    assert!(told.get("environment_tier").is_none());
+    let delivered = receiver.only().body;
+    assert_eq!((&delivered["deployable_id"], &delivered["deployable_url"]), (&json!(null), &json!(null)));
+    assert_eq!(delivered["environment_external_url"], "https://eu.example.com");
+    assert!(delivered["status_changed_at"].as_str().unwrap().ends_with(" +0200"), "{delivered}");
+    assert!(delivered.get("environment_tier").is_none());
     let read = scene.api.get(&scene.project_path(&format!("/deployments/{}", deployment.id()))).await.body;
     assert_eq!(read["deployable"], json!(null));
 }
@@ -165,7 +168,7 @@ async fn old_versions_block_no_deployments() {
 }
 
 #[tokio::test]
-async fn only_the_switch_of_a_flag_is_told() {
+async fn only_switching_a_flag_triggers_hooks() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
     let flag = scene.project.feature_flag("retry payments").describe("PAY-7").strategy(
@@ -176,11 +179,11 @@ async fn only_the_switch_of_a_flag_is_told() {
     flag.toggle(false).await;
     assert!(receiver.take().is_empty(), "edits are silent, and so is a switch that changes nothing");
     flag.toggle(true).await;
-    let told = receiver.only();
-    assert_eq!(told.event(), "Feature Flag Hook");
+    let delivered = receiver.only();
+    assert_eq!(delivered.event(), "Feature Flag Hook");
     let expected =
         json!({ "id": flag.id(), "name": "retry payments", "description": "PAY-7", "active": true });
-    assert_eq!(told.body["object_attributes"], expected);
+    assert_eq!(delivered.body["object_attributes"], expected);
 
     let read = scene.api.get(&scene.project_path("/feature_flags/retry%20payments")).await.body;
     assert!(read.get("id").is_none() && read.get("iid").is_none());

@@ -47,7 +47,7 @@ async fn the_signature_covers_the_bytes_that_arrive() {
 }
 
 #[tokio::test]
-async fn project_and_group_hooks_both_hear_of_it() {
+async fn an_event_triggers_project_and_group_hooks() {
     let scene = Scene::new(Version::V19_1).await;
     let (own, groups) = (scene.listen().await, Receiver::start().await);
     for group in ["/groups/acme%2Fpayments", "/groups/acme"] {
@@ -61,18 +61,22 @@ async fn project_and_group_hooks_both_hear_of_it() {
         assert_eq!(made.status, StatusCode::CREATED);
     }
     scene.project.create_branch("PAY-1").await;
-    let told = groups.take();
+    let delivered = groups.take();
     let own = own.only();
-    assert_eq!(told.len(), 2, "the group's hook and its parent's");
-    assert_eq!(told[0].header("x-gitlab-event-uuid"), own.header("x-gitlab-event-uuid"), "one event");
-    assert_ne!(told[0].header("idempotency-key"), told[1].header("idempotency-key"), "three deliveries");
+    assert_eq!(delivered.len(), 2, "the group's hook and its parent's");
+    assert_eq!(delivered[0].header("x-gitlab-event-uuid"), own.header("x-gitlab-event-uuid"), "one event");
+    assert_ne!(
+        delivered[0].header("idempotency-key"),
+        delivered[1].header("idempotency-key"),
+        "three deliveries"
+    );
 
     scene.gitlab.group("elsewhere", super::Tier::Premium).project("x").create_branch("PAY-1").await;
     assert!(groups.take().is_empty(), "other groups are not their business");
 }
 
 #[tokio::test]
-async fn hooks_hear_what_they_asked_for() {
+async fn hooks_are_triggered_by_the_events_they_are_set_to() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = Receiver::start().await;
     let wish = json!({ "url": receiver.url, "push_events": false, "tag_push_events": true });
@@ -100,7 +104,7 @@ async fn pushes_are_filtered_by_branch() {
 }
 
 #[tokio::test]
-async fn held_deliveries_go_out_as_the_test_likes() {
+async fn held_deliveries_are_sent_as_the_test_says() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
     let held = scene.gitlab.hold_deliveries();
@@ -147,7 +151,7 @@ async fn a_dead_receiver_is_an_error_and_a_line_in_the_history() {
 }
 
 #[tokio::test]
-async fn system_hooks_speak_their_own_form() {
+async fn system_hooks_have_payloads_of_their_own_form() {
     let scene = Scene::new(Version::V17_3).await;
     let receiver = Receiver::start().await;
     scene.gitlab.system_hook(&receiver.url, &SecretString::from("s3cret"));
@@ -159,5 +163,5 @@ async fn system_hooks_speak_their_own_form() {
     let opened = receiver.only();
     assert_eq!((opened.event(), &opened.body["event_type"]), ("System Hook", &json!("merge_request")));
     scene.project.start_pipeline("main").await;
-    assert!(receiver.take().is_empty(), "system hooks hear of no pipelines");
+    assert!(receiver.take().is_empty(), "pipelines trigger no system hooks");
 }

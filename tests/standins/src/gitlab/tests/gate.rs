@@ -1,4 +1,4 @@
-//! Counting, planted faults and rate limits.
+//! Counting, injected faults and rate limits.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ async fn calls_are_counted_by_route() {
 }
 
 #[tokio::test]
-async fn faults_strike_where_and_as_often_as_planted() {
+async fn faults_apply_where_and_as_often_as_set() {
     let scene = Scene::new(Version::V19_1).await;
     scene.gitlab.inject(Fault::status(502).on("/projects").times(1));
     assert_eq!(scene.api.get("/user").await.status, StatusCode::OK);

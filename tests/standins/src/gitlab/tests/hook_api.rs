@@ -8,7 +8,7 @@ use super::{Receiver, Scene, Version};
 const SIGNING_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 #[tokio::test]
-async fn secrets_go_in_and_never_come_out() {
+async fn secrets_are_write_only() {
     let scene = Scene::new(Version::V19_1).await;
     let wish = json!({ "url": "https://gitlab-jira.example/hook", "token": "t0p", "signing_token": SIGNING_TOKEN, "push_events": false, "pipeline_events": true });
     let made = scene.api.post(&scene.group_path("/hooks"), wish).await;
@@ -72,7 +72,7 @@ async fn old_versions_ignore_what_they_do_not_know() {
         .await;
     assert_eq!(made.status, StatusCode::CREATED);
     assert!(made.body.get("signing_token_present").is_none());
-    assert!(made.body.get("subgroup_events").is_none(), "project hooks hear of no groups");
+    assert!(made.body.get("subgroup_events").is_none(), "project hooks have no group events");
 
     let scene = Scene::new(Version::V15_7).await;
     let wish = json!({ "url": "http://x/", "name": "n", "project_events": true });
@@ -162,7 +162,7 @@ async fn a_test_delivery_shows_the_newest_of_its_kind() {
 }
 
 #[tokio::test]
-async fn a_failing_hook_rests_and_is_woken() {
+async fn a_failing_hook_is_temporarily_disabled_and_enabled_again() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = Receiver::start().await;
     let id = scene.hook(&receiver, json!({})).await;
@@ -174,14 +174,14 @@ async fn a_failing_hook_rests_and_is_woken() {
     assert_eq!(receiver.take().len(), 4);
     assert_eq!(scene.api.get(&path).await.body["alert_status"], "temporarily_disabled");
     scene.project.create_branch("PAY-4").await;
-    assert!(receiver.take().is_empty(), "it rests");
+    assert!(receiver.take().is_empty(), "it is temporarily disabled");
 
     scene.gitlab.advance(time::Duration::seconds(61));
     scene.project.create_branch("PAY-5").await;
     assert_eq!(receiver.take().len(), 1, "a minute later it is tried again");
     scene.gitlab.advance(time::Duration::seconds(61));
     scene.project.create_branch("PAY-6").await;
-    assert!(receiver.take().is_empty(), "the second rest is longer");
+    assert!(receiver.take().is_empty(), "the second time it is disabled for longer");
 
     receiver.answer(200);
     scene.api.post(&format!("{path}/test/push_events"), json!({})).await;
@@ -192,7 +192,7 @@ async fn a_failing_hook_rests_and_is_woken() {
 }
 
 #[tokio::test]
-async fn forty_failures_end_a_hook_unless_the_instance_never_rests_any() {
+async fn forty_failures_disable_a_hook_unless_the_instance_disables_none() {
     let scene = Scene::new(Version::V17_3).await;
     let receiver = Receiver::start().await;
     let id = scene.hook(&receiver, json!({})).await;

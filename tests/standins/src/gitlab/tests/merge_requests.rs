@@ -1,4 +1,4 @@
-//! Merge requests, told and read.
+//! Merge requests, in payloads and in the API.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -31,8 +31,8 @@ async fn a_life_from_opening_to_merging() {
     request.reopen().await;
     request.merge().await;
 
-    let told = receiver.take();
-    let names: Vec<String> = told
+    let delivered = receiver.take();
+    let names: Vec<String> = delivered
         .iter()
         .map(|sent| {
             format!(
@@ -57,16 +57,16 @@ async fn a_life_from_opening_to_merging() {
             "Merge Request Hook merge",
         ]
     );
-    let edit = &told[2].body;
+    let edit = &delivered[2].body;
     assert_eq!(
         edit["changes"]["title"],
         json!({ "previous": "PAY-7 Retry", "current": "PAY-7 Retry twice" })
     );
     assert_eq!(edit["user"]["email"], "[REDACTED]");
     assert!(edit["object_attributes"]["last_edited_at"].is_string());
-    assert_eq!(told[3].body["object_attributes"]["draft"], true);
-    assert_eq!(told[3].body["changes"]["draft"], json!({ "previous": false, "current": true }));
-    assert_eq!(told[9].body["object_attributes"]["state"], "merged");
+    assert_eq!(delivered[3].body["object_attributes"]["draft"], true);
+    assert_eq!(delivered[3].body["changes"]["draft"], json!({ "previous": false, "current": true }));
+    assert_eq!(delivered[9].body["object_attributes"]["state"], "merged");
 
     let read = scene.api.get(&scene.project_path(&format!("/merge_requests/{}", request.iid()))).await.body;
     assert_eq!((&read["state"], &read["user_notes_count"]), (&json!("merged"), &json!(1)));
@@ -80,8 +80,8 @@ async fn a_push_to_the_source_updates_the_merge_request() {
     let request = opened(&scene).await;
     let receiver = scene.listen().await;
     let pushed = scene.project.push("PAY-7", [commit("PAY-7 three")]).await;
-    let told = receiver.take();
-    let attributes = &told[1].body["object_attributes"];
+    let delivered = receiver.take();
+    let attributes = &delivered[1].body["object_attributes"];
     assert_eq!((&attributes["action"], &attributes["oldrev"]), (&json!("update"), &json!(pushed.before)));
     assert_eq!(attributes["last_commit"]["id"], json!(pushed.after));
     let commits =
@@ -101,10 +101,10 @@ async fn approvals_are_single_until_they_are_enough() {
     request.unapprove_by(&eve).await;
     request.unapprove_by(&bob).await;
     request.request_changes_by(&bob).await;
-    let told = receiver.take();
-    let actions: Vec<_> = told.iter().map(|sent| &sent.body["object_attributes"]["action"]).collect();
+    let delivered = receiver.take();
+    let actions: Vec<_> = delivered.iter().map(|sent| &sent.body["object_attributes"]["action"]).collect();
     assert_eq!(actions, ["approval", "approved", "unapproved", "unapproval", "update"]);
-    assert_eq!(told[0].body["user"]["username"], "bob");
+    assert_eq!(delivered[0].body["user"]["username"], "bob");
 
     request.approve_by(&eve).await;
     let path = scene.project_path(&format!("/merge_requests/{}", request.iid()));

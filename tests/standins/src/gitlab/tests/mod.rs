@@ -60,7 +60,7 @@ impl Scene {
         format!("/groups/{}{rest}", self.group.id())
     }
 
-    /// A project hook for everything a project hook can hear.
+    /// A project hook for all events of project hooks.
     async fn listen(&self) -> Receiver {
         let receiver = Receiver::start().await;
         self.hook(&receiver, json!({})).await;

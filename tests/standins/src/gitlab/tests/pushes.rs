@@ -75,7 +75,7 @@ async fn new_and_deleted_branches_have_no_other_side() {
 }
 
 #[tokio::test]
-async fn more_than_three_branches_at_once_are_told_to_nobody() {
+async fn more_than_three_branches_at_once_trigger_no_hook() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
     let push = |names: &'static [&'static str]| names.iter().map(|name| (*name, vec![commit(name)]));

@@ -1,4 +1,4 @@
-//! What groups hear, and what moves without a word.
+//! What triggers group hooks, and which renames and transfers trigger none.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -17,7 +17,7 @@ async fn listening_group(scene: &Scene) -> Receiver {
 }
 
 #[tokio::test]
-async fn groups_hear_of_members_subgroups_and_projects() {
+async fn members_subgroups_and_projects_trigger_group_hooks() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = listening_group(&scene).await;
     let bob = scene.gitlab.user("bob");
@@ -49,7 +49,7 @@ async fn groups_hear_of_members_subgroups_and_projects() {
 }
 
 #[tokio::test]
-async fn renames_and_transfers_are_silent_and_ids_stay() {
+async fn renames_and_transfers_trigger_no_hook_and_ids_stay() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = listening_group(&scene).await;
     scene.project.rename("core");

@@ -155,7 +155,7 @@ async fn a_token_replaces_itself() {
 }
 
 #[tokio::test]
-async fn tokens_are_not_rotated_by_strangers_or_old_versions() {
+async fn tokens_are_not_rotated_by_others_or_old_versions() {
     let scene = Scene::new(Version::V19_1).await;
     let bot = Api::new(&scene.gitlab, &scene.group.bot_token(Role::Developer, &["read_api"]));
     let path = scene.group_path("/access_tokens/self/rotate");

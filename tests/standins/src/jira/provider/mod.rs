@@ -1,5 +1,5 @@
 //! The four provider APIs: which operations there are, and the order of checks that every call goes through.
-//! Fields and limits are in one module per API; who calls is settled before.
+//! Fields and limits are in one module per API; the caller is authenticated before.
 
 mod builds;
 mod deployments;
@@ -264,7 +264,7 @@ fn listed(api: Api) -> Option<&'static Listed> {
         Api::Builds => Some(&builds::BUILDS),
         Api::Deployments => Some(&deployments::DEPLOYMENTS),
         Api::FeatureFlags => Some(&flags::FLAGS),
-        Api::DevInfo | Api::Token | Api::Backoff | Api::Edge => None,
+        Api::DevInfo | Api::Token | Api::Rest | Api::Edge => None,
     }
 }
 

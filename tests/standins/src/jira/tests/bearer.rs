@@ -85,8 +85,7 @@ async fn tokens_end_by_time_and_by_hand() {
 #[tokio::test]
 async fn system_tokens_open_the_forge_paths_and_no_others() {
     let world = Installed::start().await;
-    let token =
-        world.site.forge_system_token("ari:app", &[Api::DevInfo, Api::Backoff], Duration::from_secs(60));
+    let token = world.site.forge_system_token("ari:app", &[Api::DevInfo, Api::Rest], Duration::from_secs(60));
     let cloud_id = world.site.cloud_id();
     let forge = format!("/ex/jira/{cloud_id}/rest/devinfo/0.10/bulk");
     assert_eq!(world.post_with(&token, &forge, &dev_info()).await, 202);

@@ -127,7 +127,7 @@ async fn an_import_is_a_new_tenant_at_the_same_place() {
 }
 
 #[tokio::test]
-async fn hostile_calls_say_what_they_are_told_to() {
+async fn hostile_calls_are_as_the_test_says() {
     let world = Installed::start().await;
     let call = world.site.lifecycle_call("installed").unwrap();
     let decoded = |token: &str| jsonwebtoken::dangerous::insecure_decode::<Value>(token).unwrap();

@@ -21,7 +21,7 @@ use super::{JiraStandin, Signature, SiteHandle, compact_token};
 
 pub(super) const APP_KEY: &str = "app-under-test";
 
-/// An app that accepts every lifecycle callback, or answers what it is told to.
+/// An app that accepts every lifecycle callback, or answers as the test says.
 pub(super) struct App {
     pub base_url: String,
     state: Arc<Mutex<AppState>>,

@@ -1,4 +1,4 @@
-//! Members, sub-groups and projects that come and go. These bodies have an `event_name` and no `object_kind`.
+//! Members, subgroups and projects that are created and removed. These bodies have an `event_name` and no `object_kind`.
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;

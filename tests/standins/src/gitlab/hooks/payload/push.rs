@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{avatar, commit_with_files, project, repository};
 use crate::gitlab::state::{Commit, NO_COMMIT, Project, World};
 
-/// No payload lists more commits; `total_commits_count` tells how many there were.
+/// No payload lists more commits; `total_commits_count` says how many there were.
 const LISTED_COMMITS: usize = 20;
 
 /// One ref that moved.
