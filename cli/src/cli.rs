@@ -83,10 +83,10 @@ pub enum Action {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Says why something is, or is not, on an issue.
+    /// Says why something is, or is not, on an issue, or what a delivery led to.
     #[command(after_help = "Example: gitlab-jira explain PAY-7")]
     Explain {
-        /// The issue's key.
+        /// The issue's key, or the id of a delivery that GitLab shows in a webhook's recent events.
         key: String,
         /// Which bundle, and how to answer.
         #[command(flatten)]
@@ -183,6 +183,15 @@ pub enum SiteAction {
         /// Keeps in Jira what the connection before had sent.
         #[arg(long)]
         keep_jira_data: bool,
+        /// Which bundle, and how to answer.
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+    /// Sends keys again of projects that Jira did not have: ask for it after making one. Else it takes up to a day.
+    Recheck {
+        /// The site's host name or id.
+        #[arg(long)]
+        site: String,
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
@@ -350,6 +359,7 @@ impl SiteAction {
             Self::Switch { site, to, keep_jira_data, target } => {
                 (Command::SiteSwitch { site, to, keep_jira_data }, target)
             }
+            Self::Recheck { site, target } => (Command::SiteRecheck { site }, target),
             Self::Remove { site, confirmation, target } => {
                 confirm(&format!("This removes the site {site} with its connections."), confirmation.yes)?;
                 (Command::SiteRemove { site }, target)

@@ -19,8 +19,9 @@ use shared::clock::SharedClock;
 use shared::config::ForgeFunction;
 use shared::envelope::{Envelope, KeyFile};
 use shared::http::measured;
+use shared::queue::SharedQueue;
 use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
-use shared::queue::{Received, SharedQueue};
+use shared::queue::worker::{Batch, Handler};
 use shared::services::Services;
 use shared::store::Store;
 use shared::store::embedded::EmbeddedEngine;
@@ -30,6 +31,7 @@ use tokio::task::JoinHandle;
 
 use crate::forge_manifest::{Remotes, Setup};
 use crate::operate::{MasterKey, Operator};
+use crate::pump::Pump;
 use crate::settings::Settings;
 
 /// Name of the table in the embedded engine.
@@ -39,15 +41,6 @@ const TABLE: &str = "gitlab-for-jira";
 const STATE: &str = "state.sqlite";
 const QUEUES: &str = "queues.sqlite";
 const KEY: &str = "key";
-
-/// Messages that `sync` takes at once, as its event source mapping on AWS does.
-const BATCH: usize = 200;
-
-/// How long a batch gathers after its first message. Shorter than on AWS, where more is going on at once.
-const WINDOW: Duration = Duration::from_millis(200);
-
-/// How long a message that was taken stays hidden: SQS's maximum. Nobody else takes it, and a restart shows it at once.
-const VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 
 /// How often expired items are removed.
 const SWEEP: Duration = Duration::from_secs(3600);
@@ -91,7 +84,13 @@ impl Local {
         let services = Services::embedded(store.clone(), envelope.clone(), events.clone(), clock.clone());
         let operator = Arc::new(Operator {
             store: store.clone(),
-            linking: settings.linking(&services, store, envelope, &settings.lifecycle.identity.base_url)?,
+            linking: settings.linking(
+                &services,
+                store,
+                envelope,
+                vec![events.clone()],
+                &settings.lifecycle.identity.base_url,
+            )?,
             queues: BTreeMap::from([(EVENTS_QUEUE, events.clone() as SharedQueue)]),
             clock,
             base_url: settings.lifecycle.identity.base_url.clone(),
@@ -136,7 +135,12 @@ impl Local {
     /// on AWS.
     #[must_use]
     pub fn start(&self) -> Vec<JoinHandle<()>> {
-        let pump = tokio::spawn(pump(self.events.clone(), self.sync.clone()));
+        let sync = self.sync.clone();
+        let handler: Handler = Arc::new(move |batch: Batch| {
+            let sync = sync.clone();
+            Box::pin(async move { sync.handle(batch).await })
+        });
+        let pump = tokio::spawn(Pump::new(self.events.clone()).run(handler));
         let (engine, clock) = (self.engine.clone(), self.operator.clock.clone());
         let sweep = tokio::spawn(async move {
             loop {
@@ -225,68 +229,4 @@ async fn run_housekeeping(housekeeping: Housekeeping, clock: SharedClock) {
         }
         clock.sleep(HOUSEKEEPING).await;
     }
-}
-
-/// Hands the queue's messages to `sync`, batch after batch.
-async fn pump(queue: Arc<EmbeddedQueue>, sync: EventSync) {
-    loop {
-        if let Err(error) = pump_once(&queue, &sync).await {
-            tracing::error!(%error, "the events queue can't be read");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-async fn pump_once(queue: &EmbeddedQueue, sync: &EventSync) -> anyhow::Result<()> {
-    queue.wait_for_messages().await?;
-    tokio::time::sleep(WINDOW).await;
-    let batch = queue.receive(BATCH, VISIBILITY).await?;
-    if batch.is_empty() {
-        return Ok(());
-    }
-    match handle(sync, batch.clone()).await {
-        Some(acknowledged) => settle(queue, &batch, &acknowledged).await,
-        // Something in it makes us fall over: one by one, so that only the culprit counts as tried.
-        None => {
-            for received in batch {
-                let acknowledged = handle(sync, vec![received.clone()]).await.unwrap_or_default();
-                settle(queue, &[received], &acknowledged).await;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// `None`: it panicked.
-async fn handle(sync: &EventSync, batch: Vec<Received>) -> Option<Vec<String>> {
-    let sync = sync.clone();
-    let handled = tokio::spawn(async move { sync.handle(batch).await }).await;
-    handled.inspect_err(|error| tracing::error!(%error, "sync panicked")).ok()
-}
-
-/// Tries until the queue's file can be written: what stayed in flight would be hidden for hours.
-async fn settle(queue: &EmbeddedQueue, batch: &[Received], acknowledged: &[String]) {
-    while let Err(error) = try_settle(queue, batch, acknowledged).await {
-        tracing::error!(%error, "the events queue can't be written");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-async fn try_settle(
-    queue: &EmbeddedQueue,
-    batch: &[Received],
-    acknowledged: &[String],
-) -> anyhow::Result<()> {
-    queue.delete(acknowledged).await?;
-    let rest: Vec<String> = batch
-        .iter()
-        .map(|received| received.receipt.clone())
-        .filter(|receipt| !acknowledged.contains(receipt))
-        .collect();
-    if !rest.is_empty() {
-        // Whatever went wrong needs a moment, or it goes wrong again at once.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        queue.release(&rest).await?;
-    }
-    Ok(())
 }

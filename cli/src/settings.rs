@@ -14,6 +14,7 @@ use shared::config::{
 use shared::envelope::Envelope;
 use shared::linking::Linking;
 use shared::outbound::OutboundClientError;
+use shared::queue::SharedQueue;
 use shared::services::Services;
 use shared::store::Store;
 use url::Url;
@@ -180,6 +181,7 @@ impl Settings {
         services: &Services,
         store: Store,
         envelope: Arc<Envelope>,
+        queues: Vec<SharedQueue>,
         webhook_base_url: &str,
     ) -> Result<Linking, OutboundClientError> {
         let (gitlab, guard) =
@@ -190,6 +192,7 @@ impl Settings {
             envelope,
             gitlab,
             guard: guard.clone(),
+            queues,
             clock: services.clock(),
             webhook_base_url: webhook_base_url.trim_end_matches('/').to_owned(),
             gitlab_url: self.gitlab_url.clone(),

@@ -60,7 +60,13 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
     let store = services.store(outputs.get("TableName")?);
     Ok(Operator {
         store: store.clone(),
-        linking: settings.linking(&services, store, envelope, outputs.get("WebhookUrl")?)?,
+        linking: settings.linking(
+            &services,
+            store,
+            envelope,
+            vec![events.clone()],
+            outputs.get("WebhookUrl")?,
+        )?,
         queues: BTreeMap::from([(EVENTS_QUEUE, events)]),
         clock,
         base_url: settings.lifecycle.identity.base_url.clone(),

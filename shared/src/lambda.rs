@@ -9,13 +9,13 @@ use axum::Router;
 use futures::future::BoxFuture;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
-use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::aws::AwsEnvironment;
 use crate::config::Variables;
 use crate::http::measured;
 use crate::queue::Received;
+use crate::queue::worker::{Deadline, Handler, Work};
 use crate::services::Services;
 use crate::telemetry::{self, Format, Scope, with_causes};
 
@@ -66,21 +66,18 @@ pub async fn serve(router: Router) -> Result<(), Error> {
     lambda_http::run(measured(router)).await
 }
 
-/// Works on batches of a queue with `handle`, which answers the receipts of the messages that are done. The others are
-/// reported as failed, and come back by themselves.
+/// Has `handler` handle batches of a queue. What it does not acknowledge is reported as failed, and comes back by itself.
 ///
 /// # Errors
 /// When Lambda's runtime API fails.
-pub async fn work<H>(handle: H) -> Result<(), Error>
-where
-    H: Fn(Vec<Received>) -> BoxFuture<'static, Vec<String>>,
-{
-    let handle = &handle;
+pub async fn work(handler: Handler) -> Result<(), Error> {
+    let handler = &handler;
     let service = service_fn(move |event: LambdaEvent<SqsEvent>| async move {
         let span = tracing::info_span!("batch", aws.request_id = event.context.request_id);
         let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-        let time = left.saturating_sub(ANSWERING_TIME);
-        Ok::<_, Error>(answer(event.payload.records, time, handle).instrument(span).await)
+        let deadline = Deadline::after(left.saturating_sub(ANSWERING_TIME));
+        let answer = answer(event.payload.records, deadline, handler.clone());
+        Ok::<_, Error>(answer.instrument(span).await)
     });
     lambda_runtime::run(service).await
 }
@@ -105,24 +102,27 @@ where
     lambda_runtime::run(service).await
 }
 
-/// Which messages of a batch are to come back, after at most `time`.
-async fn answer<H>(records: Vec<SqsMessage>, time: Duration, handle: &H) -> SqsBatchResponse
-where
-    H: Fn(Vec<Received>) -> BoxFuture<'static, Vec<String>>,
-{
+/// Which messages of a batch are to come back, at the deadline at the latest.
+async fn answer(records: Vec<SqsMessage>, deadline: Deadline, handler: Handler) -> SqsBatchResponse {
     // Not every message has a receipt when somebody invokes the function by hand; its id stands in.
     let mut unfinished: HashMap<String, String> = HashMap::with_capacity(records.len());
-    let mut batch = Vec::with_capacity(records.len());
+    let mut messages = Vec::with_capacity(records.len());
     for record in records {
         let id = record.message_id.unwrap_or_default();
         let receipt = record.receipt_handle.unwrap_or_else(|| id.clone());
-        let receives = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        let attribute = |name: &str| record.attributes.get(name);
+        let receives = attribute("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
+        let group = attribute("MessageGroupId").cloned().unwrap_or_default();
         unfinished.insert(receipt.clone(), id);
-        let body = record.body.unwrap_or_default();
-        batch.push(Received { receipt, body, receives: receives.unwrap_or(1) });
+        messages.push(Received { receipt, group, body: record.body.unwrap_or_default(), receives });
     }
-    let worked = tokio::time::timeout(time, one_by_one_if_need_be(batch, handle, &mut unfinished)).await;
-    if worked.is_err() {
+    let mut work = Work::start(messages, deadline, handler);
+    let finished = tokio::time::timeout(deadline.left(), async {
+        while let Some(receipts) = work.acknowledged().await {
+            unfinished.retain(|receipt, _| !receipts.contains(receipt));
+        }
+    });
+    if finished.await.is_err() {
         tracing::error!(messages = unfinished.len(), "out of time; messages come back by themselves");
     }
     let failures = unfinished.into_values().map(|item_identifier| {
@@ -135,33 +135,12 @@ where
     response
 }
 
-/// A panic fails the whole batch, so its messages are then tried alone: only the culprit counts as tried.
-async fn one_by_one_if_need_be<H>(batch: Vec<Received>, handle: &H, unfinished: &mut HashMap<String, String>)
-where
-    H: Fn(Vec<Received>) -> BoxFuture<'static, Vec<String>>,
-{
-    if let Some(done) = caught(handle(batch.clone())).await {
-        unfinished.retain(|receipt, _| !done.contains(receipt));
-        return;
-    }
-    for received in batch {
-        if let Some(done) = caught(handle(vec![received])).await {
-            unfinished.retain(|receipt, _| !done.contains(receipt));
-        }
-    }
-}
-
-/// `None`: it panicked. Ends the work when it is dropped.
-async fn caught(work: BoxFuture<'static, Vec<String>>) -> Option<Vec<String>> {
-    let mut tasks = JoinSet::new();
-    tasks.spawn(work.in_current_span());
-    let worked = tasks.join_next().await?;
-    worked.inspect_err(|error| tracing::error!(%error, "a batch panicked")).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::queue::worker::Batch;
 
     fn message(id: &str, body: &str) -> SqsMessage {
         let mut message = SqsMessage::default();
@@ -178,36 +157,33 @@ mod tests {
         ids
     }
 
-    fn work_off(batch: Vec<Received>) -> BoxFuture<'static, Vec<String>> {
-        Box::pin(work_off_one_by_one(batch))
+    fn handler() -> Handler {
+        Arc::new(|batch: Batch| {
+            Box::pin(async move {
+                for message in &batch.messages {
+                    match message.body.as_str() {
+                        "good" => batch.acknowledge(vec![message.receipt.clone()]),
+                        "hangs" => std::future::pending().await,
+                        _ => {}
+                    }
+                }
+            })
+        })
     }
 
-    async fn work_off_one_by_one(batch: Vec<Received>) -> Vec<String> {
-        for received in &batch {
-            assert_ne!(received.body, "panics");
-            if received.body == "hangs" {
-                std::future::pending::<()>().await;
-            }
-        }
-        let done = batch.into_iter().filter(|received| received.body == "good");
-        done.map(|received| received.receipt).collect()
+    async fn failures(records: Vec<SqsMessage>) -> Vec<String> {
+        failed(answer(records, Deadline::after(Duration::from_secs(60)), handler()).await)
     }
 
     #[tokio::test]
-    async fn what_is_not_done_comes_back() {
+    async fn what_is_not_acknowledged_comes_back() {
         let records = vec![message("a", "good"), message("b", "bad"), message("c", "good")];
-        assert_eq!(failed(answer(records, Duration::from_secs(60), &work_off).await), ["b"]);
-    }
-
-    #[tokio::test]
-    async fn a_panic_fails_one_message_only() {
-        let records = vec![message("a", "good"), message("b", "panics"), message("c", "good")];
-        assert_eq!(failed(answer(records, Duration::from_secs(60), &work_off).await), ["b"]);
+        assert_eq!(failures(records).await, ["b"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn out_of_time_everything_that_is_left_comes_back() {
-        let records = vec![message("a", "good"), message("b", "hangs")];
-        assert_eq!(failed(answer(records, Duration::from_secs(60), &work_off).await), ["a", "b"]);
+    async fn out_of_time_only_what_is_left_comes_back() {
+        let records = vec![message("a", "good"), message("b", "hangs"), message("c", "good")];
+        assert_eq!(failures(records).await, ["b", "c"]);
     }
 }

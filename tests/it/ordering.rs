@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gitlab_jira::operate::CredentialChoice;
-use standins::gitlab::{Role, Tier, commit, merge_request};
+use standins::gitlab::{Delivery, Role, Tier, commit, merge_request};
 
 use crate::stage::Stage;
 
@@ -45,25 +45,58 @@ async fn success_stays_also_when_only_hooks_are_known() {
 
 #[tokio::test]
 async fn a_deleted_branch_stays_deleted_under_a_delayed_push() {
-    for stage in [Stage::new().await, without_token().await] {
-        let held = stage.world.gitlab.hold_deliveries();
-        stage.api.push("PAY-2-x", [commit("PAY-2 x").adds("a", 1)]).await;
-        stage.api.push("PAY-2-x", [commit("PAY-2 y").adds("b", 1)]).await;
-        stage.api.delete_branch("PAY-2-x").await;
-        let mut deliveries = held.take();
-        let deletion = deliveries.pop().unwrap();
-        assert!(deliveries[0].send().await.unwrap().is_success());
-        stage.settled().await;
-        assert!(deletion.send().await.unwrap().is_success());
+    let stage = Stage::new().await;
+    let (mut deliveries, deletion) = two_pushes_and_a_deletion(&stage).await;
+    assert!(deliveries[0].send().await.unwrap().is_success());
+    stage.settled().await;
+    assert!(deletion.send().await.unwrap().is_success());
+    stage.settled().await;
+    assert!(stage.world.site.issue("PAY-2").branches.is_empty());
+    deliveries.reverse();
+    for delivery in deliveries {
+        assert!(delivery.send().await.unwrap().is_success());
         stage.settled().await;
         assert!(stage.world.site.issue("PAY-2").branches.is_empty());
-        for delivery in deliveries.iter().rev() {
-            assert!(delivery.send().await.unwrap().is_success());
-            stage.settled().await;
-            assert!(stage.world.site.issue("PAY-2").branches.is_empty());
-        }
-        assert_eq!(stage.world.site.issue("PAY-2").commits.len(), 2, "its commits stay");
     }
+    assert_eq!(stage.world.site.issue("PAY-2").commits.len(), 2, "its commits stay");
+}
+
+/// Without a token a deletion that names an unknown head may be of an earlier branch of that name, so it waits for the push
+/// that made the head.
+#[tokio::test]
+async fn without_a_token_a_deletion_waits_for_the_push_before_it() {
+    let stage = without_token().await;
+    let (deliveries, deletion) = two_pushes_and_a_deletion(&stage).await;
+    for delivery in [&deliveries[0], &deletion] {
+        assert!(delivery.send().await.unwrap().is_success());
+        stage.settled().await;
+    }
+    assert_eq!(stage.world.site.issue("PAY-2").branches.len(), 1);
+    assert!(deliveries[1].send().await.unwrap().is_success());
+    for _ in 0..100 {
+        if stage.world.site.issue("PAY-2").branches.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for delivery in deliveries.iter().rev() {
+        assert!(stage.world.site.issue("PAY-2").branches.is_empty());
+        assert!(delivery.send().await.unwrap().is_success());
+        stage.settled().await;
+    }
+    assert!(stage.world.site.issue("PAY-2").branches.is_empty());
+    assert_eq!(stage.world.site.issue("PAY-2").commits.len(), 2, "its commits stay");
+}
+
+/// Deliveries of two pushes to `PAY-2-x`, and the one of its deletion.
+async fn two_pushes_and_a_deletion(stage: &Stage) -> (Vec<Delivery>, Delivery) {
+    let held = stage.world.gitlab.hold_deliveries();
+    stage.api.push("PAY-2-x", [commit("PAY-2 x").adds("a", 1)]).await;
+    stage.api.push("PAY-2-x", [commit("PAY-2 y").adds("b", 1)]).await;
+    stage.api.delete_branch("PAY-2-x").await;
+    let mut deliveries = held.take();
+    let deletion = deliveries.pop().unwrap();
+    (deliveries, deletion)
 }
 
 #[tokio::test]

@@ -296,7 +296,7 @@ proptest! {
         let _ = Answer::parse(&bytes);
         let text = String::from_utf8_lossy(&bytes);
         let _ = serde_json::from_str::<Command>(&text);
-        let received = Received { receipt: "1".to_owned(), body: text.into_owned(), receives: 1 };
+        let received = Received { receipt: "1".to_owned(), group: String::new(), body: text.into_owned(), receives: 1 };
         prop_assert!(Message::<EventMessage>::read(&received).is_err());
     }
 
@@ -330,10 +330,10 @@ proptest! {
     #[test]
     fn messages_survive_the_queue(body in hook_body(), key: Option<String>, position: prop::sample::Index, byte: u8, at: i64) {
         let Ok(delivery) = hooks::parse(body.to_string().as_bytes()) else { return Ok(()) };
-        let (id, group) = (SubscriptionId::generate(), "site");
-        for message in EventMessage::split(id, Timestamp(at), group, key.as_deref(), &delivery.project, delivery.event) {
+        let id = SubscriptionId::generate();
+        for message in EventMessage::split(id, Timestamp(at), key.as_deref(), &delivery.project, delivery.event) {
             let text = message.outgoing(Timestamp(at)).unwrap().body;
-            let received = |body: String| Received { receipt: String::new(), body, receives: 1 };
+            let received = |body: String| Received { receipt: String::new(), group: String::new(), body, receives: 1 };
             prop_assert_eq!(&Message::<EventMessage>::read(&received(text.clone())).unwrap(), &message);
             let mut bytes = text.into_bytes();
             let position = position.index(bytes.len());

@@ -2,10 +2,12 @@
 //! of the rest.
 
 use serde::{Deserialize, Serialize};
+use shared::clock::Timestamp;
 use shared::domain::{
-    EntityKind, HoldReason, IssueKeys, KeyRule, Site, SiteId, Subscription, SubscriptionState,
+    EntityKind, HoldReason, IssueKeys, KeyRule, Site, SiteId, Subscription, SubscriptionId, SubscriptionState,
 };
 use shared::health;
+use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
 use shared::store::outcomes::{Outcome, Verdict};
 use shared::text::count;
 
@@ -19,6 +21,9 @@ pub struct Explanation {
     pub key: String,
     /// The sites where something named it.
     pub sites: Vec<SiteOutcomes>,
+    /// Deliveries of the last days that named it, or have this id, and led to nothing.
+    #[serde(default)]
+    pub deliveries: Vec<DeliveryOutcome>,
     /// What is in the way.
     pub notes: Vec<String>,
 }
@@ -32,6 +37,21 @@ pub struct SiteOutcomes {
     pub host: String,
     /// Newest first.
     pub outcomes: Vec<EntityOutcome>,
+}
+
+/// A delivery that led to nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeliveryOutcome {
+    /// The link it came through.
+    pub link: SubscriptionId,
+    /// When, in ISO 8601.
+    pub at: String,
+    /// What GitLab calls it.
+    pub delivery: Option<String>,
+    /// What it is about.
+    pub label: String,
+    /// Why it led to nothing.
+    pub answer: IntakeAnswer,
 }
 
 /// What became of an entity.
@@ -80,28 +100,39 @@ pub enum EntityResult {
     },
     /// It was removed from the issue.
     Removed,
+    /// The link it came through was removed, and what was sent through it.
+    Unlinked,
 }
 
 impl Operator {
-    pub(super) async fn explain(&self, key: &str) -> Result<Explanation, Refusal> {
-        let key = issue_key(key.trim())?;
-        let (mut sites, mut notes, mut linked) = (Vec::new(), Vec::new(), false);
+    pub(super) async fn explain(&self, text: &str) -> Result<Explanation, Refusal> {
+        let subject = Subject::parse(text.trim())?;
+        let (mut sites, mut deliveries, mut notes, mut linked) = (Vec::new(), Vec::new(), Vec::new(), false);
         for site in self.store.sites().await? {
-            let outcomes = self.store.outcomes(site.id, &key).await?;
-            if !outcomes.is_empty() {
-                let outcomes = outcomes.into_iter().map(EntityOutcome::from).collect();
-                sites.push(SiteOutcomes { site: site.id, host: site.host().to_owned(), outcomes });
-            }
             let links = self.store.subscriptions(site.id).await?;
             linked |= !links.is_empty();
-            notes.extend(obstacles(&site, &links, &key));
+            for link in &links {
+                let answers = self.store.answers(link.id).await?.into_iter();
+                let answers = answers.filter(|answered| subject.is_named_by(answered));
+                deliveries.extend(answers.map(|answered| DeliveryOutcome::new(link.id, answered)));
+            }
+            let Subject::Issue(key) = &subject else { continue };
+            let outcomes = self.store.outcomes(site.id, key).await?;
+            if !outcomes.is_empty() {
+                let outcomes =
+                    outcomes.into_iter().map(|outcome| EntityOutcome::new(outcome, &links)).collect();
+                sites.push(SiteOutcomes { site: site.id, host: site.host().to_owned(), outcomes });
+            }
+            notes.extend(obstacles(&site, &links, key, self.clock.now()));
+            for backoff in self.backoffs(&site, &links).await? {
+                let (host, what, until) = (site.host(), backoff.what, backoff.until);
+                notes.push(format!("Work for {host} waits ({what}) until {until}: {}", backoff.reason));
+            }
         }
         if !linked {
             notes.push("No group is linked: run `gitlab-jira group link`.".to_owned());
-        } else if sites.is_empty() {
-            notes.push(format!(
-                "Nothing is known of {key}: since its group was linked no event named it, or the last one did more than 30 days ago. What Jira had been sent before stays there."
-            ));
+        } else if sites.is_empty() && deliveries.is_empty() {
+            notes.push(subject.silence());
         }
         for (name, queue) in &self.queues {
             let depth = queue.depth().await?;
@@ -119,33 +150,85 @@ impl Operator {
                 ));
             }
         }
-        Ok(Explanation { key, sites, notes })
+        Ok(Explanation { key: text.trim().to_owned(), sites, deliveries, notes })
     }
 }
 
-/// The key, if it is one as texts are searched for it.
-fn issue_key(text: &str) -> Result<String, Refusal> {
-    let is_key = |text: &str| IssueKeys::extract([text]).as_slice() == [text];
-    if is_key(text) {
-        return Ok(text.to_owned());
-    }
-    let capitals = text.to_ascii_uppercase();
-    Err(Refusal::new(if is_key(&capitals) {
-        format!("Only issue keys in capitals are found in texts: ask for {capitals}.")
-    } else {
-        "This is not an issue key: keys look like PAY-7.".to_owned()
-    }))
+/// What is asked about.
+enum Subject {
+    /// An issue, by its key.
+    Issue(String),
+    /// A delivery, by the id that GitLab shows in a webhook's recent events.
+    Delivery(String),
 }
 
-impl From<Outcome> for EntityOutcome {
-    fn from(outcome: Outcome) -> Self {
+impl Subject {
+    /// An issue key as texts are searched for it, or a UUID.
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        let is_key = |text: &str| IssueKeys::extract([text]).as_slice() == [text];
+        let is_uuid = text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        if is_uuid {
+            return Ok(Self::Delivery(text.to_owned()));
+        }
+        if is_key(text) {
+            return Ok(Self::Issue(text.to_owned()));
+        }
+        let capitals = text.to_ascii_uppercase();
+        Err(Refusal::new(if is_key(&capitals) {
+            format!("Only issue keys in capitals are found in texts: ask for {capitals}.")
+        } else {
+            "This is not an issue key, nor the id of a delivery: keys look like PAY-7.".to_owned()
+        }))
+    }
+
+    fn is_named_by(&self, answered: &AnsweredDelivery) -> bool {
+        match self {
+            Self::Issue(key) => answered.issue_keys.contains(key),
+            Self::Delivery(id) => answered.delivery.as_ref() == Some(id),
+        }
+    }
+
+    fn silence(&self) -> String {
+        match self {
+            Self::Issue(key) => format!(
+                "Nothing is known of {key}: since its group was linked no event named it, or the last one did more than 30 days ago. What Jira had been sent before stays there."
+            ),
+            Self::Delivery(id) => format!(
+                "The delivery {id} is not among the last ones that led to nothing: it was processed, or did not come in. Look for it in the log."
+            ),
+        }
+    }
+}
+
+impl DeliveryOutcome {
+    fn new(link: SubscriptionId, answered: AnsweredDelivery) -> Self {
+        let AnsweredDelivery { at, delivery, label, answer, .. } = answered;
+        Self { link, at: at.iso8601(), delivery, label, answer }
+    }
+
+    fn words(&self) -> &'static str {
+        match self.answer {
+            IntakeAnswer::NoIssueKeys => "it names no issue",
+            IntakeAnswer::Outside => "its project is outside the linked group",
+            IntakeAnswer::NotUnderstood => "it does not say what it is about",
+            IntakeAnswer::TokenMissing => "the link has no token to read it with: link the group with one",
+        }
+    }
+}
+
+impl EntityOutcome {
+    fn new(outcome: Outcome, links: &[Subscription]) -> Self {
+        // What was sent through a link is deleted with it, unless somebody asked to keep it.
+        let is_unlinked = outcome.link.is_some_and(|id| links.iter().all(|link| link.id != id));
         let result = match outcome.verdict {
+            _ if is_unlinked => EntityResult::Unlinked,
             Verdict::Accepted { number } => EntityResult::Accepted { number },
             Verdict::UnknownIssue => EntityResult::UnknownIssue,
             Verdict::Rejected { reason } => EntityResult::Rejected { reason },
             Verdict::Filtered { rule } => EntityResult::Filtered { rule },
             Verdict::Waiting { reason, until } => EntityResult::Waiting { reason, until: until.iso8601() },
             Verdict::Removed => EntityResult::Removed,
+            Verdict::Unlinked => EntityResult::Unlinked,
         };
         let (kind, label, at) = (outcome.entity.kind, outcome.label, outcome.at.iso8601());
         Self { kind, label, at, result, dropped_keys: outcome.dropped_keys }
@@ -153,7 +236,7 @@ impl From<Outcome> for EntityOutcome {
 }
 
 /// What keeps events with this key from a site.
-fn obstacles(site: &Site, links: &[Subscription], key: &str) -> Vec<String> {
+fn obstacles(site: &Site, links: &[Subscription], key: &str, now: Timestamp) -> Vec<String> {
     let project = key.rsplit_once('-').map_or(key, |(project, _)| project);
     let mut notes = Vec::new();
     if links.is_empty() {
@@ -164,9 +247,11 @@ fn obstacles(site: &Site, links: &[Subscription], key: &str) -> Vec<String> {
         let since = site.state.since.iso8601();
         notes.push(format!("Work for {host} is held since {since}. {remedy}"));
     }
-    if site.suppressed_projects.iter().any(|suppressed| suppressed == project) {
+    if let Some(until) = site.suppressed_projects.get(project).filter(|until| **until > now) {
         notes.push(format!(
-            "{host} answered that it has no project {project}: its keys are not sent any more."
+            "{host} answered that it has no project {project}: its keys are not sent until {}. If there is one by now, \
+             run `gitlab-jira site recheck --site {host}`.",
+            until.iso8601()
         ));
     }
     for link in links {
@@ -198,6 +283,16 @@ impl Explanation {
                 }),
             ));
         }
+        if !self.deliveries.is_empty() {
+            lines.push("Deliveries that led to nothing".to_owned());
+            lines.extend(table(
+                ["WHAT", "WHEN", "DELIVERY", "WHY"],
+                self.deliveries.iter().map(|delivery| {
+                    let id = delivery.delivery.as_deref().unwrap_or_default();
+                    [clean(&delivery.label), clean(&delivery.at), clean(id), delivery.words().to_owned()]
+                }),
+            ));
+        }
         lines.extend(notes(&self.notes));
         lines
     }
@@ -213,6 +308,7 @@ impl EntityOutcome {
             EntityResult::Filtered { rule } => format!("not sent: {rule}"),
             EntityResult::Waiting { reason, until } => format!("waits until {until}: {reason}"),
             EntityResult::Removed => "removed from the issue".to_owned(),
+            EntityResult::Unlinked => "not on the issue: its group was unlinked".to_owned(),
         };
         match self.dropped_keys {
             0 => result,

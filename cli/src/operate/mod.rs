@@ -1,6 +1,7 @@
 //! The operator commands: what each is asked, does and answers. They run inside `serve`, reached through its socket, or alone
 //! on the data directory; which of the two belongs to `control`.
 
+mod command;
 mod dlq;
 mod doctor;
 mod explain;
@@ -21,21 +22,22 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::clock::SharedClock;
-use shared::domain::ConnectionKind;
 use shared::install::switch::SwitchRequest;
-use shared::linking::{self, Linking};
+use shared::linking::Linking;
 use shared::queue::{QueueError, SharedQueue};
 use shared::store::{Store, StoreError};
 use shared::telemetry::with_causes;
 
 use crate::forge_manifest::Setup;
 
+pub use command::{Command, ConnectionName, CredentialChoice, GroupLink, Hidden};
 pub use dlq::{DeadLetterSummary, DeadLetters, Redriven};
 pub use doctor::{Check, Diagnosis, Finding};
 pub use explain::{EntityOutcome, EntityResult, Explanation, SiteOutcomes};
 pub use forge::ForgeManifest;
 pub use group::{GroupLinked, GroupUnlinked, Groups};
 pub use key::{KeyRotated, MasterKey};
+pub use site::recheck::SiteRechecked;
 pub use site::switch::SiteSwitched;
 pub use site::{SiteAdded, SiteRemoved, Sites};
 pub use status::Status;
@@ -62,174 +64,6 @@ pub struct Operator {
     pub forge: Setup,
     /// The master key of a data directory. A stack's belongs to KMS.
     pub key: Option<Arc<MasterKey>>,
-}
-
-/// A command. Goes through the socket as JSON, secrets included: the socket is open to its owner alone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
-pub enum Command {
-    /// `gitlab-jira site add`: adds OAuth credentials as a connection.
-    SiteAdd {
-        /// Host of the site, with a port if it is not the default; or an origin.
-        site: String,
-        /// Public half of the credential.
-        client_id: String,
-        /// Secret half of the credential.
-        client_secret: Hidden,
-    },
-    /// `gitlab-jira site list`.
-    SiteList,
-    /// `gitlab-jira site remove`: removes a site without links, with its connections.
-    SiteRemove {
-        /// Host name or clientKey.
-        site: String,
-    },
-    /// `gitlab-jira site switch`: makes another connection the writing one.
-    SiteSwitch {
-        /// Host name, clientKey or id.
-        site: String,
-        /// The connection that is to write.
-        to: ConnectionName,
-        /// Whether what the connection before had sent stays at Jira.
-        #[serde(default)]
-        keep_jira_data: bool,
-    },
-    /// `gitlab-jira group link`.
-    GroupLink(GroupLink),
-    /// `gitlab-jira group list`.
-    GroupList {
-        /// Only this site's: host name or clientKey.
-        site: Option<String>,
-    },
-    /// `gitlab-jira group unlink`: removes hooks and token, what no other link covers at Jira, and the link.
-    GroupUnlink {
-        /// The subscription's id.
-        subscription: String,
-        /// Whether what was sent stays at Jira: for sites that are gone, or whose credential is.
-        #[serde(default)]
-        keep_jira_data: bool,
-        /// A token of an Owner, who alone may remove a group's hook.
-        #[serde(default)]
-        gitlab_token: Option<Hidden>,
-    },
-    /// `gitlab-jira forge manifest`.
-    ForgeManifest {
-        /// The app's id.
-        app_id: String,
-        /// The key of the Connect app whose place it takes.
-        connect_key: Option<String>,
-    },
-    /// `gitlab-jira key rotate`: a new master key, with every secret sealed again under it.
-    KeyRotate,
-    /// `gitlab-jira status`.
-    Status,
-    /// `gitlab-jira doctor`: checks what everything else depends on.
-    Doctor,
-    /// `gitlab-jira explain KEY`.
-    Explain {
-        /// The issue key.
-        key: String,
-    },
-    /// `gitlab-jira dlq list`.
-    DlqList {
-        /// At most this many.
-        limit: usize,
-    },
-    /// `gitlab-jira dlq redrive`.
-    DlqRedrive {
-        /// Only these; all if empty.
-        ids: Vec<String>,
-    },
-}
-
-impl Command {
-    /// Whether it may write what has secrets in it.
-    fn changes_connections_or_links(&self) -> bool {
-        matches!(
-            self,
-            Self::SiteAdd { .. }
-                | Self::SiteRemove { .. }
-                | Self::SiteSwitch { .. }
-                | Self::GroupLink(_)
-                | Self::GroupUnlink { .. }
-        )
-    }
-}
-
-/// A kind of connection, as a person types it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum ConnectionName {
-    /// The Forge app.
-    Forge,
-    /// OAuth credentials.
-    Oauth,
-    /// The Connect app.
-    Connect,
-}
-
-impl From<ConnectionName> for ConnectionKind {
-    fn from(name: ConnectionName) -> Self {
-        match name {
-            ConnectionName::Forge => Self::Forge,
-            ConnectionName::Oauth => Self::OauthCredentials,
-            ConnectionName::Connect => Self::Connect,
-        }
-    }
-}
-
-/// What linking a group needs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GroupLink {
-    /// Host name or clientKey of the Jira site.
-    pub site: String,
-    /// Full path or id of the GitLab group.
-    pub group: String,
-    /// Base URL of the GitLab; the configured one if missing.
-    pub gitlab_url: Option<String>,
-    /// A token of a Maintainer or Owner of the group.
-    pub gitlab_token: Hidden,
-    /// Whether somebody makes the hook by hand.
-    pub no_hook: bool,
-    /// Only these Jira projects; any if empty.
-    pub project_keys: Vec<String>,
-    /// What is stored to read GitLab with.
-    pub credential: CredentialChoice,
-}
-
-/// What is stored to read GitLab with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum CredentialChoice {
-    /// A group access token made for it where GitLab allows that, else the given token.
-    #[default]
-    Auto,
-    /// A group access token made for it, which may repair hooks.
-    Managed,
-    /// A group access token made for it, which may only read.
-    Read,
-    /// The given token: for bots' and service accounts' tokens.
-    Given,
-    /// Nothing: what hooks say has to suffice.
-    None,
-}
-
-/// A secret that is serialized for the socket only, and never printed.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(pub secrecy::SecretString);
-
-impl Serialize for Hidden {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use secrecy::ExposeSecret;
-        serializer.serialize_str(self.0.expose_secret())
-    }
-}
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("[redacted]")
-    }
 }
 
 /// A command that could not be carried out: what is wrong and what to do about it, in a sentence for the person who gave it.
@@ -271,18 +105,6 @@ impl From<QueueError> for Refusal {
     }
 }
 
-impl From<CredentialChoice> for linking::CredentialChoice {
-    fn from(choice: CredentialChoice) -> Self {
-        match choice {
-            CredentialChoice::Auto => Self::Auto,
-            CredentialChoice::Managed => Self::Managed,
-            CredentialChoice::Read => Self::Read,
-            CredentialChoice::Given => Self::Given,
-            CredentialChoice::None => Self::None,
-        }
-    }
-}
-
 /// What a command answers; crosses the control socket as it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", content = "answer", rename_all = "snake_case")]
@@ -293,6 +115,8 @@ pub enum Answer {
     Sites(Sites),
     /// `site remove`.
     SiteRemoved(SiteRemoved),
+    /// `site recheck`.
+    SiteRechecked(SiteRechecked),
     /// `site switch`.
     SiteSwitched(SiteSwitched),
     /// `group link`.
@@ -332,6 +156,7 @@ impl Answer {
             Self::SiteAdded(answer) => answer.lines(),
             Self::Sites(answer) => answer.lines(),
             Self::SiteRemoved(answer) => answer.lines(),
+            Self::SiteRechecked(answer) => answer.lines(),
             Self::SiteSwitched(answer) => answer.lines(),
             Self::GroupLinked(answer) => answer.lines(),
             Self::Groups(answer) => answer.lines(),
@@ -370,6 +195,7 @@ impl Operator {
             }
             Command::SiteList => Answer::Sites(self.site_list().await?),
             Command::SiteRemove { site } => Answer::SiteRemoved(self.site_remove(&site).await?),
+            Command::SiteRecheck { site } => Answer::SiteRechecked(self.site_recheck(&site).await?),
             Command::SiteSwitch { site, to, keep_jira_data } => {
                 let request = SwitchRequest { to: to.into(), keep_jira_data };
                 Answer::SiteSwitched(self.site_switch(&site, request).await?)

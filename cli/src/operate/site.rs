@@ -2,9 +2,12 @@
 //! are installed belongs to `shared::install`.
 
 mod add;
+pub(super) mod recheck;
 pub(super) mod switch;
 
 pub use add::SiteAdded;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
@@ -46,8 +49,8 @@ pub struct SiteSummary {
     pub draft: Capability,
     /// Whether it takes reviewers with status `NEEDSWORK`.
     pub needs_work: Capability,
-    /// Project keys that Jira answered it does not have.
-    pub suppressed_projects: Vec<String>,
+    /// Project keys that Jira answered it does not have, and until when they are not sent, in ISO 8601.
+    pub suppressed_projects: BTreeMap<String, String>,
     /// Since when Jira has less than GitLab, in ISO 8601.
     pub needs_resync_since: Option<String>,
     /// How many groups are linked to it.
@@ -93,6 +96,8 @@ impl Operator {
 
     fn summary(&self, site: Site, installations: &[Installation], subscriptions: usize) -> SiteSummary {
         let now = self.clock.now();
+        let suppressed = site.suppressed_projects.iter().filter(|(_, until)| **until > now);
+        let suppressed = suppressed.map(|(project, until)| (project.clone(), until.iso8601())).collect();
         let connections = installations.iter().map(|installation| ConnectionSummary {
             installation: installation.id,
             kind: installation.connection.kind(),
@@ -113,7 +118,7 @@ impl Operator {
             subscriptions,
             base_url: site.base_url,
             cloud_id: site.cloud_id,
-            suppressed_projects: site.suppressed_projects,
+            suppressed_projects: suppressed,
         }
     }
 

@@ -106,7 +106,11 @@ impl Operator {
     }
 
     /// What backs off on the way to and from a site.
-    async fn backoffs(&self, site: &Site, links: &[Subscription]) -> Result<Vec<BackoffStatus>, Refusal> {
+    pub(super) async fn backoffs(
+        &self,
+        site: &Site,
+        links: &[Subscription],
+    ) -> Result<Vec<BackoffStatus>, Refusal> {
         let mut scopes = vec![("jira".to_owned(), BackoffScope::Site(site.id))];
         scopes.extend(Api::ALL.map(|api| (format!("jira {api}"), BackoffScope::Api(site.id, api))));
         scopes.extend(links.iter().map(|link| {

@@ -83,6 +83,7 @@ impl Bench {
                 writes: outbound_client(&guard, RedirectRule::None, None).unwrap(),
             },
             guard,
+            queues: vec![queue.clone()],
             clock: clock.clone(),
             webhook_base_url: BASE_URL.to_owned(),
             gitlab_url: gitlab.url().parse().unwrap(),

@@ -142,7 +142,9 @@ pub(super) fn of_gitlab(error: &GitlabError, instance: &str, purpose: &str) -> R
             format!("{instance} refuses to {purpose}: {}.", text.trim_end_matches('.'))
         }
         GitlabError::Unavailable(Some(source)) => unreachable(instance, Some(source)),
-        GitlabError::Unavailable(None) => format!("{instance} fails now: try again later."),
+        GitlabError::Unavailable(None) | GitlabError::Failed(_) => {
+            format!("{instance} fails now: try again later.")
+        }
         GitlabError::Unexpected(_) => {
             format!("{instance} does not answer as GitLab does: give the base URL of a GitLab instance.")
         }

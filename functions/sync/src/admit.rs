@@ -1,103 +1,94 @@
-//! Which messages of a batch are processed: those that are due, authenticated, new, of a link that exists, and about a
-//! project that the link covers.
+//! Which of a link's messages are processed: those that are authenticated, and about a project that the link covers.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use shared::clock::Timestamp;
-use shared::domain::{Subscription, SubscriptionId, SubscriptionState, lies_under};
-use shared::gitlab::hooks::{self, HookError, HookEvent};
+use shared::domain::{Subscription, lies_under};
+use shared::gitlab::hooks::{self, HookError, HookEvent, ParsedHook};
 use shared::gitlab::model::Project;
 use shared::queue::disposition::Disposition;
 use shared::store::StoreError;
-use shared::store::coverage::Coverage;
+use shared::store::coverage::{Coverage, Proof};
+use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
 use shared::sync::auth::AuthError;
 use shared::sync::message::{EventMessage, Payload, UnverifiedDelivery};
-use shared::sync::read::ReadError;
+use shared::sync::read::GitlabReader;
 use ulid::Ulid;
 
+use crate::link::Decisions;
+use crate::tasks::{self, CONCURRENCY, Instead};
 use crate::{BatchItem, EventSync, STORE_BACKOFF, disposition_of};
 
 /// An event that is processed.
 #[derive(Debug)]
 pub(crate) struct AdmittedEvent {
-    /// The position of its message in the batch.
+    /// The position of its message.
     pub(crate) index: usize,
     /// Names the delivery in logs.
     pub(crate) trace: Ulid,
-    pub(crate) subscription: Arc<Subscription>,
     pub(crate) received_at: Timestamp,
+    /// What GitLab calls its delivery.
+    pub(crate) delivery: Option<String>,
     pub(crate) project: Project,
     pub(crate) event: HookEvent,
-    /// Whether its message will not be tried again: then what the hook alone says is better than nothing.
-    pub(crate) is_last_attempt: bool,
+    /// For how long its message has waited and been tried.
+    pub(crate) held_for: Duration,
 }
-
-/// Whether a message is processed, or what becomes of it instead.
-pub(crate) enum Admission {
-    Event(Box<AdmittedEvent>),
-    Not(Disposition),
-}
-
-/// How long events of a link wait that is being made or removed: neither takes much longer.
-const PENDING_LINK_BACKOFF: Duration = Duration::from_secs(30);
-
-type Subscriptions = HashMap<SubscriptionId, Option<Arc<Subscription>>>;
 
 impl EventSync {
-    /// One answer per message, in their order.
-    pub(crate) async fn admit(&self, items: &[BatchItem]) -> Vec<Admission> {
-        let (mut subscriptions, mut coverage) = (HashMap::new(), HashMap::new());
-        let deliveries: Vec<_> = items.iter().filter_map(BatchItem::delivery).collect();
-        // Not to know which are repeats is no reason to hold them.
-        let seen = self.store.seen(&deliveries).await.unwrap_or_default();
-        let mut admitted = Vec::with_capacity(items.len());
+    /// The events of `items` that are processed; `decisions` learns what becomes of the others.
+    pub(crate) async fn admit(
+        &self,
+        subscription: &Subscription,
+        gitlab: Option<&GitlabReader<'_>>,
+        items: &[BatchItem],
+        decisions: &mut Decisions,
+    ) -> Vec<AdmittedEvent> {
+        let now = self.clock.now();
+        let mut events = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            if item.delivery().is_some_and(|delivery| seen.contains(&delivery)) {
-                admitted.push(Admission::Not(Disposition::Drop {
-                    reason: "It was processed before.".to_owned(),
-                }));
-                continue;
+            let message = &item.message.body;
+            match self.payload(message).await {
+                Ok((project, event)) => events.push(AdmittedEvent {
+                    index,
+                    trace: item.message.id,
+                    received_at: self.received_at(subscription, message).await,
+                    delivery: message.delivery_id().map(str::to_owned),
+                    project,
+                    event,
+                    held_for: item.message.held_for(now),
+                }),
+                Err(disposition) => decisions.add(index, disposition),
             }
-            let answer = self.admit_one(index, item, &mut subscriptions, &mut coverage).await;
-            admitted.push(answer.unwrap_or_else(Admission::Not));
+        }
+        let coverage = self.coverage(subscription, gitlab, &events).await;
+        let mut admitted = Vec::with_capacity(events.len());
+        for event in events {
+            match coverage.get(&event.project.id) {
+                Some(Ok(Coverage::Inside)) => admitted.push(event),
+                Some(Err(disposition)) => decisions.add(event.index, disposition.clone()),
+                Some(Ok(Coverage::Outside)) | None => {
+                    let reason = "The project is outside the linked group.".to_owned();
+                    decisions.add(event.index, Disposition::Drop { reason });
+                    self.note_outside(subscription, event).await;
+                }
+            }
         }
         admitted
     }
 
-    async fn admit_one(
-        &self,
-        index: usize,
-        item: &BatchItem,
-        subscriptions: &mut Subscriptions,
-        coverage: &mut HashMap<(SubscriptionId, u64), Result<Coverage, Disposition>>,
-    ) -> Result<Admission, Disposition> {
-        let now = self.clock.now();
-        if let Some(until) = item.message.waits(now) {
-            return Err(Disposition::Wait { until, reason: "It is not due yet.".to_owned() });
+    /// Remembers an event that leads to nothing, for whoever looks for it.
+    async fn note_outside(&self, subscription: &Subscription, event: AdmittedEvent) {
+        let issue_keys = event.event.named_keys().as_slice().to_vec();
+        let label = ParsedHook { project: event.project, event: event.event }.label();
+        let (at, delivery, answer) = (event.received_at, event.delivery, IntakeAnswer::Outside);
+        let answered = AnsweredDelivery { at, delivery, label, issue_keys, answer };
+        if let Err(error) = self.store.record_answer(subscription.id, &answered).await {
+            tracing::warn!(%error, "could not remember an event that leads to nothing");
         }
-        let message = &item.message.body;
-        let (project, event) = self.payload(message).await?;
-        let subscription = self.subscription(message.subscription, subscriptions).await?;
-        let key = (subscription.id, project.id);
-        let known = match coverage.get(&key) {
-            Some(known) => known.clone(),
-            None => self.covers(&subscription, &project).await,
-        };
-        coverage.insert(key, known.clone());
-        if known? == Coverage::Outside {
-            return Err(Disposition::Drop { reason: "The project is outside the linked group.".to_owned() });
-        }
-        Ok(Admission::Event(Box::new(AdmittedEvent {
-            index,
-            trace: item.message.id,
-            subscription,
-            received_at: message.received_at,
-            project,
-            event,
-            is_last_attempt: item.message.is_last_attempt(),
-        })))
     }
 
     async fn payload(&self, message: &EventMessage) -> Result<(Project, HookEvent), Disposition> {
@@ -105,6 +96,17 @@ impl EventSync {
             Payload::Verified { project, event } => Ok((project.clone(), event.clone())),
             Payload::Unverified(unverified) => self.authenticate(message, unverified).await,
         }
+    }
+
+    /// When what a message says was known: of a delivery that was taken in unverified it is not known yet whether it is a
+    /// repeat.
+    async fn received_at(&self, subscription: &Subscription, message: &EventMessage) -> Timestamp {
+        let is_new = matches!(message.intake, Payload::Unverified(_)) && subscription.credential.is_none();
+        let Some(id) = message.delivery_id().filter(|_| is_new) else {
+            return message.received_at;
+        };
+        let first = self.store.first_intake(subscription.id, id, message.received_at).await;
+        first.unwrap_or(message.received_at)
     }
 
     async fn authenticate(
@@ -136,50 +138,57 @@ impl EventSync {
         }
     }
 
-    async fn subscription(
+    /// Whether the projects of `events` lie in the linked group, side by side.
+    async fn coverage(
         &self,
-        id: SubscriptionId,
-        known: &mut Subscriptions,
-    ) -> Result<Arc<Subscription>, Disposition> {
-        let subscription = match known.get(&id) {
-            Some(known) => known.clone(),
-            None => {
-                self.store.subscription(id).await.map_err(|error| self.on_store_error(&error))?.map(Arc::new)
-            }
-        };
-        known.insert(id, subscription.clone());
-        let subscription = subscription
-            .ok_or_else(|| Disposition::Drop { reason: "The group is no longer linked.".to_owned() })?;
-        if subscription.state == SubscriptionState::Pending {
-            // What is sent while a group is unlinked would stay in Jira for ever.
-            let until = self.clock.now().after(PENDING_LINK_BACKOFF);
-            return Err(Disposition::Wait { until, reason: "The link is being made or removed.".to_owned() });
-        }
-        Ok(subscription)
+        subscription: &Subscription,
+        gitlab: Option<&GitlabReader<'_>>,
+        events: &[AdmittedEvent],
+    ) -> BTreeMap<u64, Result<Coverage, Disposition>> {
+        let projects: BTreeMap<u64, &AdmittedEvent> =
+            events.iter().map(|event| (event.project.id, event)).collect();
+        let lookups: Vec<_> =
+            projects.into_values().map(|event| self.lookup(subscription, gitlab, event)).collect();
+        stream::iter(lookups).buffer_unordered(CONCURRENCY).collect().await
+    }
+
+    // Boxed, so that the compiler sees that it is `Send`.
+    fn lookup<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+        gitlab: Option<&'a GitlabReader<'_>>,
+        event: &'a AdmittedEvent,
+    ) -> BoxFuture<'a, (u64, Result<Coverage, Disposition>)> {
+        let covers = async move { self.covers(subscription, gitlab, event).await };
+        covers.map(|coverage| (event.project.id, coverage)).boxed()
     }
 
     /// Whether a project lies in the linked group, as far as known; else GitLab is asked, once.
-    async fn covers(&self, subscription: &Subscription, project: &Project) -> Result<Coverage, Disposition> {
-        let store = |error: StoreError| self.on_store_error(&error);
+    async fn covers(
+        &self,
+        subscription: &Subscription,
+        gitlab: Option<&GitlabReader<'_>>,
+        event: &AdmittedEvent,
+    ) -> Result<Coverage, Disposition> {
+        let project = &event.project;
+        let store = |error: StoreError| disposition_of(&error, self.clock.now());
         if let Some(known) = self.store.coverage(subscription.id, project.id).await.map_err(store)? {
             return Ok(known);
         }
-        let by_path = || lies_under(&project.path, &subscription.group_path);
-        let inside = match self.gitlab.reader(subscription).await.map_err(store)? {
-            Some(reader) => match reader.covers(project.id).await {
-                Ok(inside) => inside,
-                Err(ReadError::HookOnly) => by_path(),
-                Err(ReadError::Decided(disposition)) => return Err(disposition),
+        let (known, proof) = match gitlab {
+            Some(gitlab) => match gitlab.covers(project).await {
+                Ok(known) => (known, if known.is_some() { Proof::Known } else { Proof::Assumed }),
+                Err(error) => match tasks::instead_of_read(error, event.held_for, self.clock.now()) {
+                    Instead::HookOnly | Instead::Decided(Disposition::Drop { .. }) => (None, Proof::Assumed),
+                    Instead::Decided(disposition) => return Err(disposition),
+                },
             },
-            // Without a token all there is is what the hook says itself.
-            None => by_path(),
+            None => (None, Proof::Known),
         };
+        // Where GitLab says nothing, the hook's own word has to do.
+        let inside = known.unwrap_or_else(|| lies_under(&project.path, &subscription.group_path));
         let coverage = if inside { Coverage::Inside } else { Coverage::Outside };
-        self.store.record_coverage(subscription.id, project.id, coverage).await.map_err(store)?;
+        self.store.record_coverage(subscription.id, project.id, coverage, proof).await.map_err(store)?;
         Ok(coverage)
-    }
-
-    fn on_store_error(&self, error: &StoreError) -> Disposition {
-        disposition_of(error, self.clock.now())
     }
 }

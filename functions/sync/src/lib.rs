@@ -1,20 +1,25 @@
 //! Brings events to Jira. Takes a batch of messages, reads from GitLab what the hooks leave out, each object once, and sends
-//! what is new of each entity in as few calls as Jira allows. Every message ends done, waiting, tried again, or in the
+//! what is new of each entity in as few calls as Jira allows. Links are processed side by side, and each is settled as soon
+//! as it is through: one that hangs holds up none of the others. Every message ends done, waiting, tried again, or in the
 //! dead-letter queue with the reason; none is lost. How GitLab is read and what reaches Jira belongs to `shared::sync`.
 
 mod admit;
 mod config;
-mod site;
+mod link;
 mod tasks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::stream::FuturesUnordered;
 use shared::clock::{SharedClock, Timestamp};
-use shared::domain::{SiteId, SubscriptionId};
+use shared::domain::{HoldReason, Subscription, SubscriptionId, SubscriptionState};
 use shared::jira::connections::Connections;
 use shared::queue::disposition::{Disposition, Message, dead_letter_unreadable, settle};
+use shared::queue::worker::Batch;
 use shared::queue::{Received, SharedQueue};
 use shared::store::{Store, StoreError};
 use shared::sync::apply::Apply;
@@ -22,15 +27,14 @@ use shared::sync::auth::HookAuthenticator;
 use shared::sync::message::EventMessage;
 use shared::sync::read::GitlabAccess;
 
-use crate::admit::{Admission, AdmittedEvent};
 pub use crate::config::{Config, build};
-use crate::site::Dispositions;
-
-/// Sites processed at the same time: a slow one must not hold up the others.
-const SITES: usize = 8;
+use crate::link::LinkWork;
 
 /// How long work waits when our own table or keys are unavailable.
-const STORE_BACKOFF: std::time::Duration = std::time::Duration::from_secs(60);
+const STORE_BACKOFF: Duration = Duration::from_secs(60);
+
+/// How long events of a link wait that is being made or removed: neither takes much longer.
+const PENDING_LINK_BACKOFF: Duration = Duration::from_secs(30);
 
 /// What the function needs.
 #[derive(Clone, Debug)]
@@ -56,7 +60,6 @@ pub struct EventSync {
 struct BatchItem {
     received: Received,
     message: Message<EventMessage>,
-    disposition: Disposition,
 }
 
 impl BatchItem {
@@ -68,59 +71,113 @@ impl BatchItem {
 }
 
 impl EventSync {
-    /// Processes a batch and answers the receipts of the messages to acknowledge; the others come back by themselves.
-    pub async fn handle(&self, batch: Vec<Received>) -> Vec<String> {
-        let (mut items, mut acknowledged) = (Vec::with_capacity(batch.len()), Vec::new());
-        for received in batch {
-            match Message::<EventMessage>::read(&received) {
-                Ok(message) => items.push(BatchItem { received, message, disposition: Disposition::Done }),
+    /// Processes a batch, and acknowledges what is done; the rest comes back by itself.
+    pub async fn handle(&self, batch: Batch) {
+        let mut items = Vec::with_capacity(batch.messages.len());
+        for received in &batch.messages {
+            match Message::<EventMessage>::read(received) {
+                Ok(message) => items.push(BatchItem { received: received.clone(), message }),
                 Err(reason) => {
-                    acknowledged.extend(dead_letter_unreadable(self.queue.as_ref(), received, reason).await);
+                    let dead = dead_letter_unreadable(self.queue.as_ref(), received.clone(), reason).await;
+                    batch.acknowledge(dead.into_iter().collect());
                 }
             }
         }
-        self.process(&mut items).await;
-        self.remember(&items).await;
-        let decided = items.into_iter().map(|item| (item.received, item.message, item.disposition)).collect();
-        acknowledged.extend(settle(self.queue.as_ref(), self.clock.as_ref(), decided).await);
-        acknowledged
+        let (links, decided) = self.by_link(items).await;
+        self.settle(&batch, decided).await;
+        let mut links: FuturesUnordered<_> =
+            links.into_iter().map(|work| self.finish_link(&batch, work)).collect();
+        while links.next().await.is_some() {}
     }
 
-    /// Remembers the deliveries that are done, so that a repeat is not processed again.
-    async fn remember(&self, items: &[BatchItem]) {
-        let done = items.iter().filter(|item| item.disposition == Disposition::Done);
-        let deliveries = done.filter_map(BatchItem::delivery).collect();
+    /// What there is to do for each link, and the messages that are decided without it.
+    async fn by_link(&self, items: Vec<BatchItem>) -> (Vec<LinkWork>, Vec<(BatchItem, Disposition)>) {
+        let now = self.clock.now();
+        let ids: BTreeSet<SubscriptionId> = items.iter().map(|item| item.message.body.subscription).collect();
+        let subscriptions = match self.store.subscriptions_with(&ids).await {
+            Ok(subscriptions) => subscriptions,
+            Err(error) => {
+                let disposition = disposition_of(&error, now);
+                return (Vec::new(), items.into_iter().map(|item| (item, disposition.clone())).collect());
+            }
+        };
+        let subscriptions: HashMap<SubscriptionId, Arc<Subscription>> =
+            subscriptions.into_iter().map(|(id, subscription)| (id, Arc::new(subscription))).collect();
+        let deliveries: Vec<_> = items.iter().filter_map(BatchItem::delivery).collect();
+        // Not to know which are repeats is no reason to hold them.
+        let seen = self.store.seen(&deliveries).await.unwrap_or_default();
+        let mut links: BTreeMap<SubscriptionId, LinkWork> = BTreeMap::new();
+        let mut decided = Vec::new();
+        for item in items {
+            let subscription = subscriptions.get(&item.message.body.subscription);
+            match (instead_of_work(&item, &seen, subscription, now), subscription) {
+                (None, Some(subscription)) => {
+                    let new = || LinkWork { subscription: Arc::clone(subscription), items: Vec::new() };
+                    links.entry(subscription.id).or_insert_with(new).items.push(item);
+                }
+                (Some(disposition), _) => decided.push((item, disposition)),
+                (None, None) => decided.push((item, unlinked())),
+            }
+        }
+        (links.into_values().collect(), decided)
+    }
+
+    /// Processes one link's messages and settles them, whatever happens.
+    fn finish_link<'a>(&'a self, batch: &'a Batch, work: LinkWork) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let synced = self.sync_link(&work, batch.deadline).await;
+            let decisions =
+                synced.unwrap_or_else(|error| work.all(&disposition_of(&error, self.clock.now())));
+            self.settle(batch, work.items.into_iter().zip(decisions).collect()).await;
+        })
+    }
+
+    async fn settle(&self, batch: &Batch, decided: Vec<(BatchItem, Disposition)>) {
+        if decided.is_empty() {
+            return;
+        }
+        let decided = decided.into_iter().map(|(item, decided)| (item.received, item.message, decided));
+        let settled = settle(self.queue.as_ref(), self.clock.as_ref(), decided.collect()).await;
+        batch.acknowledge(settled);
+    }
+
+    /// Remembers deliveries that can't lead to anything else, so that a repeat is not processed again.
+    async fn remember(&self, deliveries: HashSet<(SubscriptionId, String)>) {
+        if deliveries.is_empty() {
+            return;
+        }
         if let Err(error) = self.store.mark_seen(&deliveries).await {
             tracing::warn!(%error, "could not remember deliveries; a repeat would be processed again");
         }
     }
+}
 
-    async fn process(&self, items: &mut [BatchItem]) {
-        let mut sites: BTreeMap<SiteId, Vec<AdmittedEvent>> = BTreeMap::new();
-        for (index, admission) in self.admit(items).await.into_iter().enumerate() {
-            match admission {
-                Admission::Event(event) => sites.entry(event.subscription.site).or_default().push(*event),
-                Admission::Not(disposition) => items[index].disposition = disposition,
-            }
-        }
-        let sites = stream::iter(sites).map(|(id, events)| self.decide(id, events)).buffer_unordered(SITES);
-        for (index, disposition) in sites.concat().await {
-            let decided = std::mem::replace(&mut items[index].disposition, Disposition::Done);
-            items[index].disposition = decided.and(disposition);
-        }
+/// What becomes of a message that is not to be processed now.
+fn instead_of_work(
+    item: &BatchItem,
+    seen: &HashSet<(SubscriptionId, String)>,
+    subscription: Option<&Arc<Subscription>>,
+    now: Timestamp,
+) -> Option<Disposition> {
+    if let Some(until) = item.message.waits(now) {
+        return Some(Disposition::Wait { until, reason: "It is not due yet.".to_owned() });
     }
+    if item.delivery().is_some_and(|delivery| seen.contains(&delivery)) {
+        return Some(Disposition::Drop { reason: "It was processed before.".to_owned() });
+    }
+    match subscription {
+        None => Some(unlinked()),
+        // What is sent while a group is unlinked would stay in Jira for ever.
+        Some(subscription) if subscription.state == SubscriptionState::Pending => Some(Disposition::Wait {
+            until: now.after(PENDING_LINK_BACKOFF),
+            reason: HoldReason::LinkChanging.to_string(),
+        }),
+        Some(_) => None,
+    }
+}
 
-    /// What becomes of one site's messages, whatever happens.
-    fn decide(&self, id: SiteId, events: Vec<AdmittedEvent>) -> BoxFuture<'_, Dispositions> {
-        async move {
-            let indices: Vec<usize> = events.iter().map(|event| event.index).collect();
-            self.sync_site(id, events).await.unwrap_or_else(|error| {
-                let disposition = disposition_of(&error, self.clock.now());
-                indices.into_iter().map(|index| (index, disposition.clone())).collect()
-            })
-        }
-        .boxed()
-    }
+fn unlinked() -> Disposition {
+    Disposition::Drop { reason: "The group is no longer linked.".to_owned() }
 }
 
 /// What an error of our own table means for a message.

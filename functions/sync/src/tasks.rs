@@ -2,11 +2,15 @@
 //! GitLab can't be read.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
+use shared::clock::Timestamp;
+use shared::domain::HoldReason;
 use shared::gitlab::hooks::HookEvent;
 use shared::queue::disposition::Disposition;
+use shared::queue::worker::Deadline;
 use shared::sync::apply::{Origin, PendingEntity};
 use shared::sync::read::{Object, ProjectReader, ReadError, hook};
 use shared::sync::transform::Source;
@@ -14,7 +18,18 @@ use shared::sync::transform::Source;
 use crate::admit::AdmittedEvent;
 
 /// Objects read at the same time: enough to hide latency, few enough for GitLab's rate limits.
-const CONCURRENCY: usize = 8;
+pub(crate) const CONCURRENCY: usize = 8;
+
+/// How long what GitLab can't tell is waited for, where the hook says enough to be of use by itself. Outages seldom last
+/// longer.
+const HOOK_ONLY_AFTER: Duration = Duration::from_secs(3600);
+
+/// How long an object waits that GitLab fails to read: first, and at most. In between as long as it has waited already.
+const FAILED_FIRST: Duration = Duration::from_secs(5);
+const FAILED_AT_MOST: Duration = Duration::from_secs(900);
+
+/// Kept of the deadline for what follows reading: Jira's answer to a first call, and a second one.
+const APPLYING_TIME: Duration = Duration::from_secs(65);
 
 /// What events are about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +59,7 @@ impl ObjectId {
 pub(crate) struct ReadTask<'a> {
     source: &'a Source,
     reader: Option<ProjectReader<'a>>,
+    now: Timestamp,
     /// In the order in which they came in.
     events: Vec<&'a AdmittedEvent>,
 }
@@ -59,6 +75,7 @@ pub(crate) fn tasks<'a>(
     source: &'a Source,
     reader: Option<ProjectReader<'a>>,
     events: &[&'a AdmittedEvent],
+    now: Timestamp,
 ) -> Vec<ReadTask<'a>> {
     let mut objects: BTreeMap<ObjectId, Vec<&'a AdmittedEvent>> = BTreeMap::new();
     for event in events {
@@ -68,24 +85,61 @@ pub(crate) fn tasks<'a>(
         .into_values()
         .map(|mut events| {
             events.sort_by_key(|event| event.received_at);
-            ReadTask { source, reader, events }
+            ReadTask { source, reader, now, events }
         })
         .collect()
 }
 
-/// Runs tasks side by side.
-pub(crate) async fn run(tasks: Vec<ReadTask<'_>>) -> Vec<ReadResult> {
-    stream::iter(tasks).map(run_one).buffer_unordered(CONCURRENCY).collect().await
+/// What happens when an object could not be read.
+pub(crate) enum Instead {
+    /// What the hooks say has to do.
+    HookOnly,
+    /// What becomes of its messages.
+    Decided(Disposition),
 }
 
-// Boxed under a name: the compiler can't see that a closure's future over borrowed tasks is `Send`.
-fn run_one(task: ReadTask<'_>) -> BoxFuture<'_, ReadResult> {
-    async move { task.run().await }.boxed()
+/// What happens when an object could not be read `now` whose events have been held for so long.
+pub(crate) fn instead_of_read(error: ReadError, held_for: Duration, now: Timestamp) -> Instead {
+    let is_late = held_for > HOOK_ONLY_AFTER;
+    let wait = |until, reason| Instead::Decided(Disposition::Wait { until, reason });
+    match error {
+        ReadError::HookOnly => Instead::HookOnly,
+        ReadError::Unavailable { .. } | ReadError::Failed { .. } if is_late => Instead::HookOnly,
+        ReadError::Gone => {
+            Instead::Decided(Disposition::Drop { reason: "GitLab does not have it any more.".to_owned() })
+        }
+        ReadError::RateLimited { until } => wait(until, HoldReason::GitlabRateLimited.to_string()),
+        ReadError::Unavailable { until } => wait(until, HoldReason::GitlabUnavailable.to_string()),
+        ReadError::Failed { reason, .. } => {
+            wait(now.after(held_for.clamp(FAILED_FIRST, FAILED_AT_MOST)), reason)
+        }
+    }
+}
+
+/// Runs tasks side by side, as far as there is time.
+pub(crate) async fn run(tasks: Vec<ReadTask<'_>>, deadline: Deadline) -> Vec<ReadResult> {
+    let tasks: Vec<_> = tasks.into_iter().map(|task| run_one(task, deadline)).collect();
+    stream::iter(tasks).buffer_unordered(CONCURRENCY).collect().await
+}
+
+// Boxed, so that the compiler sees that it is `Send`.
+fn run_one(task: ReadTask<'_>, deadline: Deadline) -> BoxFuture<'_, ReadResult> {
+    async move {
+        let time = deadline.left().saturating_sub(APPLYING_TIME);
+        match tokio::time::timeout(time, task.entities()).await {
+            Ok(read) => task.result(read),
+            Err(_) => {
+                let (until, reason) = (task.now, HoldReason::OutOfTime.to_string());
+                task.result(Err(Disposition::Wait { until, reason }))
+            }
+        }
+    }
+    .boxed()
 }
 
 impl ReadTask<'_> {
-    async fn run(&self) -> ReadResult {
-        match self.entities().await {
+    fn result(&self, read: Result<Vec<PendingEntity>, Disposition>) -> ReadResult {
+        match read {
             Ok(mut entities) => {
                 let origins: Vec<Origin> = self
                     .events
@@ -107,19 +161,21 @@ impl ReadTask<'_> {
         let (Some(reader), Some(object)) = (&self.reader, self.object()) else {
             return Ok(self.hooks_alone());
         };
-        match reader.read(&object).await {
-            Ok(entities) => Ok(entities),
-            // A deployment's hook does not even say its number: without a read there is nothing to send.
-            Err(ReadError::HookOnly) if self.is_deployment() => Err(Disposition::Fail {
-                reason: "A deployment needs a token that GitLab accepts.".to_owned(),
+        let error = match reader.read(&object).await {
+            Ok(entities) => return Ok(entities),
+            Err(error) => error,
+        };
+        // A deployment's hook does not even say its number: without a read there is nothing to send.
+        let held_for = match self.held_for() {
+            held_for if self.is_deployment() && may_pass(&error) => held_for.min(HOOK_ONLY_AFTER),
+            held_for => held_for,
+        };
+        match instead_of_read(error, held_for, self.now) {
+            Instead::HookOnly if self.is_deployment() => Err(Disposition::Fail {
+                reason: "A deployment needs a token with which GitLab lets it be read.".to_owned(),
             }),
-            Err(ReadError::HookOnly) => Ok(self.hooks_alone()),
-            Err(ReadError::Decided(Disposition::Retry { .. }))
-                if self.is_last_attempt() && !self.is_deployment() =>
-            {
-                Ok(self.hooks_alone())
-            }
-            Err(ReadError::Decided(disposition)) => Err(disposition),
+            Instead::HookOnly => Ok(self.hooks_alone()),
+            Instead::Decided(disposition) => Err(disposition),
         }
     }
 
@@ -151,15 +207,22 @@ impl ReadTask<'_> {
         self.events.iter().any(|event| matches!(event.event, HookEvent::Deployment(_)))
     }
 
-    fn is_last_attempt(&self) -> bool {
-        self.events.iter().any(|event| event.is_last_attempt)
+    fn held_for(&self) -> Duration {
+        self.events.iter().map(|event| event.held_for).max().unwrap_or_default()
     }
 
     /// What the hooks say by themselves; of several versions of an entity the newest is chosen later.
     fn hooks_alone(&self) -> Vec<PendingEntity> {
         self.events
             .iter()
-            .flat_map(|event| hook::entities(self.source, &event.event, event.received_at))
+            .flat_map(|event| {
+                hook::entities(self.source, &event.event, event.delivery.as_deref(), event.received_at)
+            })
             .collect()
     }
+}
+
+/// Whether an object may be read later by all that is known.
+fn may_pass(error: &ReadError) -> bool {
+    !matches!(error, ReadError::Failed { may_pass: false, .. })
 }

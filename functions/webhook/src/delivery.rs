@@ -9,15 +9,14 @@ use shared::gitlab::signature::{SignedHeaders, token_digest};
 use shared::http::Error;
 use shared::sync::auth::WebhookCredentials;
 
-/// GitLab's keys are UUIDs; a longer one is not GitLab's.
-const MAX_IDEMPOTENCY_KEY: usize = 200;
+/// GitLab's ids are UUIDs; a longer one is not GitLab's.
+const MAX_DELIVERY_ID: usize = 200;
 
 /// A delivery that says which hook it comes from, not yet authenticated. Without its body, which strangers' is not read.
 #[derive(Debug)]
 pub(crate) struct GitlabHook {
     pub(crate) subscription: SubscriptionId,
     pub(crate) project: Option<u64>,
-    pub(crate) idempotency_key: Option<String>,
     headers: HeaderMap,
 }
 
@@ -37,14 +36,21 @@ impl<S: Send + Sync> FromRequestParts<S> for GitlabHook {
         let query = Query::<HookQuery>::from_request_parts(parts, state).await;
         let Query(query) = query.map_err(|_| unknown_hook())?;
         let headers = parts.headers.clone();
-        let idempotency_key = text(&headers, "idempotency-key")
-            .filter(|key| !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY)
-            .map(str::to_owned);
-        Ok(Self { subscription, project: query.project, idempotency_key, headers })
+        Ok(Self { subscription, project: query.project, headers })
     }
 }
 
 impl GitlabHook {
+    /// What GitLab calls the delivery, the same when it is sent again: `webhook-id`, which is signed, or else
+    /// `Idempotency-Key` (<https://docs.gitlab.com/user/project/integrations/webhooks/#delivery-headers>).
+    pub(crate) fn delivery_id(&self) -> Option<&str> {
+        let header = |name| text(&self.headers, name);
+        let signed = header("webhook-signature").and_then(|_| header("webhook-id"));
+        signed
+            .or_else(|| header("idempotency-key"))
+            .filter(|id| !id.is_empty() && id.len() <= MAX_DELIVERY_ID)
+    }
+
     pub(crate) fn credentials<'a>(&'a self, body: &'a [u8]) -> WebhookCredentials<'a> {
         let header = |name| text(&self.headers, name);
         let signature = header("webhook-signature").map(|signature| SignedHeaders {

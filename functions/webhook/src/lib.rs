@@ -3,6 +3,7 @@
 //! itself.
 
 mod delivery;
+mod interest;
 mod unverified;
 
 use std::sync::Arc;
@@ -18,13 +19,14 @@ use shared::bundle::WEBHOOK;
 use shared::clock::{SharedClock, Timestamp};
 use shared::config::Variables;
 use shared::domain::{IssueKeys, SubscriptionId};
-use shared::gitlab::hooks::{HookError, HookEvent, parse};
+use shared::gitlab::hooks::{HookError, parse};
 use shared::gitlab::model::Project;
 use shared::http::Error;
 use shared::queue::disposition::Message;
 use shared::queue::{MAX_BYTES, Outgoing, SharedQueue};
 use shared::services::Services;
 use shared::store::coverage::Coverage;
+use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
 use shared::store::{Store, StoreError};
 use shared::sync::auth::{AuthError, HookAuthenticator, OpenHook};
 use shared::sync::message::{EventMessage, Payload};
@@ -52,12 +54,6 @@ const COVERAGE_CACHE_TTL: Duration = Duration::from_secs(60);
 
 /// How many projects that is remembered of.
 const MAX_PROJECTS: u64 = 10_000;
-
-/// How long repeats are noticed here: those that follow a time-out of GitLab's come within it.
-const RECENT_CACHE_TTL: Duration = Duration::from_secs(600);
-
-/// How many deliveries that is known of, at some hundred bytes each.
-const MAX_RECENT: u64 = 50_000;
 
 /// How long a lost delivery may take to be counted. GitLab waits ten seconds for an answer, and trying to reach the queue
 /// has taken its share.
@@ -96,8 +92,6 @@ pub struct Webhook {
     queue: SharedQueue,
     clock: SharedClock,
     coverage: Cache<(SubscriptionId, u64), Option<Coverage>>,
-    /// Deliveries that this process put on the queue. `sync` knows those of all processes.
-    recent: Cache<(SubscriptionId, String), ()>,
     unverified: UnverifiedLimit,
     bodies: Arc<Semaphore>,
 }
@@ -112,9 +106,8 @@ impl Webhook {
         clock: SharedClock,
     ) -> Self {
         let coverage = Cache::builder().max_capacity(MAX_PROJECTS).time_to_live(COVERAGE_CACHE_TTL).build();
-        let recent = Cache::builder().max_capacity(MAX_RECENT).time_to_live(RECENT_CACHE_TTL).build();
         let (unverified, bodies) = (UnverifiedLimit::default(), Arc::new(Semaphore::new(MAX_BODIES)));
-        Self { store, authenticator, queue, clock, coverage, recent, unverified, bodies }
+        Self { store, authenticator, queue, clock, coverage, unverified, bodies }
     }
 }
 
@@ -138,11 +131,20 @@ pub fn router(state: Webhook) -> Router {
 type Answer = (StatusCode, &'static str);
 
 const ACCEPTED: Answer = (StatusCode::OK, "Accepted.");
-const REPEATED: Answer = (StatusCode::OK, "Known already.");
 const OUTSIDE: Answer = (StatusCode::OK, "The project is outside the linked group.");
 const NO_KEYS: Answer = (StatusCode::OK, "No issue keys.");
 const IGNORED: Answer = (StatusCode::OK, "Nothing to do for this kind of event.");
 const INCOMPLETE: Answer = (StatusCode::OK, "The event does not say what it is about.");
+const TOKEN_MISSING: Answer = (StatusCode::OK, "The link has no token to read this with.");
+
+fn answer_to_gitlab(answer: IntakeAnswer) -> Answer {
+    match answer {
+        IntakeAnswer::NoIssueKeys => NO_KEYS,
+        IntakeAnswer::Outside => OUTSIDE,
+        IntakeAnswer::NotUnderstood => INCOMPLETE,
+        IntakeAnswer::TokenMissing => TOKEN_MISSING,
+    }
+}
 
 async fn webhook(
     State(state): State<Arc<Webhook>>,
@@ -191,16 +193,13 @@ impl Webhook {
         open: &OpenHook,
         arrived_at: Timestamp,
     ) -> Result<Answer, Error> {
-        if let Some(key) = &hook.idempotency_key
-            && self.recent.contains_key(&(hook.subscription, key.clone()))
-        {
-            return Ok(REPEATED);
-        }
         let delivery = match parse(body) {
             Ok(delivery) => delivery,
             Err(HookError::Ignored(_)) => return Ok(IGNORED),
             Err(error @ HookError::Incomplete { .. }) => {
-                tracing::info!(%error, "incomplete event");
+                let keys = IssueKeys::default();
+                self.note_answer(hook, arrived_at, IntakeAnswer::NotUnderstood, error.to_string(), &keys)
+                    .await;
                 return Ok(INCOMPLETE);
             }
             Err(HookError::Malformed(error)) => {
@@ -219,26 +218,53 @@ impl Webhook {
         if open.hook.project_id.is_some_and(|project| project != delivery.project.id) {
             return Err(Error::new(StatusCode::FORBIDDEN, "This hook speaks for another project."));
         }
-        if self.coverage(hook.subscription, &delivery.project).await == Some(Coverage::Outside) {
-            return Ok(OUTSIDE);
+        let keys = delivery.event.named_keys();
+        let coverage = self.coverage(hook.subscription, &delivery.project).await;
+        let nothing = (coverage == Some(Coverage::Outside)).then_some(IntakeAnswer::Outside).or_else(|| {
+            interest::leads_to_nothing(&delivery.event, &keys, open.subscription.credential.is_some())
+        });
+        if let Some(answer) = nothing {
+            let label = delivery.label();
+            self.note_answer(hook, arrived_at, answer, label, &keys).await;
+            return Ok(answer_to_gitlab(answer));
         }
-        let keys = named_keys(&delivery.event);
-        if !is_of_interest(&delivery.event, &keys, open.subscription.credential.is_some()) {
-            return Ok(NO_KEYS);
-        }
-        let group = open.subscription.site.to_string();
-        let (key, project) = (hook.idempotency_key.as_deref(), &delivery.project);
-        let messages =
-            EventMessage::split(hook.subscription, arrived_at, &group, key, project, delivery.event);
+        let received_at = self.received_at(hook, open, arrived_at).await;
+        let (id, project) = (hook.delivery_id(), &delivery.project);
+        let messages = EventMessage::split(hook.subscription, received_at, id, project, delivery.event);
         if let Err(error) = self.queue.send(self.outgoing(&messages)?).await {
             self.mark_missed(hook.subscription, arrived_at).await;
             return Err(Error::unavailable(error));
         }
         note_accepted(hook, &messages, &keys);
-        if let Some(key) = &hook.idempotency_key {
-            self.recent.insert((hook.subscription, key.clone()), ()).await;
-        }
         Ok(ACCEPTED)
+    }
+
+    /// Remembers a delivery that leads to nothing, for whoever looks for it.
+    async fn note_answer(
+        &self,
+        hook: &GitlabHook,
+        at: Timestamp,
+        answer: IntakeAnswer,
+        label: String,
+        keys: &IssueKeys,
+    ) {
+        let issue_keys = keys.as_slice().iter().take(MAX_LOGGED_KEYS).cloned().collect();
+        let delivery = hook.delivery_id().map(str::to_owned);
+        let answered = AnsweredDelivery { at, delivery, label, issue_keys, answer };
+        if let Err(error) = self.store.record_answer(hook.subscription, &answered).await {
+            tracing::warn!(%error, "could not remember a delivery that leads to nothing");
+        }
+    }
+
+    /// When the delivery first came in. Where GitLab is read, the time of the read counts instead.
+    async fn received_at(&self, hook: &GitlabHook, open: &OpenHook, arrived_at: Timestamp) -> Timestamp {
+        let Some(id) = hook.delivery_id().filter(|_| open.subscription.credential.is_none()) else {
+            return arrived_at;
+        };
+        self.store.first_intake(hook.subscription, id, arrived_at).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "could not tell when a delivery first came in");
+            arrived_at
+        })
     }
 
     async fn take_in_unverified(
@@ -252,10 +278,9 @@ impl Webhook {
         let body = EventMessage {
             subscription: hook.subscription,
             received_at: arrived_at,
-            delivery: hook.idempotency_key.as_ref().map(|key| format!("{key}/0")),
+            delivery: hook.delivery_id().map(|id| format!("{id}/0")),
             intake: Payload::Unverified(unverified),
         };
-        // The site is not known now; the link stands in for it.
         let messages = [Message::new(hook.subscription.to_string(), arrived_at, body)];
         let outgoing = self.outgoing(&messages)?;
         // As JSON a body may take six times its size.
@@ -299,36 +324,9 @@ fn note_accepted(hook: &GitlabHook, messages: &[Message<EventMessage>], keys: &I
     tracing::info!(
         trace.id = messages.first().map(|message| tracing::field::display(message.id)),
         subscription.id = %hook.subscription,
-        delivery = hook.idempotency_key,
+        delivery = hook.delivery_id(),
         issue.keys = keys.as_slice().iter().take(MAX_LOGGED_KEYS).cloned().collect::<Vec<_>>().join(" "),
         messages = messages.len(),
         "took a delivery in"
     );
-}
-
-/// The issues that an event names itself.
-fn named_keys(event: &HookEvent) -> IssueKeys {
-    let of_branch = |branch: &str| IssueKeys::extract([branch]);
-    match event {
-        HookEvent::Push(push) => {
-            push.commits.iter().fold(of_branch(&push.branch), |keys, it| keys.union(&it.keys))
-        }
-        HookEvent::BranchDeleted { branch, .. } => of_branch(branch),
-        HookEvent::MergeRequest { merge_request, removed_keys } => {
-            merge_request.keys.clone().union(removed_keys)
-        }
-        HookEvent::FeatureFlag(flag) => flag.keys.clone(),
-        HookEvent::Pipeline(_) | HookEvent::Deployment(_) => IssueKeys::default(),
-    }
-}
-
-/// Whether an event can lead to anything. Pipelines and deployments get their keys from elsewhere; a push without keys may
-/// be to the branch of a merge request that has some, which only the API tells.
-fn is_of_interest(event: &HookEvent, named: &IssueKeys, has_token: bool) -> bool {
-    match event {
-        HookEvent::Push(_) => has_token || !named.is_empty(),
-        HookEvent::MergeRequest { .. } | HookEvent::FeatureFlag(_) => !named.is_empty(),
-        HookEvent::BranchDeleted { .. } | HookEvent::Pipeline(_) => true,
-        HookEvent::Deployment(_) => has_token,
-    }
 }

@@ -25,12 +25,26 @@ pub enum HoldReason {
     SiteRenamed,
     /// Jira answers 404 for the site.
     SiteNotFound,
-    /// Jira is unavailable: its status, or none where no connection could be made.
+    /// Jira is unavailable: its status, or none where it did not answer.
     SiteUnavailable(Option<u16>),
+    /// One API of Jira answers 404, while others may go on.
+    ApiNotFound,
+    /// One API of Jira fails with this status, while others may go on.
+    ApiUnavailable(u16),
     /// The site's writing connection is being switched, or was.
     ConnectionSwitched,
     /// GitLab limits the token's rate of calls (429).
     GitlabRateLimited,
+    /// GitLab fails or does not answer.
+    GitlabUnavailable,
+    /// The link is being made or removed.
+    LinkChanging,
+    /// A push names a head that is not known: the event before it has not come in yet.
+    EarlierEventMissing,
+    /// Another worker sent something of the entity at the same time.
+    Overtaken,
+    /// The batch had no time left for it.
+    OutOfTime,
     /// What an earlier release stored, in its own sentence.
     Text(String),
 }
@@ -49,7 +63,14 @@ impl HoldReason {
             Self::SiteUnavailable(None) => "site_unavailable".to_owned(),
             Self::SiteUnavailable(Some(status)) => format!("site_unavailable {status}"),
             Self::ConnectionSwitched => "connection_switched".to_owned(),
+            Self::ApiNotFound => "api_not_found".to_owned(),
+            Self::ApiUnavailable(status) => format!("api_unavailable {status}"),
             Self::GitlabRateLimited => "gitlab_rate_limited".to_owned(),
+            Self::GitlabUnavailable => "gitlab_unavailable".to_owned(),
+            Self::LinkChanging => "link_changing".to_owned(),
+            Self::EarlierEventMissing => "earlier_event_missing".to_owned(),
+            Self::Overtaken => "overtaken".to_owned(),
+            Self::OutOfTime => "out_of_time".to_owned(),
             Self::Text(text) => text.clone(),
         }
     }
@@ -89,11 +110,21 @@ impl From<String> for HoldReason {
             "site_not_found" => Self::SiteNotFound,
             "site_unavailable" => Self::SiteUnavailable(None),
             "connection_switched" => Self::ConnectionSwitched,
+            "api_not_found" => Self::ApiNotFound,
             "gitlab_rate_limited" => Self::GitlabRateLimited,
-            other => match other.strip_prefix("site_unavailable ").and_then(|status| status.parse().ok()) {
-                Some(status) => Self::SiteUnavailable(Some(status)),
-                None => Self::from_sentence(other).unwrap_or(Self::Text(stored)),
-            },
+            "gitlab_unavailable" => Self::GitlabUnavailable,
+            "link_changing" => Self::LinkChanging,
+            "earlier_event_missing" => Self::EarlierEventMissing,
+            "overtaken" => Self::Overtaken,
+            "out_of_time" => Self::OutOfTime,
+            other => {
+                let status = |of: &str| other.strip_prefix(of).and_then(|status| status.trim().parse().ok());
+                match (status("site_unavailable"), status("api_unavailable")) {
+                    (Some(status), _) => Self::SiteUnavailable(Some(status)),
+                    (_, Some(status)) => Self::ApiUnavailable(status),
+                    _ => Self::from_sentence(other).unwrap_or(Self::Text(stored)),
+                }
+            }
         }
     }
 }
@@ -117,11 +148,20 @@ impl fmt::Display for HoldReason {
             Self::SiteRenamed => "The Jira site was renamed.",
             Self::SiteNotFound => "Jira answers 404 for the site.",
             Self::SiteUnavailable(None) => "Jira can't be reached.",
+            Self::ApiNotFound => "Jira answers 404 for this API.",
             Self::SiteUnavailable(Some(status)) => {
                 return write!(formatter, "Jira is unavailable (HTTP {status}).");
             }
             Self::ConnectionSwitched => "The site's writing connection is being switched.",
+            Self::ApiUnavailable(status) => {
+                return write!(formatter, "This API of Jira is unavailable (HTTP {status}).");
+            }
             Self::GitlabRateLimited => "GitLab's rate limit is reached.",
+            Self::GitlabUnavailable => "GitLab is unavailable.",
+            Self::LinkChanging => "The link is being made or removed.",
+            Self::EarlierEventMissing => "An earlier push to the branch has not come in yet.",
+            Self::Overtaken => "Another version was sent at the same time.",
+            Self::OutOfTime => "There was no time left; it goes on at once.",
             Self::Text(text) => text,
         })
     }

@@ -2,6 +2,7 @@
 //! that need nothing else; how they are stored, sent or shown belongs to the modules that do so.
 
 mod api;
+mod branch_history;
 mod entity;
 mod group_path;
 mod hold;
@@ -12,6 +13,7 @@ mod site;
 mod subscription;
 
 pub use api::Api;
+pub use branch_history::{BranchHistory, RefUpdate};
 pub use entity::{EntityKey, EntityKind};
 pub use group_path::lies_under;
 pub use hold::{HoldReason, KeyRule};

@@ -1,9 +1,19 @@
 //! A Jira site and the states that hold its work.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{InstallationId, SiteId};
 use crate::clock::Timestamp;
+
+/// How long a project key is not sent that Jira does not know. The project may be created any day; look-alikes such as
+/// `UTF-8` cost a call a day each.
+const SUPPRESSION: Duration = Duration::from_secs(24 * 3600);
+
+/// Project keys that are suppressed of a site at once; beyond it, look-alikes are sent as they are.
+const MAX_SUPPRESSED: usize = 1_000;
 
 /// A Jira site. It owns subscriptions, sync state and sequence numbers; its connections change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +38,10 @@ pub struct Site {
     /// Whether it takes reviewers with status `NEEDSWORK`, which Atlassian's schema does not list.
     #[serde(default)]
     pub needs_work: Capability,
-    /// Project keys that Jira said it does not have, and of which nothing was ever accepted.
-    #[serde(default)]
-    pub suppressed_projects: Vec<String>,
+    /// Project keys that Jira said it does not have, and of which nothing was ever accepted, with the time until which they
+    /// are not sent.
+    #[serde(default, rename = "suppressed_until")]
+    pub suppressed_projects: BTreeMap<String, Timestamp>,
     /// Project keys that Jira is known to have; bounded, see `sync`.
     #[serde(default)]
     pub known_projects: Vec<String>,
@@ -54,10 +65,25 @@ impl Site {
             instances: Vec::new(),
             draft: Capability::Unknown,
             needs_work: Capability::Unknown,
-            suppressed_projects: Vec::new(),
+            suppressed_projects: BTreeMap::new(),
             known_projects: Vec::new(),
             needs_resync_since: None,
             created_at: now,
+        }
+    }
+
+    /// The project keys that are not sent at `now`.
+    #[must_use]
+    pub fn suppressed_projects(&self, now: Timestamp) -> Vec<String> {
+        let suppressed = self.suppressed_projects.iter().filter(|(_, until)| **until > now);
+        suppressed.map(|(project, _)| project.clone()).collect()
+    }
+
+    /// Notes that Jira has no project with this key at `now`.
+    pub fn suppress_project(&mut self, project: &str, now: Timestamp) {
+        self.suppressed_projects.retain(|_, until| *until > now);
+        if self.suppressed_projects.len() < MAX_SUPPRESSED {
+            self.suppressed_projects.insert(project.to_owned(), now.after(SUPPRESSION));
         }
     }
 

@@ -32,9 +32,12 @@ pub enum GitlabError {
     /// 400 or 422: GitLab says what is wrong.
     #[error("GitLab refuses: {0}")]
     Rejected(String),
-    /// It can't be reached, is too slow, or fails.
+    /// It can't be reached, is too slow, or says that it is down (503).
     #[error("GitLab is unavailable")]
     Unavailable(#[source] Option<reqwest::Error>),
+    /// Any other server error, which may be of this one request.
+    #[error("GitLab failed (HTTP {})", .0.as_u16())]
+    Failed(StatusCode),
     /// It answers something else than its documentation says.
     #[error("GitLab's answer is not understood")]
     Unexpected(#[source] Option<serde_json::Error>),
@@ -49,7 +52,7 @@ impl GitlabError {
             Self::Forbidden => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
             Self::Rejected(_) => "refused",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) | Self::Failed(_) => "unavailable",
             Self::Unexpected(_) => "unexpected",
         }
     }
@@ -71,7 +74,8 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, text: &[u8]) -> G
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::CONFLICT => {
             GitlabError::Rejected(rejection_text(text))
         }
-        status if status.is_server_error() => GitlabError::Unavailable(None),
+        StatusCode::SERVICE_UNAVAILABLE => GitlabError::Unavailable(None),
+        status if status.is_server_error() => GitlabError::Failed(status),
         _ => GitlabError::Unexpected(None),
     }
 }

@@ -30,6 +30,23 @@ pub struct ParsedHook {
     pub event: HookEvent,
 }
 
+impl ParsedHook {
+    /// What it is about, as people call it: `acme/api pipeline 7`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let path = &self.project.path;
+        match &self.event {
+            HookEvent::Push(Push { branch, .. }) | HookEvent::BranchDeleted { branch, .. } => {
+                format!("{path} branch {branch}")
+            }
+            HookEvent::MergeRequest { merge_request, .. } => format!("{path}!{}", merge_request.iid),
+            HookEvent::Pipeline(pipeline) => format!("{path} pipeline {}", pipeline.id),
+            HookEvent::Deployment(deployment) => format!("{path} deployment {}", deployment.id),
+            HookEvent::FeatureFlag(flag) => format!("{path} flag {}", flag.name),
+        }
+    }
+}
+
 /// The events that Jira hears of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -56,6 +73,26 @@ pub enum HookEvent {
     Deployment(Deployment),
     /// A feature flag was switched.
     FeatureFlag(FeatureFlag),
+}
+
+impl HookEvent {
+    /// The issues that it names itself.
+    #[must_use]
+    pub fn named_keys(&self) -> IssueKeys {
+        let of_branch = |branch: &str| IssueKeys::extract([branch]);
+        match self {
+            Self::Push(push) => {
+                push.commits.iter().fold(of_branch(&push.branch), |keys, it| keys.union(&it.keys))
+            }
+            Self::BranchDeleted { branch, .. } => of_branch(branch),
+            Self::MergeRequest { merge_request, removed_keys } => {
+                merge_request.keys.clone().union(removed_keys)
+            }
+            Self::FeatureFlag(flag) => flag.keys.clone(),
+            Self::Pipeline(pipeline) => of_branch(&pipeline.git_ref).union(&pipeline.commit_keys),
+            Self::Deployment(_) => IssueKeys::default(),
+        }
+    }
 }
 
 /// A body that leads to no event.

@@ -2,21 +2,13 @@
 //! had sent is deleted first, through that connection; else everything would be on the issues twice. Can be done again
 //! whenever it was interrupted.
 
-use std::time::Duration;
-
 use crate::domain::{ConnectionKind, Installation, Site, SiteCondition, SiteState};
 use crate::jira::client::{JiraClient, JiraError};
 use crate::jira::connections::ConnectionError;
 use crate::linking::synced_data::{SyncedData, SyncedDataNote};
 use crate::linking::{LinkError, Linking};
-use crate::queue::{QueueError, SharedQueue};
+use crate::queue::QueueError;
 use crate::store::StoreError;
-
-/// A call to Jira that is under way when the switch begins ends within this time (`outbound`); `sync` begins no other.
-const LAST_CALL: Duration = Duration::from_secs(35);
-
-/// How often the queues are asked whether messages are still in flight.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Which connection is to write.
 #[derive(Clone, Copy, Debug)]
@@ -88,8 +80,6 @@ pub enum SwitchError {
 pub struct Switch<'a> {
     /// State, connections and GitLab.
     pub linking: &'a Linking,
-    /// The queues whose messages may be in flight.
-    pub queues: Vec<SharedQueue>,
 }
 
 impl Switch<'_> {
@@ -128,7 +118,7 @@ impl Switch<'_> {
             None => None,
         };
         self.begin(site, has_links).await?;
-        self.wait_for_messages_in_flight().await?;
+        self.linking.wait_for_messages_in_flight().await?;
         if let Some(jira) = before {
             self.delete_synced_data(site, &jira, report).await?;
         }
@@ -196,23 +186,6 @@ impl Switch<'_> {
             }
             Err(error) => Err(SwitchError::Interrupted(error)),
         }
-    }
-
-    /// Waits until no message is in flight, or those that were have had time to see the switch.
-    async fn wait_for_messages_in_flight(&self) -> Result<(), QueueError> {
-        let clock = &self.linking.clock;
-        let deadline = clock.now().after(LAST_CALL);
-        while clock.now() < deadline {
-            clock.sleep(POLL_INTERVAL).await;
-            let mut in_flight = 0;
-            for queue in &self.queues {
-                in_flight += queue.depth().await?.in_flight;
-            }
-            if in_flight == 0 {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Deletes what came through a connection, through that connection; notes what can't be deleted.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_with::{DefaultOnError, DisplayFromStr, MapSkipError, PickFirst, VecSkipError, serde_as};
 
 use crate::text::clean;
 
@@ -35,81 +36,110 @@ pub enum FailedEntity {
     FeatureFlag(String),
 }
 
+// Whatever is null, of another type or incomplete in an answer counts as absent, and nothing else of it.
+
+#[serde_as]
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct RawAnswer {
+    #[serde_as(as = "DefaultOnError<MapSkipError<_, _>>")]
     failed_devinfo_entities: HashMap<String, RawRepository>,
+    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     rejected_builds: Vec<RawRejection<RawBuildKey>>,
+    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     rejected_deployments: Vec<RawRejection<RawDeploymentKey>>,
-    failed_feature_flags: HashMap<String, Vec<RawMessage>>,
+    #[serde_as(as = "DefaultOnError<MapSkipError<_, _>>")]
+    failed_feature_flags: HashMap<String, RawMessages>,
+    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     unknown_issue_keys: Vec<String>,
+    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     unknown_associations: Vec<RawAssociation>,
 }
 
+#[serde_as]
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct RawRepository {
-    error_messages: Vec<RawMessage>,
+    #[serde_as(as = "DefaultOnError")]
+    error_messages: RawMessages,
+    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     commits: Vec<RawEntity>,
+    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     branches: Vec<RawEntity>,
+    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     pull_requests: Vec<RawEntity>,
 }
 
+#[serde_as]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawEntity {
     id: String,
+    #[serde_as(as = "DefaultOnError")]
     #[serde(default)]
-    error_messages: Vec<RawMessage>,
+    error_messages: RawMessages,
 }
 
+#[serde_as]
 #[derive(Deserialize)]
+#[serde(bound = "K: Deserialize<'de>")]
 struct RawRejection<K> {
     key: K,
+    #[serde_as(as = "DefaultOnError")]
     #[serde(default)]
-    errors: Vec<RawMessage>,
+    errors: RawMessages,
 }
 
+#[serde_as]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawBuildKey {
     pipeline_id: String,
+    #[serde_as(as = "PickFirst<(_, DisplayFromStr)>")]
     build_number: u64,
 }
 
+#[serde_as]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawDeploymentKey {
     pipeline_id: String,
     environment_id: String,
+    #[serde_as(as = "PickFirst<(_, DisplayFromStr)>")]
     deployment_sequence_number: u64,
 }
 
+#[serde_as]
+#[derive(Deserialize, Default)]
+struct RawMessages(#[serde_as(as = "VecSkipError<_>")] Vec<RawMessage>);
+
 #[derive(Deserialize)]
 struct RawMessage {
-    #[serde(default)]
     message: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde_as]
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
 struct RawAssociation {
-    #[serde(default)]
+    #[serde_as(as = "DefaultOnError")]
     association_type: String,
-    #[serde(default)]
+    #[serde_as(as = "DefaultOnError")]
     values: Vec<Value>,
 }
 
 impl Answer {
-    /// Reads the body of a 200 or 202; an empty one says that all went well.
-    ///
-    /// # Errors
-    /// When it is not what Atlassian documents.
-    pub fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+    /// Reads the body of a 200 or 202; an empty one says that all went well. So does one that can't be read: Jira took the
+    /// call, and the same call would get the same answer again.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Self {
         if body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self::default());
+            return Self::default();
         }
-        let raw: RawAnswer = serde_json::from_slice(body)?;
+        let raw = serde_json::from_slice(body).unwrap_or_else(|error| {
+            tracing::warn!(%error, "an answer of Jira that accepts a call can't be read");
+            RawAnswer::default()
+        });
         let mut answer = Self { unknown_issue_keys: raw.unknown_issue_keys, ..Self::default() };
         answer.read_unknown_associations(raw.unknown_associations);
         for (id, repository) in raw.failed_devinfo_entities {
@@ -127,7 +157,7 @@ impl Answer {
         for (id, errors) in raw.failed_feature_flags {
             answer.failed.insert(FailedEntity::FeatureFlag(id), texts(&errors));
         }
-        Ok(answer)
+        answer
     }
 
     fn read_unknown_associations(&mut self, associations: Vec<RawAssociation>) {
@@ -155,14 +185,14 @@ impl Answer {
                 self.failed.insert(key, texts(&entity.error_messages));
             }
         }
-        if !repository.error_messages.is_empty() {
+        if !repository.error_messages.0.is_empty() {
             self.failed_repositories.insert(id, texts(&repository.error_messages));
         }
     }
 }
 
-fn texts(messages: &[RawMessage]) -> String {
-    let joined = messages.iter().map(|message| message.message.as_str()).collect::<Vec<_>>().join("; ");
+fn texts(messages: &RawMessages) -> String {
+    let joined = messages.0.iter().map(|message| message.message.as_str()).collect::<Vec<_>>().join("; ");
     if joined.is_empty() { "Jira gave no reason".to_owned() } else { clean(&joined, MAX_TEXT) }
 }
 
@@ -229,6 +259,7 @@ pub fn retry_after(value: Option<&str>) -> Option<Duration> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
     /// C10, C14, C16.
     #[test]
@@ -255,13 +286,46 @@ mod tests {
                 "failedFeatureFlags":{"a":[{"message":"X"},{"message":"Y"}],"b":[{"message":"Z"}]},
                 "unknownIssueKeys":["UTF-8"],
                 "unknownAssociations":[{"associationType":"issueKeys","values":["UTF-8","SHA-256"]}]}"#,
-        )
-        .expect("an answer");
+        );
         let commit = FailedEntity::DevInfo("42".to_owned(), "commits", "abc".to_owned());
         assert_eq!(answer.failed[&commit], "no");
         assert_eq!(answer.failed[&FailedEntity::Build("p".to_owned(), 3)], "X; Y");
         assert_eq!(answer.failed[&FailedEntity::FeatureFlag("b".to_owned())], "Z");
         assert_eq!(answer.unknown_issue_keys, ["UTF-8", "SHA-256"]);
+    }
+
+    /// Every field of an answer, null or of another type, costs what it says and nothing else.
+    #[test]
+    fn what_is_not_as_documented_hides_nothing_else() {
+        let whole = json!({
+            "failedDevinfoEntities": {"42": {"errorMessages": [{"message": "all"}],
+                "commits": [{"id": "abc", "errorMessages": [{"message": "no"}]}],
+                "branches": [{"id": "b", "errorMessages": [{"message": "no"}]}],
+                "pullRequests": [{"id": "7", "errorMessages": [{"message": "no"}]}]}},
+            "rejectedBuilds": [{"key": {"pipelineId": "p", "buildNumber": 3}, "errors": [{"message": "no"}]}],
+            "rejectedDeployments": [{"key": {"pipelineId": "p", "environmentId": "e", "deploymentSequenceNumber": 4},
+                                     "errors": [{"message": "no"}]}],
+            "failedFeatureFlags": {"800": [{"message": "no"}]},
+            "unknownIssueKeys": ["UTF-8"],
+            "unknownAssociations": [{"associationType": "issueKeys", "values": ["SHA-256"]}],
+        });
+        let count = |answer: &Answer| {
+            answer.failed.len() + answer.failed_repositories.len() + answer.unknown_issue_keys.len()
+        };
+        let all = count(&Answer::parse(whole.to_string().as_bytes()));
+        assert_eq!(all, 9);
+        for field in whole.as_object().unwrap().keys() {
+            for odd in [json!(null), json!(1), json!("x"), json!([null, 1, {}]), json!({"x": null})] {
+                let mut answer = whole.clone();
+                answer[field] = odd.clone();
+                let read = count(&Answer::parse(answer.to_string().as_bytes()));
+                let of_field = if field == "failedDevinfoEntities" { 4 } else { 1 };
+                assert!(read >= all - of_field, "{field} = {odd}: {read}");
+            }
+        }
+        for body in ["<html>", "null", "[]", "7", r#"{"unknownIssueKeys":"#] {
+            assert_eq!(Answer::parse(body.as_bytes()), Answer::default(), "{body}");
+        }
     }
 
     proptest! {

@@ -113,7 +113,7 @@ impl JiraClient {
         let body = serde_json::to_vec(body).map_err(|_| JiraError::Unexpected(StatusCode::BAD_REQUEST))?;
         let call = ApiRequest { body: Some(body.into()), ..ApiRequest::new(api, Method::POST, "/bulk") };
         let answer = self.call(call).await?;
-        Answer::parse(&answer).map_err(|_| JiraError::Unexpected(StatusCode::ACCEPTED))
+        Ok(Answer::parse(&answer))
     }
 
     /// Removes an entity, as long as nothing newer than `number` is stored of it; one that is not there is removed already.

@@ -7,6 +7,7 @@ use crate::gitlab::version::Version;
 use crate::jira::client::JiraError;
 use crate::jira::connections::ConnectionError;
 use crate::outbound::GuardError;
+use crate::queue::QueueError;
 use crate::store::StoreError;
 
 /// Linking or unlinking ended early.
@@ -21,6 +22,9 @@ pub enum LinkError {
     /// The site's connection can't be opened.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    /// A queue can't be read.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// A call to Jira failed.
     #[error(transparent)]
     Jira(#[from] JiraError),

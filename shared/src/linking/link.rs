@@ -201,7 +201,10 @@ impl<'a> PendingLink<'a> {
                 Ok(false)
             }
             Err(error) => {
-                let unknown = matches!(error, GitlabError::Unavailable(_) | GitlabError::Unexpected(_));
+                let unknown = matches!(
+                    error,
+                    GitlabError::Unavailable(_) | GitlabError::Failed(_) | GitlabError::Unexpected(_)
+                );
                 let error = LinkError::gitlab(&self.plan.instance, GitlabPurpose::CreateGroupHook)(error);
                 Err(if unknown { self.hook_unknown(error) } else { error })
             }

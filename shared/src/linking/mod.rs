@@ -4,6 +4,7 @@
 
 mod credential;
 mod error;
+mod in_flight;
 pub mod link;
 pub mod plan;
 pub mod synced_data;
@@ -25,6 +26,7 @@ use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp};
 use crate::jira::client::JiraClient;
 use crate::jira::connections::Connections;
 use crate::outbound::HostGuard;
+use crate::queue::SharedQueue;
 use crate::store::Store;
 
 /// The longest pause for a rate limit that is waited out within a request; a longer one is reported instead.
@@ -43,6 +45,8 @@ pub struct Linking {
     pub gitlab: GitlabHttp,
     /// Which hosts may be called.
     pub guard: HostGuard,
+    /// The queues whose messages may be in flight.
+    pub queues: Vec<SharedQueue>,
     /// Tells the time.
     pub clock: SharedClock,
     /// Where hooks deliver to, without a trailing slash.

@@ -120,6 +120,9 @@ impl Unlinking<'_> {
         // From here on a link that is there has lost something.
         store.update_subscription(id, |link| link.state = SubscriptionState::Pending).await?;
         self.remove_hooks().await?;
+        if jira.is_some() {
+            self.linking.wait_for_messages_in_flight().await?;
+        }
         match jira {
             Some(jira) => {
                 let deleted = self.synced_data().delete(jira, &projects, &mut notes).await;

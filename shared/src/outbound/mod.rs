@@ -27,7 +27,7 @@ pub use site::{is_atlassian_site, is_listed_site, site_address};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Name, connection, request and the whole body. Jira's bulk calls and GitLab's slowest lists answer well within it.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A moved project is one hop, a normalised path another; more is a loop.
 const MAX_REDIRECTS: usize = 3;

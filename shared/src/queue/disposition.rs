@@ -69,10 +69,16 @@ pub enum Disposition {
         /// Why.
         reason: String,
     },
+    /// Jira refuses it, which a person has to look at.
+    Refused {
+        /// Jira's text. It may repeat what it refuses, so it is kept with the message and not logged.
+        text: String,
+    },
 }
 
 impl Disposition {
-    /// The one of two that asks for more: a message is done only when all of it is.
+    /// The one of two that asks for more: a message is done only when all of it is, and dead-lettered only when nothing of
+    /// it waits any more.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (&self, &other) {
@@ -86,9 +92,10 @@ impl Disposition {
         match self {
             Self::Done => 0,
             Self::Drop { .. } => 1,
-            Self::Wait { .. } => 2,
-            Self::Retry { .. } => 3,
-            Self::Fail { .. } => 4,
+            Self::Fail { .. } => 2,
+            Self::Refused { .. } => 3,
+            Self::Wait { .. } => 4,
+            Self::Retry { .. } => 5,
         }
     }
 }
@@ -120,6 +127,12 @@ impl<T> Message<T> {
     pub fn is_last_attempt(&self) -> bool {
         self.attempts + 1 >= MAX_ATTEMPTS
     }
+
+    /// For how long it has waited and been tried.
+    #[must_use]
+    pub fn held_for(&self, now: Timestamp) -> Duration {
+        self.held_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
 }
 
 impl<T: Serialize> Message<T> {
@@ -136,19 +149,79 @@ impl<T: Serialize> Message<T> {
 impl<T> Message<T> {
     fn wait(&mut self, until: Timestamp, reason: &str, now: Timestamp) -> Result<(), String> {
         if now.since(*self.held_since.get_or_insert(now)) > RETENTION {
-            return Err(format!("Waited for 14 days. {reason}"));
+            let given_up = format!("Waited for 14 days. {reason}");
+            tracing::warn!(trace.id = %self.id, reason = given_up, "a message can't be processed");
+            return Err(given_up);
         }
         self.not_before = Some(until);
         Ok(())
     }
 
     fn retry(&mut self, reason: &str, now: Timestamp) -> Result<(), String> {
+        self.held_since.get_or_insert(now);
         if self.is_last_attempt() {
-            return Err(format!("Failed {MAX_ATTEMPTS} times, last: {reason}"));
+            let given_up = format!("Failed {MAX_ATTEMPTS} times, last: {reason}");
+            tracing::warn!(trace.id = %self.id, reason = given_up, "a message can't be processed");
+            return Err(given_up);
         }
         self.not_before = Some(now.after(backoff(self.attempts)));
         self.attempts += 1;
         Ok(())
+    }
+}
+
+/// What is done with a message.
+enum Next {
+    Acknowledge,
+    Copy,
+    DeadLetter(String),
+}
+
+/// What became of a batch's messages.
+#[derive(Default)]
+struct Counts {
+    /// The ages of those that are done.
+    done: Vec<Duration>,
+    dropped: usize,
+    waiting: usize,
+    retried: usize,
+}
+
+impl<T> Message<T> {
+    /// Notes what was decided, and readies the message for its copy.
+    fn prepare(&mut self, disposition: Disposition, now: Timestamp, counts: &mut Counts) -> Next {
+        let trace = self.id;
+        let held = match disposition {
+            Disposition::Done => {
+                tracing::info!(trace.id = %trace, "done with a message");
+                counts.done.push(now.since(self.enqueued_at));
+                return Next::Acknowledge;
+            }
+            Disposition::Drop { reason } => {
+                tracing::info!(trace.id = %trace, reason, "dropped a message");
+                counts.dropped += 1;
+                return Next::Acknowledge;
+            }
+            Disposition::Wait { until, reason } => {
+                tracing::info!(trace.id = %trace, until = %until.iso8601(), reason, "a message waits");
+                counts.waiting += 1;
+                self.wait(until, &reason, now)
+            }
+            Disposition::Retry { reason } => {
+                tracing::info!(trace.id = %trace, attempts = self.attempts + 1, reason, "a message failed");
+                counts.retried += 1;
+                self.retry(&reason, now)
+            }
+            Disposition::Fail { reason } => {
+                tracing::warn!(trace.id = %trace, reason, "a message can't be processed");
+                Err(reason)
+            }
+            Disposition::Refused { text } => {
+                tracing::warn!(trace.id = %trace, "Jira refused what a message says");
+                Err(text)
+            }
+        };
+        held.map_or_else(Next::DeadLetter, |()| Next::Copy)
     }
 }
 
@@ -193,56 +266,35 @@ pub async fn settle<T: Serialize + Send>(
 ) -> Vec<String> {
     let now = clock.now();
     let mut acknowledged = Vec::with_capacity(decided.len());
-    let (mut copies, mut copied) = (Vec::new(), Vec::new());
-    let (mut done, mut dropped, mut waiting, mut retried) = (Vec::new(), 0, 0, 0);
+    let (mut copies, mut copied, mut counts) = (Vec::new(), Vec::new(), Counts::default());
     for (received, mut message, disposition) in decided {
-        let trace = message.id;
-        let held = match disposition {
-            Disposition::Done => {
-                tracing::info!(trace.id = %trace, "done with a message");
-                done.push(now.since(message.enqueued_at));
+        let copy = match message.prepare(disposition, now, &mut counts) {
+            Next::Acknowledge => {
                 acknowledged.push(received.receipt);
                 continue;
             }
-            Disposition::Drop { reason } => {
-                tracing::info!(trace.id = %trace, reason, "dropped a message");
-                dropped += 1;
-                acknowledged.push(received.receipt);
-                continue;
-            }
-            Disposition::Wait { until, reason } => {
-                tracing::info!(trace.id = %trace, until = %until.iso8601(), reason, "a message waits");
-                waiting += 1;
-                message.wait(until, &reason, now)
-            }
-            Disposition::Retry { reason } => {
-                tracing::info!(trace.id = %trace, attempts = message.attempts + 1, reason, "a message failed");
-                retried += 1;
-                message.retry(&reason, now)
-            }
-            Disposition::Fail { reason } => Err(reason),
+            Next::Copy => message.outgoing(now).map_err(|error| error.to_string()),
+            Next::DeadLetter(reason) => Err(reason),
         };
-        match held.and_then(|()| message.outgoing(now).map_err(|error| error.to_string())) {
+        match copy {
             Ok(copy) => {
                 copies.push(copy);
                 copied.push(received.receipt);
             }
             Err(reason) => {
                 let body = message.renewed().unwrap_or(received.body);
-                acknowledged.extend(
-                    send_to_dead_letter_queue(queue, Some(trace), body, received.receipt, reason).await,
-                );
+                acknowledged.extend(send_to_dead_letter_queue(queue, body, received.receipt, reason).await);
             }
         }
     }
     Measure::new("settled a batch")
         .counts([
-            ("MessagesDone", done.len()),
-            ("MessagesDropped", dropped),
-            ("MessagesWaiting", waiting),
-            ("MessagesRetried", retried),
+            ("MessagesDone", counts.done.len()),
+            ("MessagesDropped", counts.dropped),
+            ("MessagesWaiting", counts.waiting),
+            ("MessagesRetried", counts.retried),
         ])
-        .times("MessageAge", done)
+        .times("MessageAge", counts.done)
         .log();
     if send_copies(queue, copies).await {
         acknowledged.append(&mut copied);
@@ -265,18 +317,17 @@ async fn send_copies(queue: &dyn Queue, copies: Vec<Outgoing>) -> bool {
 
 /// Dead-letters a message that can't even be read.
 pub async fn dead_letter_unreadable(queue: &dyn Queue, received: Received, reason: String) -> Option<String> {
-    send_to_dead_letter_queue(queue, None, received.body, received.receipt, reason).await
+    tracing::warn!(reason, "a message can't be read");
+    send_to_dead_letter_queue(queue, received.body, received.receipt, reason).await
 }
 
 /// The receipt to acknowledge, once the dead letter is stored.
 async fn send_to_dead_letter_queue(
     queue: &dyn Queue,
-    trace: Option<Ulid>,
     body: String,
     receipt: String,
     reason: String,
 ) -> Option<String> {
-    tracing::warn!(trace.id = trace.map(tracing::field::display), reason, "dead-lettered a message");
     Measure::new("dead-lettered a message").count("MessagesDeadLettered", 1).log();
     match queue.send_to_dead_letter_queue(body, reason).await {
         Ok(()) => Some(receipt),
@@ -289,137 +340,4 @@ async fn send_to_dead_letter_queue(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::queue::QueueError::{self, Unavailable};
-    use async_trait::async_trait;
-    use std::sync::Mutex;
-
-    use crate::clock::SystemClock;
-    use crate::queue::{DeadLetter, Depth};
-    use crate::telemetry::logged::Log;
-
-    #[derive(Debug, Default)]
-    struct Recorder {
-        sent: Mutex<Vec<Outgoing>>,
-        dead_lettered: Mutex<Vec<String>>,
-        down: bool,
-    }
-
-    #[async_trait]
-    impl Queue for Recorder {
-        async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError> {
-            if self.down {
-                return Err(Unavailable("down".into()));
-            }
-            self.sent.lock().expect("not poisoned").extend(messages);
-            Ok(())
-        }
-
-        async fn send_to_dead_letter_queue(&self, _: String, reason: String) -> Result<(), QueueError> {
-            self.dead_lettered.lock().expect("not poisoned").push(reason);
-            Ok(())
-        }
-
-        async fn depth(&self) -> Result<Depth, QueueError> {
-            Ok(Depth::default())
-        }
-
-        async fn dead_letters(&self, _: usize) -> Result<Vec<DeadLetter>, QueueError> {
-            Ok(Vec::new())
-        }
-
-        async fn redrive(&self, _: Option<&[String]>) -> Result<u64, QueueError> {
-            Ok(0)
-        }
-    }
-
-    fn received(message: &Message<u8>) -> Received {
-        let body = serde_json::to_string(message).expect("JSON");
-        Received { receipt: "r".to_owned(), body, receives: 1 }
-    }
-
-    async fn settle_one(queue: &Recorder, message: Message<u8>, disposition: Disposition) -> Vec<String> {
-        settle(queue, &SystemClock, vec![(received(&message), message, disposition)]).await
-    }
-
-    fn message(attempts: u32) -> Message<u8> {
-        Message { attempts, ..Message::new("site".to_owned(), SystemClock.now(), 7) }
-    }
-
-    fn retry() -> Disposition {
-        Disposition::Retry { reason: "500".to_owned() }
-    }
-
-    #[tokio::test]
-    async fn waiting_counts_nothing_and_retrying_counts_one() {
-        let queue = Recorder::default();
-        let until = SystemClock.now().after(Duration::from_secs(6 * 3600));
-        let wait = Disposition::Wait { until, reason: "rest".to_owned() };
-        assert_eq!(settle_one(&queue, message(3), wait).await, ["r"]);
-        assert_eq!(settle_one(&queue, message(3), retry()).await, ["r"]);
-        let sent = queue.sent.lock().expect("not poisoned").clone();
-        let read =
-            |outgoing: &Outgoing| serde_json::from_str::<Message<u8>>(&outgoing.body).expect("a message");
-        assert_eq!(
-            (sent[0].delay, read(&sent[0]).attempts, read(&sent[0]).not_before),
-            (MAX_DELAY, 3, Some(until))
-        );
-        assert_eq!(read(&sent[1]).attempts, 4);
-        assert!(sent[1].delay > Duration::from_secs(100), "5 s times 3^3");
-    }
-
-    #[tokio::test]
-    async fn spent_attempts_end_among_the_dead_letters_with_the_reason() {
-        let queue = Recorder::default();
-        assert_eq!(settle_one(&queue, message(MAX_ATTEMPTS - 1), retry()).await, ["r"]);
-        assert_eq!(*queue.dead_lettered.lock().expect("not poisoned"), ["Failed 10 times, last: 500"]);
-    }
-
-    #[tokio::test]
-    async fn the_log_names_each_message_and_counts_what_became_of_them() {
-        let (queue, log) = (Recorder::default(), Log::default());
-        let recorded = log.record();
-        let until = SystemClock.now();
-        let decided = [
-            Disposition::Done,
-            Disposition::Wait { until, reason: "rest".to_owned() },
-            retry(),
-            Disposition::Fail { reason: "never".to_owned() },
-        ];
-        let decided = decided.map(|disposition| (message(0), disposition));
-        let ids = decided.each_ref().map(|(message, _)| message.id);
-        let decided = decided.map(|(message, disposition)| (received(&message), message, disposition));
-        settle(&queue, &SystemClock, decided.into()).await;
-        drop(recorded);
-        for id in ids {
-            assert_eq!(log.lines(&format!("trace.id={id}")).len(), 1);
-        }
-        let counted = "settled a batch MessagesDone=1 MessagesWaiting=1 MessagesRetried=1 MessageAge=";
-        assert_eq!(log.lines(counted).len(), 1, "{}", log.text());
-        assert_eq!(log.lines("dead-lettered a message MessagesDeadLettered=1").len(), 1);
-    }
-
-    #[tokio::test]
-    async fn nothing_is_acknowledged_before_its_copy_is_stored() {
-        let queue = Recorder { down: true, ..Recorder::default() };
-        assert!(settle_one(&queue, message(0), retry()).await.is_empty());
-    }
-
-    #[test]
-    fn messages_of_newer_releases_are_refused_by_number() {
-        let newer = Message { version: 2, ..message(0) };
-        assert_eq!(
-            Message::<u8>::read(&received(&newer)),
-            Err("The message has version 2, this release reads 1.".to_owned())
-        );
-    }
-
-    #[test]
-    fn the_stronger_decision_wins() {
-        let wait = |until| Disposition::Wait { until: Timestamp(until), reason: String::new() };
-        assert_eq!(Disposition::Done.and(retry()), retry());
-        assert_eq!(wait(9).and(wait(5)), wait(5));
-        assert_eq!(wait(9).and(Disposition::Drop { reason: String::new() }), wait(9));
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@
 //! operating system may undo the last commits, those since the last checkpoint at most, but does not corrupt the file;
 //! what is lost is found again by reconciliation, as after any outage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -151,22 +151,28 @@ pub struct EmbeddedQueue {
 }
 
 impl EmbeddedQueue {
-    /// Takes at most `max` messages that are due, and hides them from others until `visibility` (at least a
-    /// millisecond) has passed. Groups take turns, from call to call too. A message that has been delivered five times
-    /// is not delivered again but becomes a dead letter: handlers acknowledge what they retry, so only a process that
-    /// died with the message, or a handler that outlasted `visibility`, lets it come back.
+    /// Takes at most `max` messages that are due, of other groups than those of `busy`, and hides them from others until
+    /// `visibility` (at least a millisecond) has passed. Groups take turns, from call to call too. A message that has been
+    /// delivered a hundred times is not delivered again but becomes a dead letter: handlers acknowledge what they retry, so
+    /// only a process that died with the message, or a handler that outlasted `visibility`, lets it come back.
     ///
     /// A call that is dropped may have taken messages; they come back after `visibility`.
     ///
     /// # Errors
     /// The file fails.
-    pub async fn receive(&self, max: usize, visibility: Duration) -> Result<Vec<Received>, QueueError> {
+    pub async fn receive(
+        &self,
+        max: usize,
+        visibility: Duration,
+        busy: &HashSet<String>,
+    ) -> Result<Vec<Received>, QueueError> {
         let (name, clock, turn) = (Arc::clone(&self.name), Arc::clone(&self.clock), Arc::clone(&self.turn));
+        let busy = busy.clone();
         let receive = move |connection: &Connection| {
             let now = clock.now();
             let hidden_until = now.after(visibility.max(Duration::from_millis(1)));
             let mut turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            table::receive(connection, &name, max, now, hidden_until, &mut turn)
+            table::receive(connection, &name, max, now, hidden_until, (&busy, &mut turn))
         };
         self.writer.call(None, receive).await
     }
@@ -203,16 +209,18 @@ impl EmbeddedQueue {
         Ok(sent_at.map(|sent_at| self.clock.now().since(sent_at)))
     }
 
-    /// Waits until there is a message to receive: one that is sent, or whose delay or visibility ends, by the clock.
+    /// Waits until there is a message to receive of another group than those of `busy`: one that is sent, or whose delay or
+    /// visibility ends, by the clock.
     ///
     /// # Errors
     /// The file fails.
-    pub async fn wait_for_messages(&self) -> Result<(), QueueError> {
+    pub async fn wait_for_messages(&self, busy: &HashSet<String>) -> Result<(), QueueError> {
         loop {
             // Listening begins here, before looking, or a message sent in between would go unnoticed.
             let arrival = self.arrivals.notified();
-            let name = Arc::clone(&self.name);
-            let due = self.writer.call(None, move |connection| table::next_due(connection, &name)).await?;
+            let (name, busy) = (Arc::clone(&self.name), busy.clone());
+            let next_due = move |connection: &Connection| table::next_due(connection, &name, &busy);
+            let due = self.writer.call(None, next_due).await?;
             let now = self.clock.now();
             match due {
                 None => arrival.await,

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 
 pub mod disposition;
 pub mod sqs;
+pub mod worker;
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -23,8 +24,7 @@ pub const MAX_DELAY: Duration = Duration::from_secs(900);
 /// How long a queue keeps a message that nobody takes: SQS's maximum.
 pub const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Receives after which a message is dead-lettered: the embedded queue's limit, and the `maxReceiveCount` of every queue in
-/// the template. Handlers count their own attempts and acknowledge what they retry, so a message only comes back by
+/// Receives after which SQS dead-letters a message: the `maxReceiveCount` of every queue in the template. Handlers count their own attempts and acknowledge what they retry, so a message only comes back by
 /// itself when the process died with it; five deaths are no coincidence.
 pub const MAX_RECEIVES: u32 = 5;
 
@@ -38,7 +38,7 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 pub struct Outgoing {
     /// The text, at most [`MAX_BYTES`]. JSON, of which a queue keeps the meaning, though not always the spelling.
     pub body: String,
-    /// The message group: a site. Keeps a busy site from starving the others.
+    /// The message group: a link. Keeps a busy link from starving the others.
     pub group: String,
     /// Not delivered before this has passed; at most [`MAX_DELAY`].
     pub delay: Duration,
@@ -49,6 +49,8 @@ pub struct Outgoing {
 pub struct Received {
     /// The queue's own handle of this delivery.
     pub receipt: String,
+    /// Its message group; empty where it is not known.
+    pub group: String,
     /// The text.
     pub body: String,
     /// How often the queue has handed it out, this time included.
@@ -115,9 +117,7 @@ pub trait Queue: fmt::Debug + Send + Sync {
 /// A queue that several owners share.
 pub type SharedQueue = Arc<dyn Queue>;
 
-/// The reason of a message that no handler dead-lettered: it was delivered [`MAX_RECEIVES`] times.
-fn never_finished() -> String {
-    format!(
-        "delivered {MAX_RECEIVES} times and never finished: the process died with it, or it took too long"
-    )
+/// The reason of a message that no handler dead-lettered.
+fn never_finished(receives: u32) -> String {
+    format!("delivered {receives} times and never finished: the process died with it, or it took too long")
 }

@@ -13,6 +13,9 @@ const OUTSIDE_LIFETIME: Duration = Duration::from_secs(3600);
 /// Projects move out seldom.
 const INSIDE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
+/// How long an assumption holds: enough to ask GitLab once a batch.
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(60);
+
 /// Whether a project lies inside a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,6 +24,15 @@ pub enum Coverage {
     Inside,
     /// It does not.
     Outside,
+}
+
+/// What is known of a project by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// All there is: GitLab's answer, or the hook on a link without a token.
+    Known,
+    /// The hook alone, although GitLab was asked: its answer proves nothing.
+    Assumed,
 }
 
 /// What the sort keys of projects begin with.
@@ -42,10 +54,12 @@ impl Store {
         subscription: SubscriptionId,
         project: u64,
         coverage: Coverage,
+        proof: Proof,
     ) -> Result<(), StoreError> {
-        let lifetime = match coverage {
-            Coverage::Inside => INSIDE_LIFETIME,
-            Coverage::Outside => OUTSIDE_LIFETIME,
+        let lifetime = match (proof, coverage) {
+            (Proof::Assumed, _) => ASSUMED_LIFETIME,
+            (Proof::Known, Coverage::Inside) => INSIDE_LIFETIME,
+            (Proof::Known, Coverage::Outside) => OUTSIDE_LIFETIME,
         };
         self.put(&key(subscription, project), &coverage, When::Always, Some(lifetime)).await
     }

@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Key, Store, StoreError, When};
 use crate::clock::Timestamp;
-use crate::domain::SiteId;
-use crate::domain::{EntityKey, EntityKind};
+use crate::domain::{BranchHistory, EntityKey, EntityKind, SiteId};
 
 /// Longer than any message can wait, so that no message is older than what it is compared with.
 const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -37,6 +36,12 @@ pub struct LedgerEntry {
     /// For a branch that is gone: the head it had.
     #[serde(default)]
     pub deleted_head: Option<String>,
+    /// A number that Jira may have seen although its answer did not get here.
+    #[serde(default)]
+    pub reserved: Option<i64>,
+    /// For a branch: what its pushes told.
+    #[serde(default)]
+    pub branch: Option<BranchHistory>,
 }
 
 impl LedgerEntry {
@@ -44,6 +49,12 @@ impl LedgerEntry {
     #[must_use]
     pub fn is_tombstone(&self) -> bool {
         self.deleted_head.is_some()
+    }
+
+    /// The highest number that Jira may have seen.
+    #[must_use]
+    pub fn last_number(&self) -> i64 {
+        self.reserved.map_or(self.number, |reserved| reserved.max(self.number))
     }
 }
 
@@ -64,8 +75,9 @@ impl Store {
             .collect())
     }
 
-    /// Remembers what Jira has now. Of versions that several workers send at the same time, Jira keeps the one with the
-    /// highest number, and so does the ledger, in whatever order they get here.
+    /// Remembers what Jira has now, and answers the entities of which something with a higher number is remembered already:
+    /// of versions that several workers send at the same time, Jira keeps the one with the highest number, and so does the
+    /// ledger, in whatever order they get here.
     ///
     /// # Errors
     /// Not all is remembered. What is not is sent again with its message, and Jira ignores what it has.
@@ -73,17 +85,39 @@ impl Store {
         &self,
         site: SiteId,
         entries: Vec<(EntityKey, LedgerEntry)>,
-    ) -> Result<(), StoreError> {
-        let writes = entries.into_iter().map(|(entity, entry)| self.record_version(site, entity, entry));
-        stream::iter(writes).buffer_unordered(WRITES).try_collect().await
+    ) -> Result<Vec<EntityKey>, StoreError> {
+        let writes = entries.into_iter().map(|(entity, entry)| {
+            let below = entry.number;
+            self.record_version(site, entity, entry, below)
+        });
+        let recorded = stream::iter(writes).buffer_unordered(WRITES).try_collect::<Vec<_>>().await?;
+        Ok(recorded.into_iter().flatten().collect())
     }
 
+    /// Changes what is remembered beside a version that Jira has, unless something newer is remembered by now.
+    ///
+    /// # Errors
+    /// Not all is changed.
+    pub async fn annotate_sent(
+        &self,
+        site: SiteId,
+        entries: Vec<(EntityKey, LedgerEntry)>,
+    ) -> Result<(), StoreError> {
+        let writes = entries.into_iter().map(|(entity, entry)| {
+            let below = entry.number.saturating_add(1);
+            self.record_version(site, entity, entry, below)
+        });
+        stream::iter(writes).buffer_unordered(WRITES).map_ok(drop).try_collect().await
+    }
+
+    /// The entity, if its entry's number was not below `below`.
     fn record_version(
         &self,
         site: SiteId,
         entity: EntityKey,
         entry: LedgerEntry,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        below: i64,
+    ) -> BoxFuture<'_, Result<Option<EntityKey>, StoreError>> {
         async move {
             let lifetime = match (entry.is_tombstone(), entity.kind) {
                 (true, _) => Some(TOMBSTONE_LIFETIME),
@@ -91,11 +125,10 @@ impl Store {
                 (false, EntityKind::Branch) => None,
                 _ => Some(LIFETIME),
             };
-            let when = When::Below("number", entry.number);
+            let when = When::Below("number", below);
             match self.put(&key(site, &entity), &entry, when, lifetime).await {
-                // Jira has something newer.
-                Err(StoreError::Conflict) => Ok(()),
-                written => written,
+                Err(StoreError::Conflict) => Ok(Some(entity)),
+                written => written.map(|()| None),
             }
         }
         .boxed()

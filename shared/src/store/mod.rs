@@ -14,11 +14,13 @@
 //! | subscriptions of a site | `SITE#<site>` | `SUBSCRIPTION#<id>` | for ever |
 //! | hook of one project | `SUBSCRIPTION#<id>` | `HOOK#<project id>` | for ever |
 //! | deliveries that could not be queued | `SUBSCRIPTION#<id>` | `MISSED` | until they are made up for |
-//! | whether a project is covered | `SUBSCRIPTION#<id>` | `PROJECT#<project id>` | an hour when outside, a day when inside |
+//! | whether a project is covered | `SUBSCRIPTION#<id>` | `PROJECT#<project id>` | an hour when outside, a day when inside, a minute when assumed |
 //! | last version sent, branch tombstone | `LEDGER#<site>#<project>` | `<kind>#<entity id>` | 90 days, 14 days; branches for ever |
 //! | last successful deployment | `DEPLOYED#<site>#<project>` | `<environment>#<ref>` | a year |
-//! | rests | `REST#<scope>` | `REST` | until it ends |
-//! | delivery that was worked off | `SEEN#<subscription>` | `<SHA-256 of idempotency key and part>` | 8 days |
+//! | backoff | `REST#<scope>` | `REST` | a day longer than it lasts |
+//! | delivery of which Jira has everything | `SEEN#<subscription>` | `<SHA-256 of id and part>` | 8 days |
+//! | first intake of a delivery, without a token | `INTAKE#<subscription>` | `<SHA-256 of id>` | 8 days |
+//! | deliveries that led to nothing | `ANSWER#<subscription>` | `<place, of 64>` | 7 days |
 //! | outcomes of an issue key | `OUTCOME#<site>#<issue key>` | `<kind>#<project>#<entity id>` | 30 days |
 //!
 //! This file, `write` and `batch` hold how items are read and written; the files beside them hold which. DynamoDB removes expired items late,
@@ -47,6 +49,8 @@ pub mod embedded;
 #[cfg(all(test, feature = "embedded"))]
 mod faulty;
 pub mod forge_installations;
+pub mod intake_answers;
+pub mod intakes;
 pub mod ledger;
 pub mod missed;
 pub mod outcomes;

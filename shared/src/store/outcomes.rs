@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Key, Store, StoreError};
 use crate::clock::Timestamp;
-use crate::domain::{EntityKey, HoldReason, KeyRule, SiteId};
+use crate::domain::{EntityKey, HoldReason, KeyRule, SiteId, SubscriptionId};
 
 /// Nobody asks later, and the table stays small.
 const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -19,6 +19,9 @@ const MAX_KEYS_PER_ENTITY: usize = 50;
 pub struct Outcome {
     /// The entity.
     pub entity: EntityKey,
+    /// The link it came through; releases up to 0.1 did not say.
+    #[serde(default)]
+    pub link: Option<SubscriptionId>,
     /// How people call it.
     pub label: String,
     /// When.
@@ -60,6 +63,8 @@ pub enum Verdict {
     },
     /// It was removed from the issue.
     Removed,
+    /// The link it came through was removed before it was sent.
+    Unlinked,
 }
 
 impl Store {

@@ -1,5 +1,5 @@
-//! Deliveries that were worked off. GitLab names each by an `Idempotency-Key` that stays the same when somebody sends it
-//! again; remembering it spares the work, correctness does not hang on it.
+//! Deliveries that were processed and can't lead to anything else. GitLab names each by an id that stays the same when
+//! somebody sends it again; remembering it spares the work, correctness does not hang on it.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::domain::SubscriptionId;
 const LIFETIME: Duration = Duration::from_secs(8 * 24 * 3600);
 
 impl Store {
-    /// Those of `deliveries` that were worked off before.
+    /// Those of `deliveries` that were processed before.
     pub async fn seen(
         &self,
         deliveries: &[(SubscriptionId, String)],
@@ -21,7 +21,7 @@ impl Store {
         Ok(deliveries.iter().filter(|delivery| found.contains_key(&key(delivery))).cloned().collect())
     }
 
-    /// Remembers that deliveries were worked off.
+    /// Remembers that deliveries were processed.
     pub async fn mark_seen(&self, deliveries: &HashSet<(SubscriptionId, String)>) -> Result<(), StoreError> {
         let items = deliveries.iter().map(|delivery| (key(delivery), true, Some(LIFETIME)));
         self.put_many(items.collect()).await

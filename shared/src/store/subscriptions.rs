@@ -1,5 +1,7 @@
 //! Subscriptions and the hooks of single projects.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde::{Deserialize, Serialize};
 
 use super::{Key, Store, StoreError, When};
@@ -13,6 +15,16 @@ impl Store {
     /// A subscription by id.
     pub async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>, StoreError> {
         Ok(self.get(&key(id)).await?.map(|stored| stored.value))
+    }
+
+    /// Those of some subscriptions that there are.
+    pub async fn subscriptions_with(
+        &self,
+        ids: &BTreeSet<SubscriptionId>,
+    ) -> Result<HashMap<SubscriptionId, Subscription>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|id| key(*id)).collect();
+        let found = self.get_many::<Subscription>(&keys).await?.into_values();
+        Ok(found.map(|subscription| (subscription.id, subscription)).collect())
     }
 
     /// The subscriptions of a site, oldest first.

@@ -77,9 +77,9 @@ pub enum Freshness {
 }
 
 impl EntityVersion {
-    /// Compares with what was sent last.
+    /// Compares with what was sent last, at `now`.
     #[must_use]
-    pub fn freshness(&self, last: Option<&LedgerEntry>) -> Freshness {
+    pub fn freshness(&self, last: Option<&LedgerEntry>, now: Timestamp) -> Freshness {
         let Some(last) = last else {
             return Freshness::Fresh(self.known_at.0);
         };
@@ -88,24 +88,39 @@ impl EntityVersion {
             (Some(ours), Some(theirs)) => {
                 let (ours, theirs) =
                     if self.from_hook { (ours.seconds(), theirs.seconds()) } else { (ours.0, theirs.0) };
-                (ours, self.rank) > (theirs, last.rank)
-                    || ((ours, self.rank) == (theirs, last.rank) && newer_number)
+                (ours, self.rank, newer_number) > (theirs, last.rank, false)
             }
-            _ => self.rank >= last.rank && newer_number,
+            // A number from the future is of a worker whose clock runs ahead; what was read just now is newer.
+            _ if last.number > now.0 && !self.from_hook => self.rank >= last.rank,
+            _ => (self.rank, newer_number) > (last.rank, false),
         };
-        if news { Freshness::Fresh(self.known_at.0.max(last.number + 1)) } else { Freshness::Stale }
+        if news { Freshness::Fresh(self.number_after(Some(last))) } else { Freshness::Stale }
+    }
+
+    /// The number to send it with: greater than any that Jira may have seen.
+    #[must_use]
+    pub fn number_after(&self, last: Option<&LedgerEntry>) -> i64 {
+        last.map_or(self.known_at.0, |last| self.known_at.0.max(last.last_number() + 1))
     }
 
     /// Whether this version should be kept when both are at hand.
     #[must_use]
     pub fn supersedes(&self, other: &Self) -> bool {
-        let sent = LedgerEntry {
-            number: other.known_at.0,
-            changed_at: other.changed_at,
-            rank: other.rank,
+        let sent = LedgerEntry::from(*other);
+        matches!(self.freshness(Some(&sent), Timestamp(i64::MAX)), Freshness::Fresh(_))
+    }
+}
+
+impl From<EntityVersion> for LedgerEntry {
+    fn from(version: EntityVersion) -> Self {
+        Self {
+            number: version.known_at.0,
+            changed_at: version.changed_at,
+            rank: version.rank,
             deleted_head: None,
-        };
-        matches!(self.freshness(Some(&sent)), Freshness::Fresh(_))
+            reserved: None,
+            branch: None,
+        }
     }
 }
 
@@ -153,22 +168,13 @@ impl Entity {
         }
         self.issue_keys = issue_keys;
     }
-
-    /// What the ledger remembers once Jira has this version.
-    #[must_use]
-    pub fn ledger_entry(&self) -> LedgerEntry {
-        LedgerEntry {
-            number: self.version.known_at.0,
-            changed_at: self.version.changed_at,
-            rank: self.version.rank,
-            deleted_head: None,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
 
     fn version(known_at: i64, changed_at: Option<i64>, rank: u8) -> EntityVersion {
         EntityVersion {
@@ -180,33 +186,36 @@ mod tests {
     }
 
     fn sent(number: i64, changed_at: Option<i64>, rank: u8) -> LedgerEntry {
-        LedgerEntry { number, changed_at: changed_at.map(Timestamp), rank, deleted_head: None }
+        LedgerEntry::from(version(number, changed_at, rank))
     }
 
     #[test]
     fn a_late_running_never_beats_success() {
         let success = sent(2_000, Some(1_900_000), 2);
-        assert_eq!(version(9_000, Some(1_800_000), 1).freshness(Some(&success)), Freshness::Stale);
-        assert_eq!(version(9_000, Some(1_900_000), 1).freshness(Some(&success)), Freshness::Stale);
-        assert_eq!(version(9_000, None, 1).freshness(Some(&success)), Freshness::Stale);
-        assert_eq!(version(9_000, Some(2_000_000), 1).freshness(Some(&success)), Freshness::Fresh(9_000));
+        assert_eq!(version(9_000, Some(1_800_000), 1).freshness(Some(&success), NOW), Freshness::Stale);
+        assert_eq!(version(9_000, Some(1_900_000), 1).freshness(Some(&success), NOW), Freshness::Stale);
+        assert_eq!(version(9_000, None, 1).freshness(Some(&success), NOW), Freshness::Stale);
+        assert_eq!(
+            version(9_000, Some(2_000_000), 1).freshness(Some(&success), NOW),
+            Freshness::Fresh(9_000)
+        );
     }
 
     #[test]
     fn the_same_version_twice_is_sent_once() {
-        assert_eq!(version(5, Some(1), 0).freshness(Some(&sent(5, Some(1), 0))), Freshness::Stale);
-        assert_eq!(version(5, None, 0).freshness(Some(&sent(5, None, 0))), Freshness::Stale);
+        assert_eq!(version(5, Some(1), 0).freshness(Some(&sent(5, Some(1), 0)), NOW), Freshness::Stale);
+        assert_eq!(version(5, None, 0).freshness(Some(&sent(5, None, 0)), NOW), Freshness::Stale);
     }
 
     #[test]
     fn newer_content_gets_a_greater_number_whatever_the_clocks_say() {
-        assert_eq!(version(5, Some(20), 0).freshness(Some(&sent(7, Some(10), 0))), Freshness::Fresh(8));
+        assert_eq!(version(5, Some(20), 0).freshness(Some(&sent(7, Some(10), 0)), NOW), Freshness::Fresh(8));
     }
 
     #[test]
     fn dates_of_hooks_are_compared_by_the_second() {
         let mut from_hook = version(9_000, Some(1_000), 1);
         from_hook.from_hook = true;
-        assert_eq!(from_hook.freshness(Some(&sent(5_000, Some(1_400), 0))), Freshness::Fresh(9_000));
+        assert_eq!(from_hook.freshness(Some(&sent(5_000, Some(1_400), 0)), NOW), Freshness::Fresh(9_000));
     }
 }

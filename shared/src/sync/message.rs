@@ -18,10 +18,9 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 pub struct EventMessage {
     /// The link it came through.
     pub subscription: SubscriptionId,
-    /// When the hook came in.
+    /// When the hook came in; for a link without a token, when it first did.
     pub received_at: Timestamp,
-    /// GitLab's `Idempotency-Key` and the number of this part of the delivery. Stays the same when the delivery is
-    /// repeated.
+    /// GitLab's id of the delivery and the number of this part of it. Stays the same when the delivery is repeated.
     #[serde(default)]
     pub delivery: Option<String>,
     /// What it says.
@@ -59,13 +58,19 @@ pub struct UnverifiedDelivery {
 }
 
 impl EventMessage {
+    /// What GitLab calls the delivery, in all its parts.
+    #[must_use]
+    pub fn delivery_id(&self) -> Option<&str> {
+        let delivery = self.delivery.as_deref()?;
+        Some(delivery.rsplit_once('/').map_or(delivery, |(id, _)| id))
+    }
+
     /// Messages for a delivery, each small enough, all with one id. The commits of a large push are spread over several.
     #[must_use]
     pub fn split(
         subscription: SubscriptionId,
         received_at: Timestamp,
-        group: &str,
-        idempotency_key: Option<&str>,
+        delivery: Option<&str>,
         project: &Project,
         event: HookEvent,
     ) -> Vec<Message<Self>> {
@@ -76,9 +81,9 @@ impl EventMessage {
         let id = Ulid::new();
         let parts = events.into_iter().enumerate().map(|(part, event)| {
             let intake = Payload::Verified { project: project.clone(), event };
-            let delivery = idempotency_key.map(|key| format!("{key}/{part}"));
+            let delivery = delivery.map(|id| format!("{id}/{part}"));
             let body = Self { subscription, received_at, delivery, intake };
-            let mut message = Message::new(group.to_owned(), received_at, body);
+            let mut message = Message::new(subscription.to_string(), received_at, body);
             message.id = id;
             message
         });
@@ -134,8 +139,7 @@ mod tests {
         let messages = EventMessage::split(
             SubscriptionId::generate(),
             Timestamp(1),
-            "site",
-            Some("key"),
+            Some("id"),
             &Project::default(),
             HookEvent::Push(push.clone()),
         );

@@ -77,6 +77,7 @@ pub(in crate::operate) fn error(error: &LinkError, site: &Site) -> Refusal {
         }
         LinkError::Random => "The operating system gives no random numbers: try again.".to_owned(),
         LinkError::Store(error) => return Refusal::of_store(error),
+        LinkError::Queue(error) => return Refusal::of_queue(error),
         LinkError::Secret(error) => return wording::of_envelope(error),
     })
 }

@@ -28,7 +28,7 @@ impl Operator {
         request: SwitchRequest,
     ) -> Result<SiteSwitched, Refusal> {
         let site = self.find_site(site).await?;
-        let switch = Switch { linking: &self.linking, queues: self.queues.values().cloned().collect() };
+        let switch = Switch { linking: &self.linking };
         let report = switch.carry_out(&site, request).await;
         let report = report.map_err(|error| refusal(&error, &site, request.to))?;
         Ok(SiteSwitched {

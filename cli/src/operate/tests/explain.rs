@@ -1,7 +1,9 @@
 //! `explain` and the dead letters.
 
 use serde_json::json;
-use shared::domain::{EntityKey, EntityKind};
+use shared::domain::{EntityKey, EntityKind, HoldReason, SubscriptionId};
+use shared::store::backoffs::{Backoff, BackoffScope};
+use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
 use shared::store::outcomes::{Outcome, Verdict};
 
 use super::super::{Command, GroupLink};
@@ -19,7 +21,8 @@ async fn outcomes_are_told_with_what_explains_them() {
     let (site, now) = (bench.stored_site().await, bench.operator.clock.now());
     let outcome = |id: &str, at, verdict| {
         let entity = EntityKey { kind: EntityKind::Branch, project: "1".to_owned(), id: id.to_owned() };
-        let outcome = Outcome { entity, label: format!("acme/api:{id}"), at, verdict, dropped_keys: 2 };
+        let label = format!("acme/api:{id}");
+        let outcome = Outcome { entity, link: None, label, at, verdict, dropped_keys: 2 };
         (vec!["PAY-1".to_owned()], outcome)
     };
     let later = now.after(std::time::Duration::from_secs(1));
@@ -49,15 +52,22 @@ async fn silence_is_explained_too() {
     let link = GroupLink { project_keys: vec!["OPS".to_owned(), "OPS".to_owned()], ..bench.adas() };
     bench.done(Command::GroupLink(link)).await;
     let site = bench.stored_site().await;
-    let suppress = |site: &mut shared::domain::Site| site.suppressed_projects.push("PAY".to_owned());
+    let now = bench.operator.clock.now();
+    let suppress = |site: &mut shared::domain::Site| site.suppress_project("PAY", now);
     bench.operator.store.update_site(site.id, suppress).await.unwrap();
     bench.queue.send_to_dead_letter_queue("{}".to_owned(), "unreadable".to_owned()).await.unwrap();
     let explained = bench.done(explain("PAY-1")).await;
     assert_eq!(explained["sites"], json!([]));
     let notes = explained["notes"].to_string();
-    for cause in ["30 days", "limited to keys of OPS", "has no project PAY", "gitlab-jira dlq list"] {
+    for cause in
+        ["30 days", "limited to keys of OPS", "has no project PAY", "site recheck", "gitlab-jira dlq list"]
+    {
         assert!(notes.contains(cause), "{cause}: {notes}");
     }
+    let rechecked = bench.done(Command::SiteRecheck { site: bench.host() }).await;
+    assert_eq!(rechecked["projects"], json!(["PAY"]));
+    let notes = bench.done(explain("PAY-1")).await["notes"].to_string();
+    assert!(!notes.contains("has no project PAY"), "{notes}");
 }
 
 #[tokio::test]
@@ -96,4 +106,58 @@ async fn dead_letters_are_listed_without_their_texts_and_tried_again() {
     let status = bench.done(Command::Status).await;
     assert_eq!(status["queues"]["events"], json!({ "ready": 3, "delayed": 0, "in_flight": 0, "dead": 0 }));
     Bench::refused(bench.run(Command::DlqList { limit: 0 }).await);
+}
+
+#[tokio::test]
+async fn what_came_through_a_removed_link_is_not_on_the_issue() {
+    let bench = Bench::new().await;
+    bench.add_site().await;
+    let (site, at) = (bench.stored_site().await, bench.operator.clock.now());
+    let entity = EntityKey { kind: EntityKind::Branch, project: "1".to_owned(), id: "b".to_owned() };
+    let (verdict, label) = (Verdict::Accepted { number: 7 }, "acme/api:b".to_owned());
+    let outcome =
+        Outcome { entity, link: Some(SubscriptionId::generate()), label, at, verdict, dropped_keys: 0 };
+    let outcomes = vec![(vec!["PAY-1".to_owned()], outcome)];
+    bench.operator.store.record_outcomes(site.id, outcomes).await.unwrap();
+    let explained = bench.done(explain("PAY-1")).await;
+    assert_eq!(explained["sites"][0]["outcomes"][0]["result"], "unlinked");
+}
+
+/// By the key that they name, or by their id in GitLab's list.
+#[tokio::test]
+async fn deliveries_that_led_to_nothing_are_found() {
+    let bench = Bench::new().await;
+    bench.add_site().await;
+    bench.done(Command::GroupLink(bench.adas())).await;
+    let site = bench.stored_site().await;
+    let link = bench.operator.store.subscriptions(site.id).await.unwrap().remove(0);
+    let id = "2f1c8b1e-4d5a-4c6b-9e7f-0a1b2c3d4e5f";
+    let answered = AnsweredDelivery {
+        at: bench.operator.clock.now(),
+        delivery: Some(id.to_owned()),
+        label: "acme/api pipeline 31".to_owned(),
+        issue_keys: vec!["PAY-1".to_owned()],
+        answer: IntakeAnswer::TokenMissing,
+    };
+    bench.operator.store.record_answer(link.id, &answered).await.unwrap();
+    for about in ["PAY-1", id] {
+        let text = bench.operator.run(explain(about)).await.unwrap().text();
+        assert!(text.contains("acme/api pipeline 31") && text.contains("no token"), "{text}");
+    }
+    let notes = bench.done(explain("00000000-0000-0000-0000-000000000000")).await["notes"].to_string();
+    assert!(notes.contains("was processed, or did not come in"), "{notes}");
+}
+
+#[tokio::test]
+async fn what_backs_off_is_a_cause() {
+    let bench = Bench::new().await;
+    bench.add_site().await;
+    bench.done(Command::GroupLink(bench.adas())).await;
+    let (site, now) = (bench.stored_site().await, bench.operator.clock.now());
+    let until = now.after(std::time::Duration::from_secs(60));
+    let reason = HoldReason::SiteUnavailable(Some(503));
+    let backoff = Backoff { until, consecutive_failures: 3, since: now, reason };
+    bench.operator.store.begin_backoff(&BackoffScope::Site(site.id), &backoff).await.unwrap();
+    let notes = bench.done(explain("PAY-1")).await["notes"].to_string();
+    assert!(notes.contains("Jira is unavailable (HTTP 503)") && notes.contains(&until.iso8601()), "{notes}");
 }

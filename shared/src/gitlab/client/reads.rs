@@ -21,6 +21,11 @@ impl GitlabClient {
         self.get::<RawProject>(&["projects", &project.to_string()], &[]).await.map(RawProject::project)
     }
 
+    /// The project at a path.
+    pub async fn project_at(&self, path: &str) -> Result<Project, GitlabError> {
+        self.get::<RawProject>(&["projects", path], &[]).await.map(RawProject::project)
+    }
+
     /// A branch with its head.
     pub async fn branch(&self, project: &Project, name: &str) -> Result<Branch, GitlabError> {
         let path = ["projects", &project.id.to_string(), "repository", "branches", name];

@@ -1,12 +1,18 @@
 //! The queues' file: its tables and what is done in them, in SQL. Who may do it, when, and who waits for it is not
 //! known here; neither is the time, which is always an argument.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use crate::clock::Timestamp;
-use crate::queue::{DeadLetter, Depth, MAX_RECEIVES, Outgoing, RETENTION, Received, never_finished};
+use crate::queue::{DeadLetter, Depth, Outgoing, RETENTION, Received, never_finished};
+
+/// Receives after which a message is dead-lettered. More than on SQS: all messages of a process die with it, and what kills
+/// it may be anything but the message that is then in flight each time, such as one to a site that hangs. One that does kill
+/// the process costs so many restarts, between which the others get on.
+pub(super) const MAX_RECEIVES: u32 = 100;
 
 /// The layout of the file. A file with a higher number was written by a newer release.
 const VERSION: u32 = 1;
@@ -96,11 +102,14 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// When the first message becomes visible, now or later; none when there is no message.
-pub(super) fn next_due(connection: &Connection, queue: &str) -> rusqlite::Result<Option<Timestamp>> {
-    let mut first = connection.prepare_cached(&format!("{GROUPS} SELECT MIN(visible_at) FROM due"))?;
-    let due: Option<i64> = first.query_row(named_params! {":queue": queue}, |row| row.get(0))?;
-    Ok(due.map(Timestamp))
+/// When the first message of another group than those of `busy` becomes visible, now or later; none when there is none.
+pub(super) fn next_due(
+    connection: &Connection,
+    queue: &str,
+    busy: &HashSet<String>,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let due = due_groups(connection, queue, Timestamp(i64::MAX))?;
+    Ok(due.into_iter().filter(|(group, _)| !busy.contains(group)).map(|(_, due)| due).min())
 }
 
 /// When the oldest message was sent; none when there is no message. Ids rise with the time of sending.
@@ -110,17 +119,19 @@ pub(super) fn oldest(connection: &Connection, queue: &str) -> rusqlite::Result<O
     oldest.query_row([queue], |row| row.get(0).map(Timestamp)).optional()
 }
 
-/// Takes at most `max` visible messages and hides them until `hidden_until`. Every group has its turn, beginning after
-/// the one in `turn`, which becomes the last that was served; what room is left is shared among those that have more.
+/// Takes at most `max` visible messages of other groups than those of `busy` and hides them until `hidden_until`. Every
+/// group has its turn, beginning after the one in `turn`, which becomes the last that was served; what room is left is
+/// shared among those that have more.
 pub(super) fn receive(
     connection: &Connection,
     queue: &str,
     max: usize,
     now: Timestamp,
     hidden_until: Timestamp,
-    turn: &mut String,
+    (busy, turn): (&HashSet<String>, &mut String),
 ) -> rusqlite::Result<Vec<Received>> {
-    let mut groups = due_groups(connection, queue, now)?;
+    let due = due_groups(connection, queue, now)?.into_iter().map(|(group, _)| group);
+    let mut groups: Vec<String> = due.filter(|group| !busy.contains(group)).collect();
     let first = groups.partition_point(|group| *group <= *turn);
     groups.rotate_left(first);
     let mut received = Vec::new();
@@ -150,12 +161,18 @@ pub(super) fn receive(
     Ok(received)
 }
 
-/// The groups with a visible message, in their order.
-fn due_groups(connection: &Connection, queue: &str, now: Timestamp) -> rusqlite::Result<Vec<String>> {
-    let mut due =
-        connection.prepare_cached(&format!("{GROUPS} SELECT site FROM due WHERE visible_at <= :now"))?;
-    let mut groups: Vec<String> = due
-        .query_map(named_params! {":queue": queue, ":now": now.0}, |row| row.get(0))?
+/// The groups with a message that is visible at `at`, in their order, and since when.
+fn due_groups(
+    connection: &Connection,
+    queue: &str,
+    at: Timestamp,
+) -> rusqlite::Result<Vec<(String, Timestamp)>> {
+    let due = format!("{GROUPS} SELECT site, visible_at FROM due WHERE visible_at <= :at");
+    let mut groups: Vec<_> = connection
+        .prepare_cached(&due)?
+        .query_map(named_params! {":queue": queue, ":at": at.0}, |row| {
+            Ok((row.get(0)?, Timestamp(row.get(1)?)))
+        })?
         .collect::<Result<_, _>>()?;
     groups.sort_unstable();
     Ok(groups)
@@ -177,7 +194,8 @@ fn take(
     )?;
     let received = |row: &Row<'_>| {
         let (id, receives): (i64, u32) = (row.get(0)?, row.get(1)?);
-        Ok((id, Received { receipt: format!("{id}.{receives}"), body: row.get(2)?, receives }))
+        let receipt = format!("{id}.{receives}");
+        Ok((id, Received { receipt, group: group.to_owned(), body: row.get(2)?, receives }))
     };
     let share = i64::try_from(share).unwrap_or(i64::MAX);
     let rows = take.query_map(params![queue, group, now.0, share, hidden_until.0], received)?;
@@ -190,7 +208,7 @@ fn take(
 fn dead_letter(connection: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
     let insert = "INSERT INTO dead_letters (queue, site, died_at, reason, body)
                 SELECT queue, site, ?2, ?3, body FROM messages WHERE id = ?1";
-    connection.prepare_cached(insert)?.execute(params![id, now.0, never_finished()])?;
+    connection.prepare_cached(insert)?.execute(params![id, now.0, never_finished(MAX_RECEIVES)])?;
     connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([id])?;
     Ok(())
 }

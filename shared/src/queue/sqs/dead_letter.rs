@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::clock::Timestamp;
-use crate::queue::{DeadLetter, MAX_BYTES, never_finished};
+use crate::queue::{DeadLetter, MAX_BYTES, MAX_RECEIVES, never_finished};
 
 /// Why it was dead-lettered. Only messages that SQS itself moved have none, and those that leave no room for it.
 pub(super) const REASON: &str = "Reason";
@@ -68,7 +68,7 @@ impl From<DeadLetterMessage> for DeadLetter {
     fn from(letter: DeadLetterMessage) -> Self {
         let reason = letter.reason.unwrap_or_else(|| match room_for_reason(&letter.body) {
             0 => "the text is so large that there was no room for the reason".to_owned(),
-            _ => never_finished(),
+            _ => never_finished(MAX_RECEIVES),
         });
         Self { id: letter.id, reason, died_at: letter.died_at.unwrap_or(letter.sent_at), body: letter.body }
     }

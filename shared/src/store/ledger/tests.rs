@@ -6,11 +6,18 @@ fn entity(kind: EntityKind, id: &str) -> EntityKey {
 }
 
 fn upsert(number: i64) -> LedgerEntry {
-    LedgerEntry { number, changed_at: None, rank: 1, deleted_head: None }
+    LedgerEntry { number, changed_at: None, rank: 1, deleted_head: None, reserved: None, branch: None }
 }
 
 fn tombstone(number: i64) -> LedgerEntry {
-    LedgerEntry { number, changed_at: None, rank: 0, deleted_head: Some("c0ffee".to_owned()) }
+    LedgerEntry {
+        number,
+        changed_at: None,
+        rank: 0,
+        deleted_head: Some("c0ffee".to_owned()),
+        reserved: None,
+        branch: None,
+    }
 }
 
 async fn entry(store: &Store, site: SiteId, entity: &EntityKey) -> Option<LedgerEntry> {

@@ -4,33 +4,34 @@
 use std::collections::BTreeMap;
 
 use super::pending::PendingEntity;
-use super::record::explained;
+use super::record::{Record, explained};
 use crate::clock::Timestamp;
 use crate::domain::{EntityKind, KeyFilter, Site, SubscriptionId};
-use crate::store::outcomes::{Outcome, Verdict};
+use crate::store::outcomes::Verdict;
 use crate::sync::entity::Content;
 
 /// The project keys that each link lets through; empty lists let every key through.
 pub type AllowedKeys<'a> = BTreeMap<SubscriptionId, &'a [String]>;
 
-/// Outcomes by the issue keys they are about.
-pub(super) type Outcomes = Vec<(Vec<String>, Outcome)>;
-
-/// Removes the keys that must not be sent, and the entities that are left without any. `outcomes` says which and why.
+/// Removes the keys that must not be sent, and the entities that are left without any. `record` says which and why.
 pub(super) fn filter(
     site: &Site,
     allowed: &AllowedKeys<'_>,
     pending: Vec<PendingEntity>,
     now: Timestamp,
-    outcomes: &mut Outcomes,
+    record: &mut Record,
 ) -> Vec<PendingEntity> {
+    let suppressed = site.suppressed_projects(now);
     let mut kept = Vec::with_capacity(pending.len());
     for mut pending in pending {
         let allowed = allowed.get(&pending.entity.link.subscription).copied().unwrap_or_default();
-        let filter = KeyFilter { allowed, suppressed: &site.suppressed_projects };
+        let filter = KeyFilter { allowed, suppressed: &suppressed };
         let (keys, refused) = pending.entity.issue_keys.clone().filtered(&filter);
+        if !refused.is_empty() {
+            record.may_bring_more(&pending);
+        }
         for (key, rule) in refused {
-            outcomes.push((vec![key], explained(&pending.entity, Verdict::Filtered { rule }, now)));
+            record.outcomes.push((vec![key], explained(&pending.entity, Verdict::Filtered { rule }, now)));
         }
         if pending.is_deletion() {
             pending.entity.issue_keys = keys;

@@ -1,77 +1,93 @@
 //! Which version of an entity counts: of several in a batch the newest, and of those only what Jira does not have yet.
+//! Branches that are known from push hooks alone are in [`pushes`].
+
+mod pushes;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use super::pending::PendingEntity;
+use crate::clock::Timestamp;
 use crate::domain::{EntityKey, EntityKind};
 use crate::store::ledger::LedgerEntry;
 use crate::sync::entity::Freshness;
 
-/// A branch created again at the head it was deleted with: within this time the hook is late, after it somebody restored
-/// the branch. GitLab's own queues are seldom further behind.
-const LATE_CREATION: Duration = Duration::from_secs(600);
-
-/// One pending entity per identity: of several versions the newest, from all the messages that led to it.
-pub(super) fn newest(versions: Vec<PendingEntity>) -> Vec<PendingEntity> {
-    let mut entities: BTreeMap<EntityKey, PendingEntity> = BTreeMap::new();
-    for version in versions {
-        match entities.get_mut(&version.entity.key) {
-            Some(known) => known.merge(version),
-            None => {
-                entities.insert(version.entity.key.clone(), version);
-            }
-        }
-    }
-    entities.into_values().collect()
+/// What is to be done with the versions of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    /// What Jira does not have yet, numbered.
+    pub(super) fresh: Vec<PendingEntity>,
+    /// What waits until then for an event that belongs before it.
+    pub(super) waiting: Vec<(PendingEntity, Timestamp)>,
+    /// What the ledger should know beside the numbers that were sent: entries as they are, with more in them.
+    pub(super) annotations: Vec<(EntityKey, LedgerEntry)>,
 }
 
-/// What Jira does not have yet, numbered.
-pub(super) fn fresh(
-    pending: Vec<PendingEntity>,
+/// Decides for each entity of `versions`, which are in the order in which they came in.
+pub(super) fn decide(
+    versions: Vec<PendingEntity>,
     ledger: &HashMap<EntityKey, LedgerEntry>,
-) -> Vec<PendingEntity> {
-    let number = |mut pending: PendingEntity| {
-        let last = ledger.get(&pending.entity.key);
-        if pending.is_late(last) || pending.is_needless_deletion(last) {
-            tracing::debug!(entity.label = pending.entity.label, "Jira has it, or something newer");
-            return None;
+    now: Timestamp,
+) -> Decided {
+    let mut entities: BTreeMap<EntityKey, Vec<PendingEntity>> = BTreeMap::new();
+    for version in versions {
+        entities.entry(version.entity.key.clone()).or_default().push(version);
+    }
+    let mut decided = Decided::default();
+    for (key, versions) in entities {
+        let last = ledger.get(&key);
+        // What was read is newer than any hook about it.
+        let is_read = |version: &PendingEntity| version.update.is_none();
+        if key.kind == EntityKind::Branch && !versions.iter().any(is_read) {
+            pushes::decide(&key, versions, last, now, &mut decided);
+            continue;
         }
-        match pending.entity.version.freshness(last) {
-            Freshness::Fresh(number) => {
-                pending.entity.set_number(number);
-                Some(pending)
+        let Some(mut newest) = newest(versions) else { continue };
+        if newest.is_needless_deletion(last) {
+            continue;
+        }
+        match newest.entity.version.freshness(last, now) {
+            Freshness::Fresh(number) => decided.number(&mut newest, number, last),
+            Freshness::Stale => {
+                tracing::debug!(entity.label = newest.entity.label, "Jira has it, or something newer");
+                continue;
             }
-            Freshness::Stale => None,
         }
-    };
-    pending.into_iter().filter_map(number).collect()
+        decided.fresh.push(newest);
+    }
+    decided
+}
+
+impl Decided {
+    /// Numbers a version. A number that its time does not give is reserved first: after a crash between Jira's answer and the
+    /// ledger the same number would be given to other content, which Jira would ignore.
+    fn number(&mut self, pending: &mut PendingEntity, number: i64, last: Option<&LedgerEntry>) {
+        if let Some(last) = last.filter(|_| number > pending.entity.version.known_at.0) {
+            let reserved = LedgerEntry { reserved: Some(number), ..last.clone() };
+            self.annotations.push((pending.entity.key.clone(), reserved));
+        }
+        pending.number(number);
+    }
+}
+
+/// Whether `pending`, which was sent, is newer than what another worker sent of the same entity.
+pub(super) fn says_more(pending: &PendingEntity, last: &LedgerEntry, now: Timestamp) -> bool {
+    match (&pending.update, &last.branch) {
+        (Some(update), Some(history)) => history.head() != update.after.as_deref(),
+        _ => matches!(pending.entity.version.freshness(Some(last), now), Freshness::Fresh(_)),
+    }
+}
+
+/// The newest of several versions, from all the messages that led to them.
+fn newest(versions: Vec<PendingEntity>) -> Option<PendingEntity> {
+    versions.into_iter().filter(|version| version.update.is_none()).reduce(|mut ours, mut theirs| {
+        let mut origins = std::mem::take(&mut ours.origins);
+        origins.append(&mut theirs.origins);
+        let newer = if theirs.entity.version.supersedes(&ours.entity.version) { theirs } else { ours };
+        PendingEntity { origins, ..newer }
+    })
 }
 
 impl PendingEntity {
-    fn merge(&mut self, mut other: Self) {
-        self.origins.extend(&other.origins);
-        let ours = self.ledger_entry();
-        if other.entity.version.supersedes(&self.entity.version) && !other.is_late(Some(&ours)) {
-            // A branch that was created and pushed to in one batch was created all the same.
-            if let (Some(ours), Some(theirs)) = (&self.push, &mut other.push) {
-                theirs.creates |= ours.creates;
-            }
-            let origins = std::mem::take(&mut self.origins);
-            *self = Self { origins, ..other };
-        }
-    }
-
-    /// Whether a push that is known from its hook alone is about a branch that was deleted since.
-    fn is_late(&self, last: Option<&LedgerEntry>) -> bool {
-        let (Some(push), Some(last)) = (&self.push, last) else { return false };
-        let Some(deleted_head) = last.deleted_head.as_deref() else { return false };
-        let since = self.entity.version.known_at.0 - last.number;
-        let soon = since < i64::try_from(LATE_CREATION.as_millis()).unwrap_or(i64::MAX);
-        // A branch that was deleted can't be pushed to; it would have to be created first.
-        !push.creates || since <= 0 || (soon && push.head == deleted_head)
-    }
-
     /// Whether it would delete what Jira never had, or has deleted already.
     fn is_needless_deletion(&self, last: Option<&LedgerEntry>) -> bool {
         if !self.is_deletion() {

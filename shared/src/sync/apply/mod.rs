@@ -9,15 +9,19 @@ mod pending;
 mod record;
 pub mod submit;
 
+use std::collections::{BTreeSet, HashMap};
+
 pub use filter::AllowedKeys;
-pub use pending::{Origin, PendingEntity, PushedHead};
+pub use pending::{Origin, PendingEntity};
 
 use self::record::Record;
-use self::submit::Submitter;
+use self::submit::{SubmitOutcome, Submitted, Submitter};
 use crate::clock::SharedClock;
-use crate::domain::Site;
+use crate::domain::{EntityKey, HoldReason, Site, SiteId};
 use crate::jira::client::JiraClient;
 use crate::queue::disposition::Disposition;
+use crate::queue::worker::Deadline;
+use crate::store::ledger::LedgerEntry;
 use crate::store::{Store, StoreError};
 
 /// What applying needs.
@@ -29,9 +33,17 @@ pub struct Apply {
     pub clock: SharedClock,
 }
 
+/// What became of the messages of a batch, by their positions in it.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Dispositions. A message whose entities Jira has already gets none: it is done.
+    pub dispositions: Vec<(usize, Disposition)>,
+    /// Messages whose delivery may bring more when it is sent again: not all of it was accepted or outdated.
+    pub may_bring_more: BTreeSet<usize>,
+}
+
 impl Apply {
-    /// Brings `versions` to `site` through `client`; answers the dispositions of the messages they came from, by position in
-    /// the batch. A message whose entities Jira has already gets none: it is done.
+    /// Brings `versions` to `site` through `client`, as far as there is time. They are in the order in which they came in.
     ///
     /// # Errors
     /// When the table can't be read or written. What Jira was sent by then is sent again, and Jira ignores what it has.
@@ -40,22 +52,53 @@ impl Apply {
         site: Site,
         client: &JiraClient,
         allowed: &AllowedKeys<'_>,
+        deadline: Deadline,
         versions: Vec<PendingEntity>,
-    ) -> Result<Vec<(usize, Disposition)>, StoreError> {
-        let (id, mut record) = (site.id, Record::default());
-        let pending = freshness::newest(versions);
-        let pending = filter::filter(&site, allowed, pending, self.clock.now(), &mut record.outcomes);
-        let ledger = self.store.ledger(id, pending.iter().map(|pending| &pending.entity.key)).await?;
-        let pending = freshness::fresh(pending, &ledger);
-        let mut submitter = Submitter::new(client, &self.store, self.clock.as_ref(), site).await?;
-        let submitted = submitter.submit(pending).await?;
+    ) -> Result<Applied, StoreError> {
+        let (id, now, mut record) = (site.id, self.clock.now(), Record::default());
+        let versions = filter::filter(&site, allowed, versions, now, &mut record);
+        let ledger = self.store.ledger(id, versions.iter().map(|version| &version.entity.key)).await?;
+        let decided = freshness::decide(versions, &ledger, now);
+        self.store.annotate_sent(id, decided.annotations).await?;
+        let mut submitter = Submitter::new(client, &self.store, self.clock.as_ref(), site, deadline).await?;
+        let mut submitted = submitter.submit(decided.fresh).await?;
         tracing::info!(site.id = %id, jira.calls = submitter.calls, entities = submitted.len(), "synced");
+        let waiting = decided.waiting.into_iter().map(|(pending, until)| {
+            Submitted::new(pending, SubmitOutcome::Waiting(until, HoldReason::EarlierEventMissing))
+        });
+        submitted.extend(waiting);
         record.add(&submitted, self.clock.now());
-        self.store.record_sent(id, record.ledger).await?;
-        self.store.record_outcomes(id, record.outcomes).await?;
-        if let Err(error) = record::learn_projects(&self.store, &submitter.site, client, &submitted).await {
+        let overtaken = self.store.record_sent(id, std::mem::take(&mut record.ledger)).await?;
+        self.look_at_overtaken(id, overtaken, &submitted, &mut record).await?;
+        self.store.record_outcomes(id, std::mem::take(&mut record.outcomes)).await?;
+        let learned =
+            record::learn_projects(&self.store, &submitter.site, client, &submitted, self.clock.now());
+        if let Err(error) = learned.await {
             tracing::warn!(%error, "could not note which projects Jira has");
         }
-        Ok(record.dispositions)
+        Ok(record.applied())
+    }
+
+    /// Another worker sent versions of the same entities with higher numbers, which Jira keeps. Where ours says more all the
+    /// same, its messages come back, and their content is numbered after the other.
+    async fn look_at_overtaken(
+        &self,
+        site: SiteId,
+        overtaken: Vec<EntityKey>,
+        submitted: &[Submitted],
+        record: &mut Record,
+    ) -> Result<(), StoreError> {
+        if overtaken.is_empty() {
+            return Ok(());
+        }
+        let ledger: HashMap<EntityKey, LedgerEntry> = self.store.ledger(site, &overtaken).await?;
+        let now = self.clock.now();
+        for Submitted { pending, .. } in submitted {
+            let Some(last) = ledger.get(&pending.entity.key) else { continue };
+            if freshness::says_more(pending, last, now) {
+                record.overtaken(pending, now);
+            }
+        }
+        Ok(())
     }
 }

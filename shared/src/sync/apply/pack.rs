@@ -1,6 +1,6 @@
 //! Which entities share a call, what the call's body is (`body`), and what not every site takes (`undocumented`). Development
-//! information packs across projects; builds, deployments and flags go per project and link, because `properties` belongs to
-//! the call, and properties are what unlinking deletes by.
+//! information packs across links; builds, deployments and flags pack across the projects of a link, because `properties`
+//! belongs to the call, and properties are what unlinking deletes by.
 
 mod body;
 mod undocumented;
@@ -35,19 +35,16 @@ pub struct BulkCall {
 #[must_use]
 pub fn pack(entities: Vec<PendingEntity>) -> Vec<BulkCall> {
     let mut development = DevInfoPacker::default();
-    let mut per_project: BTreeMap<(Api, Link, String), Vec<PendingEntity>> = BTreeMap::new();
+    let mut per_link: BTreeMap<(Api, Link), Vec<PendingEntity>> = BTreeMap::new();
     for pending in entities {
         let entity = &pending.entity;
         match entity.key.kind.api() {
             Api::DevInfo => development.add(pending),
-            api => {
-                let group = (api, entity.link.clone(), entity.key.project.clone());
-                per_project.entry(group).or_default().push(pending);
-            }
+            api => per_link.entry((api, entity.link.clone())).or_default().push(pending),
         }
     }
     let mut calls = development.calls();
-    for ((api, ..), entities) in per_project {
+    for ((api, _), entities) in per_link {
         let mut entities = entities.into_iter().peekable();
         while entities.peek().is_some() {
             calls.push(BulkCall { api, entities: entities.by_ref().take(MAX_ITEMS).collect() });
@@ -94,15 +91,17 @@ impl DevInfoPacker {
 }
 
 impl BulkCall {
-    /// Two calls with half the entities each; `None` when there is only one.
-    #[must_use]
-    pub fn halves(self) -> Option<(Self, Self)> {
+    /// Two calls with half the entities each.
+    ///
+    /// # Errors
+    /// The call itself, when it has only one.
+    pub fn halves(mut self) -> Result<[Self; 2], Self> {
         if self.entities.len() < 2 {
-            return None;
+            return Err(self);
         }
-        let mut first = self;
-        let second = first.entities.split_off(first.entities.len() / 2);
-        Some((first.clone(), Self { api: first.api, entities: second }))
+        let second = self.entities.split_off(self.entities.len() / 2);
+        let api = self.api;
+        Ok([self, Self { api, entities: second }])
     }
 }
 
@@ -169,12 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn builds_go_per_project_with_its_properties() {
+    fn builds_of_a_link_share_calls_with_its_properties() {
         let entities = (1..=150).map(|iid| build(7, iid)).chain([build(8, 1)]).map(Into::into).collect();
         let calls = pack(entities);
-        assert_eq!(calls.iter().map(|call| call.entities.len()).collect::<Vec<_>>(), [100, 50, 1]);
-        let body = serde_json::to_value(calls[2].body()).expect("JSON");
-        assert_eq!(body["properties"]["projectId"], "project-8");
+        assert_eq!(calls.iter().map(|call| call.entities.len()).collect::<Vec<_>>(), [100, 51]);
+        let body = serde_json::to_value(calls[1].body()).expect("JSON");
+        assert_eq!(body["properties"], serde_json::json!({"link": "01ARZ3NDEKTSV4RRFFQ69G5FAV"}));
         assert_eq!(body["providerMetadata"]["product"], "GitLab 19.1.0");
     }
 
@@ -182,9 +181,9 @@ mod tests {
     fn halving_ends_with_the_culprit_alone() {
         let call =
             BulkCall { api: Api::DevInfo, entities: (0..5).map(|number| commit(1, number).into()).collect() };
-        let (first, second) = call.halves().expect("more than one");
+        let [first, second] = call.halves().expect("more than one");
         assert_eq!((first.entities.len(), second.entities.len()), (2, 3));
         let alone = BulkCall { api: Api::DevInfo, entities: vec![commit(1, 1).into()] };
-        assert!(alone.halves().is_none());
+        assert!(alone.halves().is_err());
     }
 }

@@ -3,6 +3,8 @@
 
 use ulid::Ulid;
 
+use crate::clock::Timestamp;
+use crate::domain::{BranchHistory, EntityKind, RefUpdate};
 use crate::store::ledger::LedgerEntry;
 use crate::sync::entity::{Content, Entity};
 
@@ -22,26 +24,19 @@ pub struct PendingEntity {
     pub entity: Entity,
     /// The messages that led to it; their dispositions depend on what becomes of it.
     pub origins: Vec<Origin>,
-    /// For a branch known from a push hook alone: what tells whether the hook came late.
-    pub push: Option<PushedHead>,
+    /// For a branch known from a push hook alone: what the hook says of its head.
+    pub update: Option<RefUpdate>,
     /// For a branch that was deleted: the head it had.
     pub deleted_head: Option<String>,
+    /// What the ledger holds of the branch once Jira has this version.
+    pub branch: Option<BranchHistory>,
     /// Whether it is deleted only because the filter left it without keys.
     pub filtered: bool,
 }
 
-/// The push that a branch is known from.
-#[derive(Clone, Debug)]
-pub struct PushedHead {
-    /// Whether it created the branch.
-    pub creates: bool,
-    /// The head that it left.
-    pub head: String,
-}
-
 impl From<Entity> for PendingEntity {
     fn from(entity: Entity) -> Self {
-        Self { entity, origins: Vec::new(), push: None, deleted_head: None, filtered: false }
+        Self { entity, origins: Vec::new(), update: None, deleted_head: None, branch: None, filtered: false }
     }
 }
 
@@ -55,11 +50,27 @@ impl PendingEntity {
     /// The entry of the ledger once Jira has this version.
     #[must_use]
     pub fn ledger_entry(&self) -> LedgerEntry {
-        let entry = self.entity.ledger_entry();
+        let entry = LedgerEntry { branch: self.branch.clone(), ..LedgerEntry::from(self.entity.version) };
         if !self.is_deletion() {
             return entry;
         }
         // Whatever is created anew may come, however far the deleted one had got.
         LedgerEntry { rank: 0, deleted_head: Some(self.deleted_head.clone().unwrap_or_default()), ..entry }
+    }
+
+    /// The head of a branch as it was read.
+    fn head(&self) -> Option<&str> {
+        match &self.entity.content {
+            Content::Branch(branch) => Some(&branch.last_commit.id),
+            _ => None,
+        }
+    }
+
+    /// Gives it `number`, and to a branch that was read a history that begins here.
+    pub(super) fn number(&mut self, number: i64) {
+        if self.entity.key.kind == EntityKind::Branch && self.update.is_none() {
+            self.branch = Some(BranchHistory::settled(self.head(), Timestamp(number)));
+        }
+        self.entity.set_number(number);
     }
 }

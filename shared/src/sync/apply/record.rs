@@ -1,10 +1,14 @@
 //! What submitting led to: dispositions of the messages, entries of the ledger, outcomes for `explain`, and which project
 //! keys Jira is known to have.
 
-use super::filter::Outcomes;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Applied;
+use super::pending::PendingEntity;
 use super::submit::{SubmitOutcome, Submitted};
 use crate::clock::Timestamp;
-use crate::domain::{EntityKey, Site};
+use crate::domain::{EntityKey, HoldReason, Site};
 use crate::jira::client::JiraClient;
 use crate::queue::disposition::Disposition;
 use crate::store::ledger::LedgerEntry;
@@ -15,16 +19,21 @@ use crate::sync::entity::Entity;
 /// Project keys that Jira is asked about per batch: each is a call.
 const MAX_PROJECT_LOOKUPS: usize = 5;
 
-/// Project keys that are kept of a site; beyond it, look-alikes are sent as they are.
+/// Project keys that are kept of a site; beyond it, Jira is asked again.
 const MAX_PROJECTS: usize = 1_000;
+
+/// How long a version waits that another worker overtook: until the other has recorded all of its batch.
+const OVERTAKEN_BACKOFF: Duration = Duration::from_secs(1);
 
 /// What is recorded of a batch for one site.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     /// Dispositions by the positions of messages in the batch.
-    pub(super) dispositions: Vec<(usize, Disposition)>,
+    dispositions: Vec<(usize, Disposition)>,
+    may_bring_more: BTreeSet<usize>,
     pub(super) ledger: Vec<(EntityKey, LedgerEntry)>,
-    pub(super) outcomes: Outcomes,
+    /// By the issue keys they are about.
+    pub(super) outcomes: Vec<(Vec<String>, Outcome)>,
 }
 
 impl Record {
@@ -32,21 +41,27 @@ impl Record {
         for Submitted { pending, outcome, unknown_keys } in submitted {
             let entity = &pending.entity;
             let disposition = match outcome {
-                SubmitOutcome::Accepted | SubmitOutcome::UnknownIssues | SubmitOutcome::Rejected(_) => {
-                    Disposition::Done
+                SubmitOutcome::Accepted | SubmitOutcome::UnknownIssues => Disposition::Done,
+                SubmitOutcome::Unlinked => {
+                    Disposition::Drop { reason: "The group is no longer linked.".to_owned() }
+                }
+                SubmitOutcome::Rejected(text) => {
+                    Disposition::Refused { text: format!("Jira refuses {}: {text}", entity.label) }
                 }
                 SubmitOutcome::Waiting(until, reason) => {
                     Disposition::Wait { until: *until, reason: reason.to_string() }
                 }
                 SubmitOutcome::Failed(reason) => Disposition::Retry { reason: reason.clone() },
             };
-            let indices = pending.origins.iter().map(|origin| origin.index);
-            self.dispositions.extend(indices.map(|index| (index, disposition.clone())));
+            self.dispose(pending, &disposition);
             if *outcome == SubmitOutcome::Accepted {
                 self.ledger.push((entity.key.clone(), pending.ledger_entry()));
             }
+            if *outcome != SubmitOutcome::Accepted || !unknown_keys.is_empty() {
+                self.may_bring_more(pending);
+            }
             if let SubmitOutcome::Rejected(_) = outcome {
-                // Jira's text may repeat the entity's; `explain` shows it.
+                // Jira's text may repeat the entity's; `explain` and the dead letter show it.
                 tracing::warn!(entity.label = entity.label, "Jira rejected an entity");
             }
             let (unknown, known): (Vec<_>, Vec<_>) =
@@ -56,12 +71,33 @@ impl Record {
             self.outcomes.push((unknown, explained(entity, Verdict::UnknownIssue, now)));
         }
     }
+
+    /// Notes that the deliveries of an entity may bring more when they are sent again.
+    pub(super) fn may_bring_more(&mut self, pending: &PendingEntity) {
+        self.may_bring_more.extend(pending.origins.iter().map(|origin| origin.index));
+    }
+
+    /// The messages of an entity come back, because another worker overtook it.
+    pub(super) fn overtaken(&mut self, pending: &PendingEntity, now: Timestamp) {
+        let (until, reason) = (now.after(OVERTAKEN_BACKOFF), HoldReason::Overtaken.to_string());
+        self.dispose(pending, &Disposition::Wait { until, reason });
+    }
+
+    fn dispose(&mut self, pending: &PendingEntity, disposition: &Disposition) {
+        let indices = pending.origins.iter().map(|origin| origin.index);
+        self.dispositions.extend(indices.map(|index| (index, disposition.clone())));
+    }
+
+    pub(super) fn applied(self) -> Applied {
+        Applied { dispositions: self.dispositions, may_bring_more: self.may_bring_more }
+    }
 }
 
 /// What became of `entity`, for `explain`.
 pub(super) fn explained(entity: &Entity, verdict: Verdict, at: Timestamp) -> Outcome {
     Outcome {
         entity: entity.key.clone(),
+        link: Some(entity.link.subscription),
         label: entity.label.clone(),
         at,
         verdict,
@@ -74,6 +110,7 @@ fn verdict(outcome: &SubmitOutcome, is_deletion: bool, number: i64) -> Verdict {
         SubmitOutcome::Accepted if is_deletion => Verdict::Removed,
         SubmitOutcome::Accepted => Verdict::Accepted { number },
         SubmitOutcome::UnknownIssues => Verdict::UnknownIssue,
+        SubmitOutcome::Unlinked => Verdict::Unlinked,
         SubmitOutcome::Rejected(reason) => Verdict::Rejected { reason: reason.clone() },
         SubmitOutcome::Waiting(until, reason) => Verdict::Waiting { reason: reason.clone(), until: *until },
         SubmitOutcome::Failed(reason) => Verdict::Rejected { reason: format!("{reason}; it is tried again") },
@@ -86,8 +123,9 @@ pub(super) async fn learn_projects(
     site: &Site,
     client: &JiraClient,
     submitted: &[Submitted],
+    now: Timestamp,
 ) -> Result<(), StoreError> {
-    let (mut known, unsure) = projects(site, submitted);
+    let (mut known, unsure) = projects(site, submitted, now);
     let mut suppressed = Vec::new();
     for project in unsure.into_iter().take(MAX_PROJECT_LOOKUPS) {
         match client.has_project(&project).await {
@@ -105,18 +143,18 @@ pub(super) async fn learn_projects(
         site.known_projects.extend(known.iter().take(room).cloned());
         site.known_projects.sort_unstable();
         site.known_projects.dedup();
-        let room = MAX_PROJECTS.saturating_sub(site.suppressed_projects.len());
-        site.suppressed_projects.extend(suppressed.iter().take(room).cloned());
+        for project in &suppressed {
+            site.suppress_project(project, now);
+        }
     };
     store.update_site(site.id, learn).await.map(drop)
 }
 
 /// The projects of what was submitted of which nothing is known yet: those that Jira has, and those it may not have.
-fn projects(site: &Site, submitted: &[Submitted]) -> (Vec<String>, Vec<String>) {
+fn projects(site: &Site, submitted: &[Submitted], now: Timestamp) -> (Vec<String>, Vec<String>) {
     let (mut known, mut unsure) = (Vec::new(), Vec::new());
-    let is_settled = |project: &String| {
-        site.known_projects.contains(project) || site.suppressed_projects.contains(project)
-    };
+    let suppressed = site.suppressed_projects(now);
+    let is_settled = |project: &String| site.known_projects.contains(project) || suppressed.contains(project);
     for Submitted { pending, outcome, unknown_keys } in submitted {
         for key in pending.entity.issue_keys.as_slice() {
             let project = key.rsplit_once('-').map_or(key.as_str(), |(project, _)| project).to_owned();

@@ -4,22 +4,24 @@
 
 mod answer;
 mod backoff;
+mod call;
+mod delete;
+mod hold;
 mod measure;
 mod probe;
 
-use std::collections::HashMap;
-use std::slice;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use self::answer::{all, read};
+use self::call::CallResult;
 use super::pack::{BulkCall, pack};
 use super::pending::PendingEntity;
 use crate::clock::{Clock, Timestamp};
-use crate::domain::{Api, EntityKind, HoldReason, Site};
-use crate::jira::answer::{Answer, RateLimitReason};
-use crate::jira::client::{JiraClient, JiraError};
+use crate::domain::{Api, HoldReason, Site};
+use crate::jira::client::JiraClient;
+use crate::queue::worker::Deadline;
 use crate::store::backoffs::{Backoff, BackoffScope};
 use crate::store::{Store, StoreError};
-use crate::sync::entity::Entity;
 
 /// What became of an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +34,10 @@ pub enum SubmitOutcome {
     Rejected(String),
     /// It waits until then.
     Waiting(Timestamp, HoldReason),
-    /// It may be accepted later.
+    /// It may be accepted later: it fails alone while others go through.
     Failed(String),
+    /// The link it came through was removed meanwhile; it was not sent.
+    Unlinked,
 }
 
 /// An entity that was submitted.
@@ -47,17 +51,38 @@ pub struct Submitted {
     pub unknown_keys: Vec<String>,
 }
 
+impl Submitted {
+    pub(super) fn new(pending: PendingEntity, outcome: SubmitOutcome) -> Self {
+        Self { pending, outcome, unknown_keys: Vec::new() }
+    }
+}
+
 /// Submits a batch's entities of one site.
 #[derive(Debug)]
 pub struct Submitter<'a> {
     client: &'a JiraClient,
     store: &'a Store,
     clock: &'a dyn Clock,
+    /// No call begins that could outlast it.
+    deadline: Deadline,
     /// The site, as this batch knows it.
     pub site: Site,
     backoffs: HashMap<BackoffScope, Backoff>,
+    /// How the APIs did so far.
+    progress: BTreeMap<Api, Progress>,
     /// How many calls were made.
     pub calls: u32,
+}
+
+/// How an API did in this batch.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Whether it took a call.
+    took_any: bool,
+    /// How many calls failed since it took one.
+    failed: u32,
+    /// Entities that failed alone, and how.
+    suspects: Vec<(PendingEntity, call::ServerError)>,
 }
 
 impl<'a> Submitter<'a> {
@@ -70,11 +95,12 @@ impl<'a> Submitter<'a> {
         store: &'a Store,
         clock: &'a dyn Clock,
         site: Site,
+        deadline: Deadline,
     ) -> Result<Self, StoreError> {
         let of_apis = Api::ALL.map(|api| BackoffScope::Api(site.id, api));
         let scopes: Vec<BackoffScope> = of_apis.into_iter().chain([BackoffScope::Site(site.id)]).collect();
         let backoffs = store.backoffs(&scopes).await?;
-        Ok(Self { client, store, clock, site, backoffs, calls: 0 })
+        Ok(Self { client, store, clock, deadline, site, backoffs, progress: BTreeMap::new(), calls: 0 })
     }
 
     /// Submits `entities` and answers what became of each.
@@ -84,84 +110,58 @@ impl<'a> Submitter<'a> {
     pub async fn submit(&mut self, entities: Vec<PendingEntity>) -> Result<Vec<Submitted>, StoreError> {
         let (deletions, mut upserts): (Vec<_>, Vec<_>) =
             entities.into_iter().partition(PendingEntity::is_deletion);
-        let mut submitted = Vec::new();
-        for entity in deletions {
-            submitted.push(self.delete(entity).await?);
-        }
+        let mut submitted = self.delete(deletions).await?;
         self.probe(&mut upserts, &mut submitted).await?;
-        let mut calls = pack(upserts);
-        calls.reverse();
-        while let Some(call) = calls.pop() {
-            let api = call.api;
-            let of_call = match self.call(&call).await? {
-                CallResult::Answered(answer) => read(call, &answer),
-                CallResult::All(outcome) => all(call, &outcome),
-                CallResult::Refused(outcome) if shares_an_issue(&call, &outcome) => all(call, &outcome),
-                CallResult::Refused(outcome) => match call.clone().halves() {
-                    Some((first, second)) => {
-                        calls.extend([second, first]);
-                        continue;
-                    }
-                    None => all(call, &outcome),
-                },
-            };
-            self.measure(api, &of_call);
-            submitted.extend(of_call);
+        for call in pack(upserts) {
+            submitted.extend(self.submit_parts(call).await?);
+        }
+        for api in Api::ALL {
+            let suspects = self.judge_suspects(api).await?;
+            self.measure(api, &suspects);
+            submitted.extend(suspects);
         }
         Ok(submitted)
     }
 
-    async fn delete(&mut self, pending: PendingEntity) -> Result<Submitted, StoreError> {
-        let api = pending.entity.key.kind.api();
-        let outcome = match self.hold(api).await? {
-            Some(outcome) => outcome,
-            None => {
-                self.calls += 1;
-                match delete(self.client, &pending.entity).await {
-                    Ok(()) => {
-                        self.succeeded(api).await?;
-                        SubmitOutcome::Accepted
+    /// Submits a call, and parts of it when something in it is in the way of the others.
+    async fn submit_parts(&mut self, call: BulkCall) -> Result<Vec<Submitted>, StoreError> {
+        let (mut submitted, mut parts) = (Vec::new(), VecDeque::from([call]));
+        while let Some(part) = parts.pop_front() {
+            let (part, held) = self.hold(part).await?;
+            self.measure(part.api, &held);
+            submitted.extend(held);
+            if part.entities.is_empty() {
+                continue;
+            }
+            let api = part.api;
+            let of_part = match self.call(&part).await? {
+                CallResult::Answered(answer) => read(part, &answer),
+                CallResult::All(outcome) => all(part, &outcome),
+                CallResult::Refused(outcome) if shares_an_issue(&part, &outcome) => all(part, &outcome),
+                CallResult::Refused(outcome) => match part.halves() {
+                    Ok(halves) => {
+                        parts.extend(halves);
+                        continue;
                     }
-                    Err(JiraError::BadRequest(text) | JiraError::TooLarge(text)) => {
-                        SubmitOutcome::Rejected(text)
-                    }
-                    Err(error) => self.failed(api, &error).await?,
+                    Err(alone) => all(alone, &outcome),
+                },
+                CallResult::Failed(error) if self.is_down(api) => {
+                    let outcome = self.api_unavailable(api, &error).await?;
+                    all(part, &outcome)
                 }
-            }
-        };
-        let deleted = Submitted { pending, outcome, unknown_keys: Vec::new() };
-        self.measure(api, slice::from_ref(&deleted));
-        Ok(deleted)
-    }
-
-    async fn call(&mut self, call: &BulkCall) -> Result<CallResult, StoreError> {
-        if let Some(outcome) = self.hold(call.api).await? {
-            return Ok(CallResult::All(outcome));
+                CallResult::Failed(error) => {
+                    match part.halves() {
+                        Ok(halves) => parts.extend(halves),
+                        Err(alone) => self.suspect(alone, &error),
+                    }
+                    continue;
+                }
+            };
+            self.measure(api, &of_part);
+            submitted.extend(of_part);
         }
-        self.calls += 1;
-        match self.client.submit(call.api, &call.body()).await {
-            Ok(answer) => {
-                self.succeeded(call.api).await?;
-                Ok(CallResult::Answered(answer))
-            }
-            Err(JiraError::BadRequest(text) | JiraError::TooLarge(text)) => {
-                Ok(CallResult::Refused(SubmitOutcome::Rejected(text)))
-            }
-            Err(error @ JiraError::RateLimited { reason: RateLimitReason::PerIssue, .. }) => {
-                Ok(CallResult::Refused(self.failed(call.api, &error).await?))
-            }
-            Err(error) => Ok(CallResult::All(self.failed(call.api, &error).await?)),
-        }
+        Ok(submitted)
     }
-}
-
-enum CallResult {
-    /// Jira took the call.
-    Answered(Answer),
-    /// Something in the call is in the way. If it is alone, this is what became of it.
-    Refused(SubmitOutcome),
-    /// This is what became of all of it.
-    All(SubmitOutcome),
 }
 
 /// Whether the issue that is written to too often is in all of a call's entities: then halving would only write more.
@@ -170,29 +170,6 @@ fn shares_an_issue(call: &BulkCall, outcome: &SubmitOutcome) -> bool {
     let in_all = |key: &&String| others.iter().all(|other| other.entity.issue_keys.as_slice().contains(key));
     matches!(outcome, SubmitOutcome::Waiting(..))
         && first.entity.issue_keys.as_slice().iter().any(|key| in_all(&key))
-}
-
-async fn delete(client: &JiraClient, entity: &Entity) -> Result<(), JiraError> {
-    let (kind, number) = (entity.key.kind, Some(entity.version.known_at.0));
-    let (project, id) = (entity.key.project.as_str(), entity.key.id.as_str());
-    match kind {
-        EntityKind::Commit | EntityKind::Branch | EntityKind::PullRequest => {
-            let segments = ["repository", project, &kind.to_string(), id];
-            client.delete(Api::DevInfo, &segments, number).await
-        }
-        EntityKind::Build => {
-            let (pipeline, number) = id.split_once('/').unwrap_or((id, ""));
-            client.delete(Api::Builds, &["pipelines", pipeline, "builds", number], None).await
-        }
-        EntityKind::Deployment => {
-            let mut parts = id.splitn(3, '/');
-            let mut next = || parts.next().unwrap_or_default();
-            let (pipeline, environment, number) = (next(), next(), next());
-            let segments = ["pipelines", pipeline, "environments", environment, "deployments", number];
-            client.delete(Api::Deployments, &segments, None).await
-        }
-        EntityKind::FeatureFlag => client.delete(Api::FeatureFlags, &["flag", id], None).await,
-    }
 }
 
 // The tests need a store, and so the local process's engine.

@@ -1,20 +1,29 @@
 //! What a hook says by itself: all there is on a link without a token, or with one that GitLab refuses.
 
 use crate::clock::Timestamp;
-use crate::domain::{EntityKind, IssueKeys};
+use crate::domain::{EntityKind, IssueKeys, RefUpdate};
 use crate::gitlab::hooks::HookEvent;
 use crate::gitlab::model::{Commit, MergeRequest, Person, Push};
-use crate::sync::apply::{PendingEntity, PushedHead};
+use crate::sync::apply::PendingEntity;
 use crate::sync::entity::Entity;
 use crate::sync::transform::Source;
 
-/// The entities of an event that came in at `known_at`, from its hook alone.
+/// The entities of an event that came in at `known_at` with the delivery that GitLab calls `delivery`, from its hook alone.
 #[must_use]
-pub fn entities(source: &Source, event: &HookEvent, known_at: Timestamp) -> Vec<PendingEntity> {
+pub fn entities(
+    source: &Source,
+    event: &HookEvent,
+    delivery: Option<&str>,
+    known_at: Timestamp,
+) -> Vec<PendingEntity> {
+    // GitLab before 17.4 gives deliveries no id.
+    let delivery = || delivery.map_or_else(|| known_at.0.to_string(), str::to_owned);
     match event {
-        HookEvent::Push(push) => pushed(source, push, known_at),
+        HookEvent::Push(push) => pushed(source, push, delivery(), known_at),
         HookEvent::BranchDeleted { branch, before } => {
-            vec![deleted_branch(source, branch, before, known_at)]
+            let update = RefUpdate { delivery: delivery(), before: Some(before.clone()), after: None };
+            let deleted = deleted_branch(source, branch, before, known_at);
+            vec![PendingEntity { update: Some(update), ..deleted }]
         }
         // Its source branch comes with that branch's own pushes.
         HookEvent::MergeRequest { merge_request, .. } => {
@@ -61,7 +70,7 @@ pub(super) fn merge_request_entity(
     Entity { version: entity.version, ..deleted }
 }
 
-fn pushed(source: &Source, push: &Push, known_at: Timestamp) -> Vec<PendingEntity> {
+fn pushed(source: &Source, push: &Push, delivery: String, known_at: Timestamp) -> Vec<PendingEntity> {
     let keyed = push.commits.iter().filter(|commit| !commit.keys.is_empty());
     let mut entities: Vec<_> =
         keyed.map(|commit| PendingEntity::from(source.commit(commit, known_at))).collect();
@@ -70,8 +79,8 @@ fn pushed(source: &Source, push: &Push, known_at: Timestamp) -> Vec<PendingEntit
         let head = push.commits.iter().find(|commit| commit.sha == push.after).cloned();
         let head = head.unwrap_or_else(|| bare_commit(source, &push.after, known_at));
         let branch = source.branch(&push.branch, &head, keys, known_at);
-        let pushed = PushedHead { creates: push.before.is_none(), head: push.after.clone() };
-        entities.push(PendingEntity { push: Some(pushed), ..branch.into() });
+        let update = RefUpdate { delivery, before: push.before.clone(), after: Some(push.after.clone()) };
+        entities.push(PendingEntity { update: Some(update), ..branch.into() });
     }
     entities
 }

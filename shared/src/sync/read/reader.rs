@@ -2,7 +2,7 @@
 //! [`ProjectReader`](super::ProjectReader).
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::cache::{CacheKey, GitlabCache};
@@ -10,8 +10,8 @@ use crate::clock::{SharedClock, Timestamp};
 use crate::domain::{HoldReason, LinkAttention, Subscription, lies_under};
 use crate::envelope::{Context, Envelope, EnvelopeError};
 use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp};
+use crate::gitlab::model::Project;
 use crate::outbound::HostGuard;
-use crate::queue::disposition::Disposition;
 use crate::store::backoffs::{Backoff, BackoffScope};
 use crate::store::{Store, StoreError};
 
@@ -32,13 +32,36 @@ pub struct GitlabAccess {
     pub cache: GitlabCache,
 }
 
+/// The first pause after GitLab did not answer or asked for less; each further one is twice as long.
+const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// The longest pause while GitLab does not answer.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(900);
+
 /// Why GitLab was not read.
 #[derive(Debug)]
 pub enum ReadError {
     /// GitLab does not let the token read it: what the hook says has to do.
     HookOnly,
-    /// What becomes of the work instead.
-    Decided(Disposition),
+    /// GitLab does not have it any more.
+    Gone,
+    /// GitLab's rate limit is reached; the work waits.
+    RateLimited {
+        /// Until when nothing is read.
+        until: Timestamp,
+    },
+    /// GitLab can't be read at all.
+    Unavailable {
+        /// Until when nothing is read.
+        until: Timestamp,
+    },
+    /// This one object can't be read.
+    Failed {
+        /// What GitLab says.
+        reason: String,
+        /// Whether it is a server error, which may pass by itself.
+        may_pass: bool,
+    },
 }
 
 /// GitLab, read with the token of one link.
@@ -49,8 +72,6 @@ pub struct GitlabReader<'a> {
     instance: Arc<str>,
     subscription: &'a Subscription,
     backoff: Mutex<Option<Backoff>>,
-    /// Why GitLab was unavailable: what is left to read does not wait for more time-outs.
-    down: Mutex<Option<String>>,
     /// Whether this reader has noted that the token is accepted.
     accepted: AtomicBool,
 }
@@ -89,7 +110,6 @@ impl GitlabAccess {
             instance: Arc::from(subscription.instance.as_str()),
             subscription,
             backoff: Mutex::new(backoff),
-            down: Mutex::new(None),
             accepted: AtomicBool::new(false),
         }))
     }
@@ -105,41 +125,48 @@ impl GitlabReader<'_> {
         (Arc::clone(&self.instance), project, about)
     }
 
-    /// Why nothing is read now, as what it means for the work.
+    /// Why nothing is read now.
     pub(super) fn backing_off(&self) -> Option<ReadError> {
-        if let Some(reason) = self.down.lock().ok().and_then(|down| down.clone()) {
-            return Some(ReadError::Decided(Disposition::Retry { reason }));
-        }
-        let backoff = self.backoff.lock().ok()?.clone()?;
-        (backoff.until > self.now()).then_some(ReadError::Decided(Disposition::Wait {
-            until: backoff.until,
-            reason: backoff.reason.to_string(),
-        }))
+        let backoff = self.known_backoff()?;
+        (backoff.until > self.now()).then(|| as_error(&backoff))
     }
 
-    /// Whether a project lies in the linked group now, whatever their paths were when it was linked.
+    fn known_backoff(&self) -> Option<Backoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a project lies in the linked group now, whatever their paths were when it was linked; `None` when the token
+    /// sees no such project, which proves nothing: a token of less than a group's owner may not see all of it.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn covers(&self, project: u64) -> Result<bool, ReadError> {
+    pub async fn covers(&self, project: &Project) -> Result<Option<bool>, ReadError> {
         if let Some(error) = self.backing_off() {
             return Err(error);
         }
         match self.is_inside(project).await {
-            Ok(inside) => Ok(inside),
-            Err(GitlabError::NotFound) => Ok(false),
+            Ok(inside) => Ok(Some(inside)),
+            Err(GitlabError::NotFound) => Ok(None),
             Err(error) => Err(self.read_error(error).await),
         }
     }
 
-    async fn is_inside(&self, project: u64) -> Result<bool, GitlabError> {
+    async fn is_inside(&self, project: &Project) -> Result<bool, GitlabError> {
         let group = match self.client.group(&self.subscription.group_id.to_string()).await {
             // The link's hook has been authenticated, so the group exists: it is the token that does not see it.
             Err(GitlabError::NotFound) => return Err(GitlabError::Forbidden),
             group => group?,
         };
-        let project = self.client.project(project).await?;
-        Ok(lies_under(&project.path, &group.full_path))
+        match self.client.project(project.id).await {
+            Ok(project) => Ok(lies_under(&project.path, &group.full_path)),
+            // The hook lies if another project is where it says that its own is.
+            Err(GitlabError::NotFound) => match self.client.project_at(&project.path).await {
+                Ok(other) if other.id != project.id => Ok(false),
+                Ok(_) => Err(GitlabError::NotFound),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     /// What an error of GitLab means for the work.
@@ -147,25 +174,29 @@ impl GitlabReader<'_> {
         match error {
             GitlabError::Unauthorized => self.note_attention(LinkAttention::TokenRefused).await,
             GitlabError::Forbidden => self.note_attention(LinkAttention::TokenInsufficient).await,
-            GitlabError::NotFound => ReadError::Decided(Disposition::Drop {
-                reason: "GitLab does not have it any more.".to_owned(),
-            }),
-            GitlabError::RateLimited { retry_after } => self.back_off(retry_after).await,
-            error @ GitlabError::Unavailable(_) => {
-                let reason = error.to_string();
-                if let Ok(mut down) = self.down.lock() {
-                    *down = Some(reason.clone());
-                }
-                ReadError::Decided(Disposition::Retry { reason })
+            GitlabError::NotFound => ReadError::Gone,
+            GitlabError::RateLimited { retry_after } => {
+                self.back_off(Some(retry_after), HoldReason::GitlabRateLimited).await
+            }
+            GitlabError::Unavailable(_) => self.back_off(None, HoldReason::GitlabUnavailable).await,
+            error @ GitlabError::Failed(_) => {
+                ReadError::Failed { reason: format!("{error}."), may_pass: true }
             }
             error @ (GitlabError::Rejected(_) | GitlabError::Unexpected(_)) => {
-                ReadError::Decided(Disposition::Retry { reason: error.to_string() })
+                ReadError::Failed { reason: format!("{error}."), may_pass: false }
             }
         }
     }
 
-    /// GitLab answered: the token is accepted again. That it may read this says nothing of what it may not read.
+    /// GitLab answered: it is back, and the token is accepted again. That it may read this says nothing of what it may not
+    /// read.
     pub(super) async fn succeeded(&self) {
+        let ended = self.backoff.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if ended.is_some()
+            && let Err(error) = self.access.store.end_backoff(&scope(self.subscription)).await
+        {
+            tracing::warn!(%error, "could not note that a backoff ended");
+        }
         let noted = self.subscription.attention == Some(LinkAttention::TokenRefused);
         if noted && !self.accepted.swap(true, Ordering::Relaxed) {
             let note = |subscription: &mut Subscription| subscription.attention = None;
@@ -185,19 +216,30 @@ impl GitlabReader<'_> {
         ReadError::HookOnly
     }
 
-    async fn back_off(&self, retry_after: Duration) -> ReadError {
-        let now = self.now();
-        let until = now.after(retry_after);
-        let backoff =
-            Backoff { until, consecutive_failures: 1, since: now, reason: HoldReason::GitlabRateLimited };
+    /// Begins a pause, as long as GitLab `asked` for, but longer with every one in a row.
+    async fn back_off(&self, asked: Option<Duration>, reason: HoldReason) -> ReadError {
+        let (now, last) = (self.now(), self.known_backoff());
+        // Reads run side by side: the first that fails begins the pause for all of them.
+        if let Some(last) = last.as_ref().filter(|last| last.until > now) {
+            return as_error(last);
+        }
+        let (failures, since) = last.map_or((0, now), |last| (last.consecutive_failures, last.since));
+        let growing = SHORTEST_BACKOFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF);
+        let until = now.after(asked.unwrap_or_default().max(growing));
+        let backoff = Backoff { until, consecutive_failures: failures + 1, since, reason };
+        *self.backoff.lock().unwrap_or_else(PoisonError::into_inner) = Some(backoff.clone());
         if let Err(error) = self.access.store.begin_backoff(&scope(self.subscription), &backoff).await {
             tracing::warn!(%error, "could not note a backoff");
         }
-        let reason = backoff.reason.to_string();
-        if let Ok(mut current) = self.backoff.lock() {
-            *current = Some(backoff);
-        }
-        ReadError::Decided(Disposition::Wait { until, reason })
+        as_error(&backoff)
+    }
+}
+
+fn as_error(backoff: &Backoff) -> ReadError {
+    let until = backoff.until;
+    match backoff.reason {
+        HoldReason::GitlabUnavailable => ReadError::Unavailable { until },
+        _ => ReadError::RateLimited { until },
     }
 }
 

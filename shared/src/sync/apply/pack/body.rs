@@ -68,10 +68,7 @@ impl BulkCall {
 
     fn properties(&self) -> Properties {
         let first = self.entities.first().map(|pending| &pending.entity);
-        Properties {
-            link: first.map(|entity| entity.link.subscription.to_string()).unwrap_or_default(),
-            project_id: first.map(|entity| format!("project-{}", entity.key.project)).unwrap_or_default(),
-        }
+        Properties { link: first.map(|entity| entity.link.subscription.to_string()).unwrap_or_default() }
     }
 }
 
@@ -124,10 +121,7 @@ pub struct ProviderMetadata<'a> {
 
 /// What everything of a call can be deleted by. Jira stores these hashed and never gives them back.
 #[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Properties {
     /// The subscription, so that unlinking finds what came through it.
     pub link: String,
-    /// The project, so that its removal does.
-    pub project_id: String,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::call::ServerError;
 use super::{SubmitOutcome, Submitter};
 use crate::domain::{Api, HoldReason, SiteCondition};
 use crate::jira::answer::RateLimitReason;
@@ -9,9 +10,12 @@ use crate::jira::client::JiraError;
 use crate::store::StoreError;
 use crate::store::backoffs::{Backoff, BackoffScope};
 
-/// How long a site's work is held before it is tried again, when Jira does not say: first, and at most.
+/// How long a site's work is held before it is tried again, when Jira refuses and does not say: first, and at most.
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(30);
 pub(super) const LONGEST_BACKOFF: Duration = Duration::from_secs(900);
+
+/// The first pause when Jira fails, since most failures pass at once, or when it asks for less.
+pub(super) const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// How long a new app waits for its permissions to reach all of Jira: they take minutes.
 pub(super) const PROPAGATION_BACKOFF: Duration = Duration::from_secs(60);
@@ -23,35 +27,13 @@ pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 pub(super) const SUSPENDED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 impl Submitter<'_> {
-    /// Why a call can't be made now. Asked before each, because another connection may have become the writing one since the
-    /// batch began, and two must not write.
-    pub(super) async fn hold(&self, api: Api) -> Result<Option<SubmitOutcome>, StoreError> {
-        if let Some(outcome) = self.backing_off(api) {
-            return Ok(Some(outcome));
-        }
-        let now = self.store.site(self.site.id).await?;
-        let is_ours = now.is_some_and(|now| {
-            now.writer == self.site.writer && now.state.condition != SiteCondition::Switching
-        });
-        let until = self.clock.now().after(FIRST_BACKOFF);
-        Ok((!is_ours).then_some(SubmitOutcome::Waiting(until, HoldReason::ConnectionSwitched)))
-    }
-
-    fn backing_off(&self, api: Api) -> Option<SubmitOutcome> {
-        let now = self.clock.now();
-        [BackoffScope::Site(self.site.id), BackoffScope::Api(self.site.id, api)]
-            .iter()
-            .filter_map(|scope| self.backoffs.get(scope))
-            .find(|backoff| backoff.until > now)
-            .map(|backoff| SubmitOutcome::Waiting(backoff.until, backoff.reason.clone()))
-    }
-
     /// What an error means for the entities of the call, and for the calls to come.
     pub(super) async fn failed(&mut self, api: Api, error: &JiraError) -> Result<SubmitOutcome, StoreError> {
         let (site, of_api) = (BackoffScope::Site(self.site.id), BackoffScope::Api(self.site.id, api));
         match error {
             JiraError::RateLimited { reason: RateLimitReason::PerIssue, retry_after } => {
-                let until = self.clock.now().after(retry_after.unwrap_or(FIRST_BACKOFF).min(MAX_RETRY_AFTER));
+                let pause = retry_after.unwrap_or(FIRST_BACKOFF).clamp(SHORTEST_BACKOFF, MAX_RETRY_AFTER);
+                let until = self.clock.now().after(pause);
                 Ok(SubmitOutcome::Waiting(until, HoldReason::IssueRateLimited))
             }
             JiraError::RateLimited { reason: RateLimitReason::Quota, retry_after } => {
@@ -75,22 +57,40 @@ impl Submitter<'_> {
                 self.note(SiteCondition::Renamed).await?;
                 self.back_off(site, None, HoldReason::SiteRenamed).await
             }
-            JiraError::NotFound => {
-                self.note(SiteCondition::Suspended).await?;
-                self.back_off(site, None, HoldReason::SiteNotFound).await
-            }
-            JiraError::Unavailable { status, retry_after }
-                if *status == http::StatusCode::SERVICE_UNAVAILABLE =>
-            {
+            JiraError::NotFound => self.not_found(api).await,
+            JiraError::Unavailable { status, retry_after } => {
                 self.unavailable(site, *retry_after, Some(status.as_u16())).await
             }
-            JiraError::NoAnswer(source) if source.is_connect() => self.unavailable(site, None, None).await,
-            JiraError::Unavailable { .. }
-            | JiraError::NoAnswer(_)
-            | JiraError::Unexpected(_)
-            | JiraError::BadRequest(_)
-            | JiraError::TooLarge(_) => Ok(SubmitOutcome::Failed(error.to_string())),
+            JiraError::NoAnswer(_) => self.unavailable(site, None, None).await,
+            JiraError::Unexpected(_) | JiraError::BadRequest(_) | JiraError::TooLarge(_) => {
+                Ok(SubmitOutcome::Failed(error.to_string()))
+            }
         }
+    }
+
+    /// An API fails whatever it is sent.
+    pub(super) async fn api_unavailable(
+        &mut self,
+        api: Api,
+        error: &ServerError,
+    ) -> Result<SubmitOutcome, StoreError> {
+        let scope = BackoffScope::Api(self.site.id, api);
+        self.back_off(scope, Some(Duration::ZERO), HoldReason::ApiUnavailable(error.status)).await
+    }
+
+    /// A 404 of one API says nothing of the others; a site that answers 404 for several is gone.
+    async fn not_found(&mut self, api: Api) -> Result<SubmitOutcome, StoreError> {
+        let now = self.clock.now();
+        let others_too = Api::ALL.into_iter().filter(|other| *other != api).any(|other| {
+            let backoff = self.backoffs.get(&BackoffScope::Api(self.site.id, other));
+            backoff.is_some_and(|backoff| backoff.reason == HoldReason::ApiNotFound)
+        });
+        let scope = BackoffScope::Api(self.site.id, api);
+        let since = self.backoffs.get(&scope).map_or(now, |backoff| backoff.since);
+        if others_too || now.since(since) > SUSPENDED_AFTER {
+            self.note(SiteCondition::Suspended).await?;
+        }
+        self.back_off(scope, None, HoldReason::ApiNotFound).await
     }
 
     async fn unavailable(
@@ -103,7 +103,8 @@ impl Submitter<'_> {
         if since.is_some_and(|since| self.clock.now().since(since) > SUSPENDED_AFTER) {
             self.note(SiteCondition::Suspended).await?;
         }
-        self.back_off(site, retry_after, HoldReason::SiteUnavailable(status)).await
+        let asked = retry_after.unwrap_or_default();
+        self.back_off(site, Some(asked), HoldReason::SiteUnavailable(status)).await
     }
 
     async fn note(&mut self, condition: SiteCondition) -> Result<(), StoreError> {
@@ -119,12 +120,22 @@ impl Submitter<'_> {
         reason: HoldReason,
     ) -> Result<SubmitOutcome, StoreError> {
         let now = self.clock.now();
+        let active = self.backoffs.get(&scope).filter(|backoff| backoff.until > now);
+        // Calls run side by side: the first that fails begins the pause for all of them.
+        if let Some(active) = active.filter(|active| now.after(asked.unwrap_or_default()) <= active.until) {
+            return Ok(SubmitOutcome::Waiting(active.until, active.reason.clone()));
+        }
         let (failures, since) = self
             .backoffs
             .get(&scope)
             .map_or((0, now), |backoff| (backoff.consecutive_failures, backoff.since));
-        let growing = FIRST_BACKOFF.saturating_mul(1 << failures.min(8)).min(LONGEST_BACKOFF);
-        let until = now.after(asked.unwrap_or(growing).min(MAX_RETRY_AFTER));
+        let growing = |first: Duration| first.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF);
+        let pause = match asked {
+            // Who asks for no pause, or for too short a one, time after time gets a longer one.
+            Some(asked) => asked.max(growing(SHORTEST_BACKOFF)).min(MAX_RETRY_AFTER),
+            None => growing(FIRST_BACKOFF),
+        };
+        let until = now.after(pause);
         let backoff = Backoff { until, consecutive_failures: failures + 1, since, reason: reason.clone() };
         self.store.begin_backoff(&scope, &backoff).await?;
         tracing::warn!(site.id = %self.site.id, backoff.until = %until.iso8601(), %reason, "backing off");

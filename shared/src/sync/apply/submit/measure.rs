@@ -13,6 +13,9 @@ const MAX_KEYS: usize = 50;
 impl Submitter<'_> {
     /// Measures what became of entities of one call to `api`, or of what would have been one without a backoff.
     pub(super) fn measure(&self, api: Api, submitted: &[Submitted]) {
+        if submitted.is_empty() {
+            return;
+        }
         let count = |is: fn(&SubmitOutcome) -> bool| submitted.iter().filter(|it| is(&it.outcome)).count();
         let some = |texts: &mut Vec<String>, most: usize| {
             texts.sort_unstable();

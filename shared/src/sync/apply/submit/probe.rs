@@ -1,11 +1,11 @@
 //! Finding out, with one entity in a call of its own, whether a site takes what Atlassian does not document; what it refuses
 //! is said in documented words from then on.
 
-use std::slice;
-
 use super::answer::{all, read};
-use super::{CallResult, SubmitOutcome, Submitted, Submitter};
-use crate::domain::{Capability, Site};
+use super::backoff::FIRST_BACKOFF;
+use super::call::CallResult;
+use super::{SubmitOutcome, Submitted, Submitter};
+use crate::domain::{Capability, HoldReason, Site};
 use crate::store::StoreError;
 use crate::sync::apply::pack::{BulkCall, Undocumented};
 use crate::sync::apply::pending::PendingEntity;
@@ -64,15 +64,24 @@ impl Submitter<'_> {
 
     async fn submit_alone(&mut self, pending: PendingEntity) -> Result<Submitted, StoreError> {
         let api = pending.entity.key.kind.api();
-        let call = BulkCall { api, entities: vec![pending.clone()] };
-        let submitted = match self.call(&call).await? {
-            CallResult::Answered(answer) => read(call, &answer).pop(),
-            CallResult::All(outcome) | CallResult::Refused(outcome) => all(call, &outcome).pop(),
+        let (call, held) = self.hold(BulkCall { api, entities: vec![pending.clone()] }).await?;
+        let submitted = if held.is_empty() {
+            match self.call(&call).await? {
+                CallResult::Answered(answer) => read(call, &answer),
+                CallResult::All(outcome) | CallResult::Refused(outcome) => all(call, &outcome),
+                // Whether the API is down or this entity brings it down is found out with others.
+                CallResult::Failed(error) => {
+                    let until = self.clock.now().after(FIRST_BACKOFF);
+                    let reason = HoldReason::ApiUnavailable(error.status);
+                    all(call, &SubmitOutcome::Waiting(until, reason))
+                }
+            }
+        } else {
+            held
         };
-        let outcome = SubmitOutcome::Failed("Jira's answer does not name the entity".to_owned());
-        let submitted = submitted.unwrap_or(Submitted { pending, outcome, unknown_keys: Vec::new() });
-        self.measure(api, slice::from_ref(&submitted));
-        Ok(submitted)
+        self.measure(api, &submitted);
+        let unnamed = SubmitOutcome::Failed("Jira's answer does not name the entity".to_owned());
+        Ok(submitted.into_iter().next().unwrap_or_else(|| Submitted::new(pending, unnamed)))
     }
 
     async fn learn(&mut self, undocumented: Undocumented, capability: Capability) -> Result<(), StoreError> {

@@ -17,15 +17,18 @@ use std::time::Duration;
 use super::*;
 use crate::clock::stopped::StoppedClock;
 use crate::domain::SiteCondition;
-use crate::domain::{Connection, Installation, InstallationId, IssueKeys, SiteId, SubscriptionId};
+use crate::domain::{
+    Connection, EntityKind, Installation, InstallationId, IssueKeys, SiteId, Subscription, SubscriptionId,
+    SubscriptionState,
+};
 use crate::gitlab::model;
 use crate::jira::client::Authentication;
 use crate::jira::client::scripted_server::{Request, Response, ScriptedServer};
 use crate::jira::connections::AccessTokens;
 use crate::outbound::{HostGuard, RedirectRule, outbound_client};
 use crate::store::embedded::EmbeddedEngine;
-use crate::sync::entity::Content;
-use crate::sync::entity::Link;
+use crate::store::tests::removal::link;
+use crate::sync::entity::{Content, Entity, Link};
 use crate::sync::transform::Source;
 
 /// A site whose Jira answers by a script.
@@ -47,7 +50,10 @@ impl World {
 
     async fn submitter(&self) -> Submitter<'_> {
         let site = self.site().await;
-        Submitter::new(&self.client, &self.store, &*self.clock, site).await.expect("the store works")
+        let deadline = Deadline::after(Duration::from_secs(120));
+        Submitter::new(&self.client, &self.store, &*self.clock, site, deadline)
+            .await
+            .expect("the store works")
     }
 
     /// Delivers a batch as `sync` does: with what the store remembers, and nothing else.
@@ -110,6 +116,8 @@ async fn a_site() -> (Store, Arc<StoppedClock>, SiteId) {
         installed_at: clock.now(),
     };
     store.create_site(&site, &installation).await.expect("stored");
+    let link = Subscription { id: link_id(), state: SubscriptionState::Active, ..link(site.id) };
+    store.create_subscription(&link).await.expect("stored");
     (store, clock, site.id)
 }
 
@@ -133,6 +141,11 @@ fn accepted() -> Response {
     Response::json(202, &json!({}))
 }
 
+/// The id of the link that everything here comes through.
+fn link_id() -> SubscriptionId {
+    "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id")
+}
+
 fn source(project: u64) -> Source {
     let project = model::Project {
         id: project,
@@ -141,8 +154,7 @@ fn source(project: u64) -> Source {
         path: format!("acme/p{project}"),
         ..model::Project::default()
     };
-    let subscription: SubscriptionId = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id");
-    let link = Link { subscription, product: Arc::from("GitLab 19.1.0") };
+    let link = Link { subscription: link_id(), product: Arc::from("GitLab 19.1.0") };
     Source::new(project, link, "https://gitlab.example.com", 0)
 }
 

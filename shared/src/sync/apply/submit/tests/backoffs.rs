@@ -154,11 +154,7 @@ async fn a_rest_of_more_than_a_day_is_not_believed() {
 /// All of these are about the site; whatever was wrong, a success sets it right.
 #[tokio::test]
 async fn what_is_wrong_with_a_site_is_noted_and_holds_its_work() {
-    for (refusal, condition) in [
-        (401, SiteCondition::CredentialRejected),
-        (302, SiteCondition::Renamed),
-        (404, SiteCondition::Suspended),
-    ] {
+    for (refusal, condition) in [(401, SiteCondition::CredentialRejected), (302, SiteCondition::Renamed)] {
         let (world, status) = changing(refusal, "").await;
         let end = world.in_seconds(30);
         let delivered = world.submit(one_of_each()).await;
@@ -241,7 +237,7 @@ async fn an_outage_of_a_day_suspends_the_site() {
 #[tokio::test]
 async fn one_outage_is_not_a_suspension() {
     let (world, status) = changing(503, "").await;
-    assert_eq!(until(&world.submit_one(commit(1)).await), world.in_seconds(30));
+    assert_eq!(until(&world.submit_one(commit(1)).await), world.in_seconds(1));
     assert_eq!(world.condition().await, SiteCondition::Active);
     status.set(202);
     world.clock.advance(MINUTE);
@@ -264,31 +260,123 @@ async fn a_site_where_nobody_answers_rests() {
     world.client = client(Url::parse(&format!("http://{free}")).expect("a URL"), Arc::clone(&world.clock));
     let mut submitter = world.submitter().await;
     let delivered = submitter.submit(pending(one_of_each())).await.expect("the store works");
-    assert!(delivered.iter().all(|one| until(&one.outcome) == world.in_seconds(30)), "{delivered:?}");
+    assert!(delivered.iter().all(|one| until(&one.outcome) == world.in_seconds(1)), "{delivered:?}");
     assert_eq!(submitter.calls, 1);
 }
 
 #[tokio::test]
-async fn an_error_of_jira_is_tried_again_without_a_rest() {
+async fn an_api_that_fails_whatever_it_is_sent_backs_off_and_its_entities_wait() {
     for status in [500, 502, 504] {
-        let (world, _) = changing(status, "").await;
-        let delivered = world.submit(one_of_each()).await;
-        assert!(delivered.iter().all(|one| matches!(one.outcome, SubmitOutcome::Failed(_))), "{delivered:?}");
-        assert_eq!(world.server.lines().len(), 4, "each API has its own chance");
+        let (world, answer) = changing(status, "/builds/").await;
+        let builds = world.of_api(Api::Builds);
+        for one in world.submit([one_of_each(), vec![build(42, 32)]].concat()).await {
+            match one.pending.entity.key.kind {
+                EntityKind::Build => {
+                    let reason = HoldReason::ApiUnavailable(status);
+                    assert_eq!(one.outcome, SubmitOutcome::Waiting(world.in_seconds(1), reason));
+                }
+                _ => assert_eq!(one.outcome, SubmitOutcome::Accepted),
+            }
+        }
+        assert_eq!(world.server.lines().len(), 6, "the call and both its halves, and three other APIs");
+        assert_eq!(world.backoff(&builds).await.map(|backoff| backoff.until), Some(world.in_seconds(1)));
         assert_eq!(world.backoff(&world.of_site()).await, None);
         assert_eq!(world.condition().await, SiteCondition::Active);
+
+        answer.set(202);
+        world.clock.advance(MINUTE);
+        assert_eq!(world.submit_one(build(42, 31)).await, SubmitOutcome::Accepted);
+        assert_eq!(world.backoff(&builds).await, None);
     }
+}
+
+/// An outage of hours costs no tries, and each pause is longer than the one before.
+#[tokio::test]
+async fn an_outage_is_waited_for_with_growing_pauses() {
+    let (world, _) = changing(500, "").await;
+    for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900] {
+        assert_eq!(until(&world.submit_one(build(42, 31)).await), world.in_seconds(seconds));
+        world.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+/// An entity that brings Jira down by itself is to blame, and the others go through.
+#[tokio::test]
+async fn an_entity_that_fails_alone_while_others_go_through_is_tried_again() {
+    let world =
+        World::new(
+            |request| {
+                if commits_of(request).contains(&sha(3)) { Response::new(500, "") } else { accepted() }
+            },
+        )
+        .await;
+    for one in world.submit((0..8).map(commit).collect()).await {
+        if one.pending.entity.key.id == sha(3) {
+            assert!(matches!(one.outcome, SubmitOutcome::Failed(_)), "{:?}", one.outcome);
+        } else {
+            assert_eq!(one.outcome, SubmitOutcome::Accepted);
+        }
+    }
+    assert_eq!(world.backoff(&world.of_api(Api::DevInfo)).await, None);
+}
+
+#[tokio::test]
+async fn an_api_that_is_not_there_holds_up_itself_only() {
+    let (world, _) = changing(404, "/featureflags/").await;
+    for one in world.submit(one_of_each()).await {
+        match one.pending.entity.key.kind {
+            EntityKind::FeatureFlag => {
+                let waiting = SubmitOutcome::Waiting(world.in_seconds(30), HoldReason::ApiNotFound);
+                assert_eq!(one.outcome, waiting);
+            }
+            _ => assert_eq!(one.outcome, SubmitOutcome::Accepted),
+        }
+    }
+    assert_eq!(world.condition().await, SiteCondition::Active);
+}
+
+#[tokio::test]
+async fn a_site_without_any_api_is_suspended() {
+    let (world, _) = changing(404, "").await;
+    let delivered = world.submit(one_of_each()).await;
+    assert!(delivered.iter().all(|one| until(&one.outcome) == world.in_seconds(30)), "{delivered:?}");
+    assert_eq!(world.condition().await, SiteCondition::Suspended);
+}
+
+/// However often Jira asks for no pause at all.
+#[tokio::test]
+async fn a_pause_is_a_second_at_least_and_grows() {
+    let world = World::new(|_| limited("jira-quota-tenant-based", "0")).await;
+    for seconds in [1, 2, 4, 8] {
+        assert_eq!(until(&world.submit_one(commit(1)).await), world.in_seconds(seconds));
+        world.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_end_before_the_deadline_is_not_begun() {
+    let world = World::new(|_| accepted()).await;
+    let deadline = Deadline::after(Duration::from_secs(20));
+    let site = world.site().await;
+    let mut submitter =
+        Submitter::new(&world.client, &world.store, &*world.clock, site, deadline).await.expect("a store");
+    for one in submitter.submit(pending(one_of_each())).await.expect("the store works") {
+        assert_eq!(one.outcome, SubmitOutcome::Waiting(world.clock.now(), HoldReason::OutOfTime));
+    }
+    assert!(world.server.requests().is_empty());
 }
 
 /// Nobody knows whether such a call arrived.
 #[tokio::test]
-async fn silence_is_tried_again_without_a_rest() {
+async fn a_site_that_accepts_connections_and_does_not_answer_backs_off() {
     let mut world = World::new(|_| accepted().after(Duration::from_millis(500))).await;
     let impatient = reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(50)).build();
     let clock = Arc::clone(&world.clock);
     world.client = JiraClient::new(impatient.expect("a client"), clock, world.server.url(), connect_access());
-    assert_eq!(world.submit_one(commit(1)).await, SubmitOutcome::Failed("Jira did not answer".to_owned()));
-    assert_eq!(world.backoff(&world.of_site()).await, None);
+    let waiting = SubmitOutcome::Waiting(world.in_seconds(1), HoldReason::SiteUnavailable(None));
+    let submitted = world.submit(one_of_each()).await;
+    assert!(submitted.iter().all(|one| one.outcome == waiting), "{submitted:?}");
+    assert_eq!(world.server.requests().len(), 1, "one time-out is enough");
 }
 
 /// A credential that gives no token loses nothing: what it was to send waits for a better one.
@@ -329,6 +417,25 @@ async fn a_connection_that_does_not_write_any_more_sends_nothing() {
             delivered.iter().all(|delivered| matches!(delivered.outcome, SubmitOutcome::Waiting(..))),
             "{delivered:?}"
         );
+    }
+    assert!(world.server.requests().is_empty());
+}
+
+/// What was sent after an unlink has deleted everything would stay in Jira for good.
+#[tokio::test]
+async fn a_link_is_looked_at_before_each_call() {
+    let world = World::new(|_| accepted()).await;
+    let mut submitter = world.submitter().await;
+    let pending_link = |link: &mut Subscription| link.state = SubscriptionState::Pending;
+    world.store.update_subscription(link_id(), pending_link).await.expect("changed");
+    for one in submitter.submit(pending(one_of_each())).await.expect("the store works") {
+        let waiting = SubmitOutcome::Waiting(world.in_seconds(30), HoldReason::LinkChanging);
+        assert_eq!(one.outcome, waiting);
+    }
+    let link = world.store.subscription(link_id()).await.expect("read").expect("stored");
+    world.store.delete_subscription(&link).await.expect("removed");
+    for one in submitter.submit(pending(one_of_each())).await.expect("the store works") {
+        assert_eq!(one.outcome, SubmitOutcome::Unlinked);
     }
     assert!(world.server.requests().is_empty());
 }

@@ -1,0 +1,154 @@
+//! A batch's messages of one link: which connection brings them to Jira, what is read for them, and what becomes of each.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::domain::{Site, SiteCondition, Subscription};
+use shared::jira::client::JiraClient;
+use shared::jira::connections::ConnectionError;
+use shared::queue::disposition::Disposition;
+use shared::queue::worker::Deadline;
+use shared::store::StoreError;
+use shared::store::backoffs::BackoffScope;
+use shared::sync::apply::AllowedKeys;
+use shared::sync::entity::Link;
+use shared::sync::read::ProjectReader;
+use shared::sync::transform::Source;
+
+use crate::admit::AdmittedEvent;
+use crate::tasks::{self, ReadResult};
+use crate::{BatchItem, EventSync};
+
+/// How long work for a site without a usable connection waits before it is looked at again.
+const NO_CONNECTION_BACKOFF: Duration = Duration::from_secs(900);
+
+/// What there is to do for a link.
+#[derive(Debug)]
+pub(crate) struct LinkWork {
+    pub(crate) subscription: Arc<Subscription>,
+    pub(crate) items: Vec<BatchItem>,
+}
+
+impl LinkWork {
+    /// The same for each of its messages.
+    pub(crate) fn all(&self, disposition: &Disposition) -> Vec<Disposition> {
+        self.items.iter().map(|_| disposition.clone()).collect()
+    }
+}
+
+/// What becomes of a link's messages, by their positions.
+#[derive(Debug)]
+pub(crate) struct Decisions(Vec<Disposition>);
+
+impl Decisions {
+    pub(crate) fn add(&mut self, position: usize, disposition: Disposition) {
+        if let Some(decided) = self.0.get_mut(position) {
+            *decided = std::mem::replace(decided, Disposition::Done).and(disposition);
+        }
+    }
+}
+
+impl EventSync {
+    /// What becomes of each of a link's messages, in their order.
+    pub(crate) async fn sync_link(
+        &self,
+        work: &LinkWork,
+        deadline: Deadline,
+    ) -> Result<Vec<Disposition>, StoreError> {
+        let LinkWork { subscription, items } = work;
+        let Some(site) = self.store.site(subscription.site).await? else {
+            return Ok(work.all(&Disposition::Drop { reason: "The Jira site was removed.".to_owned() }));
+        };
+        // Looked at before anything is read: a site that backs off for days must not cost GitLab a call.
+        let backoff = self.store.backoff(&BackoffScope::Site(site.id)).await?;
+        if let Some(backoff) = backoff.filter(|backoff| backoff.until > self.clock.now()) {
+            return Ok(
+                work.all(&Disposition::Wait { until: backoff.until, reason: backoff.reason.to_string() })
+            );
+        }
+        let client = match self.writing_connection(&site).await? {
+            Ok(client) => client,
+            Err(disposition) => return Ok(work.all(&disposition)),
+        };
+        let mut decisions = Decisions(work.all(&Disposition::Done));
+        let gitlab = self.gitlab.reader(subscription).await?;
+        let events = self.admit(subscription, gitlab.as_ref(), items, &mut decisions).await;
+        let sources = sources(&site, subscription, &events);
+        let tasks = sources.iter().flat_map(|(source, events)| {
+            let reader = gitlab.as_ref();
+            let reader = reader.map(|reader| ProjectReader { reader, source, site: site.id });
+            tasks::tasks(source, reader, events, self.clock.now())
+        });
+        let mut versions = Vec::new();
+        for result in tasks::run(tasks.collect(), deadline).await {
+            match result {
+                ReadResult::Entities(entities) => versions.extend(entities),
+                ReadResult::Instead(instead) => {
+                    instead.into_iter().for_each(|(position, instead)| decisions.add(position, instead));
+                }
+            }
+        }
+        let allowed = AllowedKeys::from([(subscription.id, subscription.project_keys.as_slice())]);
+        let applied = self.apply.apply(site, &client, &allowed, deadline, versions).await?;
+        applied.dispositions.into_iter().for_each(|(position, applied)| decisions.add(position, applied));
+        let settled = items.iter().enumerate().filter(|(position, _)| {
+            decisions.0[*position] == Disposition::Done && !applied.may_bring_more.contains(position)
+        });
+        let deliveries: HashSet<_> = settled.filter_map(|(_, item)| item.delivery()).collect();
+        self.remember(deliveries).await;
+        Ok(decisions.0)
+    }
+
+    /// A client of the site's writing connection, or what its messages wait for.
+    async fn writing_connection(&self, site: &Site) -> Result<Result<JiraClient, Disposition>, StoreError> {
+        let wait = |reason: String| Disposition::Wait {
+            until: self.clock.now().after(NO_CONNECTION_BACKOFF),
+            reason,
+        };
+        if site.state.condition == SiteCondition::Switching {
+            return Ok(Err(wait("The site's writing connection is being switched.".to_owned())));
+        }
+        let installation = match site.writer {
+            Some(writer) => self.store.installation(site.id, writer).await?,
+            None => None,
+        };
+        let Some(installation) = installation else {
+            self.store.set_condition(site, SiteCondition::Uninstalled).await?;
+            return Ok(Err(wait("The Jira site has no connection.".to_owned())));
+        };
+        match self.connections.open(site, &installation).await {
+            Ok(client) => Ok(Ok(client)),
+            Err(error) => {
+                if matches!(error, ConnectionError::AwaitingToken) {
+                    self.store.set_condition(site, SiteCondition::AwaitingToken).await?;
+                }
+                Ok(Err(wait(format!("{error}."))))
+            }
+        }
+    }
+}
+
+/// The events of each project, with the project as its newest event describes it.
+fn sources<'a>(
+    site: &Site,
+    subscription: &Subscription,
+    events: &'a [AdmittedEvent],
+) -> Vec<(Source, Vec<&'a AdmittedEvent>)> {
+    let mut projects: BTreeMap<u64, Vec<&AdmittedEvent>> = BTreeMap::new();
+    for event in events {
+        projects.entry(event.project.id).or_default().push(event);
+    }
+    projects.into_values().map(|events| (source(site, subscription, &events), events)).collect()
+}
+
+fn source(site: &Site, subscription: &Subscription, events: &[&AdmittedEvent]) -> Source {
+    let newest = events.iter().max_by_key(|event| event.received_at);
+    let project = newest.map(|event| event.project.clone()).unwrap_or_default();
+    let link = Link {
+        subscription: subscription.id,
+        product: Arc::from(format!("GitLab {}", subscription.instance_version)),
+    };
+    let index = site.instance_index(&subscription.instance).unwrap_or(site.instances.len());
+    Source::new(project, link, &subscription.instance, index)
+}

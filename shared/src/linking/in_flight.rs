@@ -1,0 +1,34 @@
+//! Waiting for work that may not have noticed a change yet: what it still sends would outlast a deletion that comes before.
+
+use std::time::Duration;
+
+use super::Linking;
+use crate::queue::QueueError;
+
+/// A call to Jira that is under way when the change is stored ends within this time (`outbound`); `sync` looks at the site
+/// and the link before each, and begins no other.
+const LAST_CALL: Duration = Duration::from_secs(35);
+
+/// How often the queues are asked whether messages are still in flight.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Linking {
+    /// Waits until no message is in flight, or those that were have had time to see what was stored before.
+    ///
+    /// # Errors
+    /// A queue can't be asked.
+    pub async fn wait_for_messages_in_flight(&self) -> Result<(), QueueError> {
+        let deadline = self.clock.now().after(LAST_CALL);
+        while self.clock.now() < deadline {
+            self.clock.sleep(POLL_INTERVAL).await;
+            let mut in_flight = 0;
+            for queue in &self.queues {
+                in_flight += queue.depth().await?.in_flight;
+            }
+            if in_flight == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

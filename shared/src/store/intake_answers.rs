@@ -1,0 +1,77 @@
+//! What `webhook` answered to deliveries that lead to nothing, the last few of each link: whoever looks for something that is
+//! not on its issue finds here that it came in, and why it went no further.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Store, StoreError, When};
+use crate::clock::Timestamp;
+use crate::domain::SubscriptionId;
+
+/// As long as GitLab shows a delivery.
+const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How many are kept of a link. A delivery has its place by its id, so a new one replaces any of the others.
+const KEPT: u64 = 64;
+
+/// Why a delivery leads to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntakeAnswer {
+    /// It names no issue.
+    NoIssueKeys,
+    /// It is about a project outside the linked group.
+    Outside,
+    /// It does not say what it is about.
+    NotUnderstood,
+    /// What it is about can only be read with a token, and the link has none.
+    TokenMissing,
+}
+
+/// A delivery that led to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredDelivery {
+    /// When it came in.
+    pub at: Timestamp,
+    /// What GitLab calls it.
+    pub delivery: Option<String>,
+    /// What it is about, as people call it: `acme/api branch main`.
+    pub label: String,
+    /// The issues that it names.
+    pub issue_keys: Vec<String>,
+    /// Why it leads to nothing.
+    pub answer: IntakeAnswer,
+}
+
+impl Store {
+    /// Remembers a delivery of `subscription` that leads to nothing. One write, no read.
+    ///
+    /// # Errors
+    /// When the table can't be written.
+    pub async fn record_answer(
+        &self,
+        subscription: SubscriptionId,
+        delivery: &AnsweredDelivery,
+    ) -> Result<(), StoreError> {
+        let name = delivery.delivery.clone().unwrap_or_else(|| delivery.at.0.to_string());
+        let place =
+            name.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % KEPT;
+        let key = Key::new(partition(subscription), format!("{place:02}"));
+        self.put(&key, delivery, When::Always, Some(LIFETIME)).await
+    }
+
+    /// The last deliveries of `subscription` that led to nothing, newest first.
+    ///
+    /// # Errors
+    /// When the table can't be read.
+    pub async fn answers(&self, subscription: SubscriptionId) -> Result<Vec<AnsweredDelivery>, StoreError> {
+        let mut answers: Vec<AnsweredDelivery> = self.query(&partition(subscription), "").await?;
+        answers.sort_by_key(|answer| std::cmp::Reverse(answer.at));
+        Ok(answers)
+    }
+}
+
+fn partition(subscription: SubscriptionId) -> String {
+    format!("ANSWER#{subscription}")
+}
