@@ -1,16 +1,13 @@
 //! The program killed in the middle of its work.
 
 use std::collections::HashSet;
-use std::net::TcpListener;
-use std::process::Stdio;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use serde_json::Value;
 use standins::gitlab::{GitlabStandin, Role, Tier, Version, commit};
 use standins::jira::{Api, JiraStandin};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, Command};
+
+use crate::program::Program;
 
 /// How many webhooks are sent.
 const WEBHOOKS: usize = 1_000;
@@ -18,71 +15,13 @@ const WEBHOOKS: usize = 1_000;
 /// After how many answers the program is killed.
 const KILLED_AFTER: [usize; 2] = [300, 700];
 
-struct Program {
-    jira: String,
-    gitlab: String,
-    listen: String,
-    data: tempfile::TempDir,
-}
-
-impl Program {
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gitlab-jira"));
-        command
-            .env("GITLAB_JIRA_DATA_DIR", self.data.path())
-            .env("BASE_URL", format!("http://{}", self.listen))
-            .env("ATLASSIAN_API_URL", &self.jira)
-            .env("GITLAB_URL", &self.gitlab)
-            .env("ALLOWED_PRIVATE_HOSTS", "http://127.0.0.1")
-            .env("RUST_LOG", "warn")
-            .kill_on_drop(true);
-        command
-    }
-
-    async fn serve(&self) -> Child {
-        let child =
-            self.command().args(["serve", "--listen", &self.listen]).stdout(Stdio::null()).spawn().unwrap();
-        let health = format!("http://{}/healthz", self.listen);
-        for _ in 0..500 {
-            if reqwest::get(&health).await.is_ok() {
-                return child;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("the program does not start");
-    }
-
-    /// Gives a command with something on standard input, and reads its JSON.
-    async fn run(&self, arguments: &[&str], input: &str) -> Value {
-        let mut child = self
-            .command()
-            .args(arguments)
-            .arg("--json")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-        let output = child.wait_with_output().await.unwrap();
-        assert!(output.status.success(), "{arguments:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::too_many_lines, reason = "one story")]
 async fn what_was_answered_survives_kill_9() {
     let jira = JiraStandin::start().await.unwrap();
     let site = jira.site("acme").await.unwrap();
     site.add_issue_range("PAY", 1..=WEBHOOKS as u64);
     let gitlab = GitlabStandin::start(Version::V19_1).await.unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let program = Program {
-        jira: jira.api_url(),
-        gitlab: gitlab.url().to_owned(),
-        listen: free.to_string(),
-        data: tempfile::tempdir().unwrap(),
-    };
+    let program = Program::new(&jira, &gitlab);
     let mut child = program.serve().await;
 
     // The commands go through the running program's socket.

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that can't go on fails")]
 
+mod chaos;
 mod connections;
 mod crash;
 mod events;
@@ -12,6 +13,7 @@ mod hostile;
 mod ordering;
 mod outage;
 mod payloads;
+mod program;
 mod properties;
 mod secrets;
 mod stage;

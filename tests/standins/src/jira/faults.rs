@@ -17,6 +17,9 @@ pub struct FailureRule {
     api: Option<Api>,
     method: Option<String>,
     remaining: Option<usize>,
+    /// Strikes one call in so many, and how many there were.
+    one_in: usize,
+    met: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -32,7 +35,7 @@ enum Fault {
 
 impl FailureRule {
     fn new(fault: Fault) -> Self {
-        Self { fault, api: None, method: None, remaining: None }
+        Self { fault, api: None, method: None, remaining: None, one_in: 1, met: 0 }
     }
 
     /// Answers with this status and the API's error body, without looking at the call.
@@ -124,6 +127,19 @@ impl FailureRule {
         self
     }
 
+    /// Strikes one call in `calls` of those that the rule is about, evenly.
+    #[must_use]
+    pub fn one_in(mut self, calls: usize) -> Self {
+        self.one_in = calls.max(1);
+        self
+    }
+
+    /// Whether this call, of those that the rule is about, is struck.
+    fn is_due(&mut self) -> bool {
+        self.met += 1;
+        self.met.is_multiple_of(self.one_in)
+    }
+
     fn is_about(&self, api: Api) -> bool {
         self.api.is_none_or(|own| own == api) && self.remaining != Some(0)
     }
@@ -167,7 +183,10 @@ impl Faults {
     pub(super) fn on_arrival(&mut self, api: Api, method: &str) -> Verdict {
         let mut verdict = Verdict::default();
         for rule in &mut self.0 {
-            if !rule.is_about(api) || rule.method.as_deref().is_some_and(|own| own != method) {
+            if !rule.is_about(api)
+                || rule.method.as_deref().is_some_and(|own| own != method)
+                || !rule.is_due()
+            {
                 continue;
             }
             match &rule.fault {
@@ -262,6 +281,15 @@ mod tests {
         assert_eq!(status(&faults.on_arrival(Api::Builds, "POST")), Some(500));
         assert_eq!(status(&faults.on_arrival(Api::Builds, "POST")), Some(500));
         assert_eq!(status(&faults.on_arrival(Api::Builds, "POST")), None);
+    }
+
+    #[test]
+    fn a_rule_strikes_one_call_in_so_many() {
+        let mut faults = Faults::default();
+        faults.add(FailureRule::status(500).one_in(3));
+        let struck: Vec<_> =
+            (0..6).map(|_| status(&faults.on_arrival(Api::Builds, "POST")).is_some()).collect();
+        assert_eq!(struck, [false, false, true, false, false, true]);
     }
 
     #[test]
