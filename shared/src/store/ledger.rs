@@ -27,6 +27,9 @@ const WRITES: usize = 16;
 pub struct LedgerEntry {
     /// The number it was sent with; by this name, writes are compared with what is stored.
     pub number: i64,
+    /// When its content was known to be true, if its number does not say so.
+    #[serde(default)]
+    pub known_at: Option<Timestamp>,
     /// When GitLab says it had last changed.
     #[serde(default)]
     pub changed_at: Option<Timestamp>,
@@ -49,6 +52,12 @@ impl LedgerEntry {
     #[must_use]
     pub fn is_tombstone(&self) -> bool {
         self.deleted_head.is_some()
+    }
+
+    /// When its content was known to be true.
+    #[must_use]
+    pub fn known_at(&self) -> Timestamp {
+        self.known_at.unwrap_or(Timestamp(self.number))
     }
 
     /// The highest number that Jira may have seen.

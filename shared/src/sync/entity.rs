@@ -81,26 +81,29 @@ impl EntityVersion {
     #[must_use]
     pub fn freshness(&self, last: Option<&LedgerEntry>, now: Timestamp) -> Freshness {
         let Some(last) = last else {
-            return Freshness::Fresh(self.known_at.0);
+            return Freshness::Fresh(self.number_after(None, now));
         };
-        let newer_number = self.known_at.0 > last.number;
+        let is_later = self.known_at > last.known_at();
         let news = match (self.changed_at, last.changed_at) {
             (Some(ours), Some(theirs)) => {
                 let (ours, theirs) =
                     if self.from_hook { (ours.seconds(), theirs.seconds()) } else { (ours.0, theirs.0) };
-                (ours, self.rank, newer_number) > (theirs, last.rank, false)
+                (ours, self.rank, is_later) > (theirs, last.rank, false)
             }
             // A number from the future is of a worker whose clock runs ahead; what was read just now is newer.
             _ if last.number > now.0 && !self.from_hook => self.rank >= last.rank,
-            _ => (self.rank, newer_number) > (last.rank, false),
+            _ => (self.rank, is_later) > (last.rank, false),
         };
-        if news { Freshness::Fresh(self.number_after(Some(last))) } else { Freshness::Stale }
+        if news { Freshness::Fresh(self.number_after(Some(last), now)) } else { Freshness::Stale }
     }
 
-    /// The number to send it with: greater than any that Jira may have seen.
+    /// The number to send it with at `now`: greater than any that Jira may have seen. What was read is as new as its read.
+    /// Hooks come in late and in any order, so what they say gets the time at which it is sent: after a crash between Jira's
+    /// answer and the ledger, whatever is then sent has a greater one.
     #[must_use]
-    pub fn number_after(&self, last: Option<&LedgerEntry>) -> i64 {
-        last.map_or(self.known_at.0, |last| self.known_at.0.max(last.last_number() + 1))
+    pub fn number_after(&self, last: Option<&LedgerEntry>, now: Timestamp) -> i64 {
+        let number = if self.from_hook { now.0 } else { self.known_at.0 };
+        last.map_or(number, |last| number.max(last.last_number() + 1))
     }
 
     /// Whether this version should be kept when both are at hand.
@@ -115,6 +118,7 @@ impl From<EntityVersion> for LedgerEntry {
     fn from(version: EntityVersion) -> Self {
         Self {
             number: version.known_at.0,
+            known_at: None,
             changed_at: version.changed_at,
             rank: version.rank,
             deleted_head: None,
@@ -216,6 +220,6 @@ mod tests {
     fn dates_of_hooks_are_compared_by_the_second() {
         let mut from_hook = version(9_000, Some(1_000), 1);
         from_hook.from_hook = true;
-        assert_eq!(from_hook.freshness(Some(&sent(5_000, Some(1_400), 0)), NOW), Freshness::Fresh(9_000));
+        assert_eq!(from_hook.freshness(Some(&sent(5_000, Some(1_400), 0)), NOW), Freshness::Fresh(NOW.0));
     }
 }

@@ -6,12 +6,21 @@ fn entity(kind: EntityKind, id: &str) -> EntityKey {
 }
 
 fn upsert(number: i64) -> LedgerEntry {
-    LedgerEntry { number, changed_at: None, rank: 1, deleted_head: None, reserved: None, branch: None }
+    LedgerEntry {
+        number,
+        known_at: None,
+        changed_at: None,
+        rank: 1,
+        deleted_head: None,
+        reserved: None,
+        branch: None,
+    }
 }
 
 fn tombstone(number: i64) -> LedgerEntry {
     LedgerEntry {
         number,
+        known_at: None,
         changed_at: None,
         rank: 0,
         deleted_head: Some("c0ffee".to_owned()),

@@ -9,7 +9,7 @@ use super::pending::PendingEntity;
 use crate::clock::Timestamp;
 use crate::domain::{EntityKey, EntityKind};
 use crate::store::ledger::LedgerEntry;
-use crate::sync::entity::Freshness;
+use crate::sync::entity::{EntityVersion, Freshness};
 
 /// What is to be done with the versions of a batch.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub(super) fn decide(
             continue;
         }
         match newest.entity.version.freshness(last, now) {
-            Freshness::Fresh(number) => decided.number(&mut newest, number, last),
+            Freshness::Fresh(number) => decided.number(&mut newest, number, last, now),
             Freshness::Stale => {
                 tracing::debug!(entity.label = newest.entity.label, "Jira has it, or something newer");
                 continue;
@@ -58,10 +58,16 @@ pub(super) fn decide(
 }
 
 impl Decided {
-    /// Numbers a version. A number that its time does not give is reserved first: after a crash between Jira's answer and the
-    /// ledger the same number would be given to other content, which Jira would ignore.
-    fn number(&mut self, pending: &mut PendingEntity, number: i64, last: Option<&LedgerEntry>) {
-        if let Some(last) = last.filter(|_| number > pending.entity.version.known_at.0) {
+    /// Numbers a version. A number that lies in the future, because another worker's clock runs ahead, is reserved first: after
+    /// a crash between Jira's answer and the ledger the same number would be given to other content, which Jira would ignore.
+    fn number(
+        &mut self,
+        pending: &mut PendingEntity,
+        number: i64,
+        last: Option<&LedgerEntry>,
+        now: Timestamp,
+    ) {
+        if let Some(last) = last.filter(|_| number > now.0) {
             let reserved = LedgerEntry { reserved: Some(number), ..last.clone() };
             self.annotations.push((pending.entity.key.clone(), reserved));
         }
@@ -73,7 +79,10 @@ impl Decided {
 pub(super) fn says_more(pending: &PendingEntity, last: &LedgerEntry, now: Timestamp) -> bool {
     match (&pending.update, &last.branch) {
         (Some(update), Some(history)) => history.head() != update.after.as_deref(),
-        _ => matches!(pending.entity.version.freshness(Some(last), now), Freshness::Fresh(_)),
+        _ => {
+            let version = EntityVersion { known_at: pending.known_at, ..pending.entity.version };
+            matches!(version.freshness(Some(last), now), Freshness::Fresh(_))
+        }
     }
 }
 

@@ -30,13 +30,24 @@ pub struct PendingEntity {
     pub deleted_head: Option<String>,
     /// What the ledger holds of the branch once Jira has this version.
     pub branch: Option<BranchHistory>,
+    /// When its content was known to be true; the version's own time becomes its number.
+    pub known_at: Timestamp,
     /// Whether it is deleted only because the filter left it without keys.
     pub filtered: bool,
 }
 
 impl From<Entity> for PendingEntity {
     fn from(entity: Entity) -> Self {
-        Self { entity, origins: Vec::new(), update: None, deleted_head: None, branch: None, filtered: false }
+        let known_at = entity.version.known_at;
+        Self {
+            known_at,
+            entity,
+            origins: Vec::new(),
+            update: None,
+            deleted_head: None,
+            branch: None,
+            filtered: false,
+        }
     }
 }
 
@@ -50,7 +61,11 @@ impl PendingEntity {
     /// The entry of the ledger once Jira has this version.
     #[must_use]
     pub fn ledger_entry(&self) -> LedgerEntry {
-        let entry = LedgerEntry { branch: self.branch.clone(), ..LedgerEntry::from(self.entity.version) };
+        let entry = LedgerEntry {
+            branch: self.branch.clone(),
+            known_at: Some(self.known_at),
+            ..LedgerEntry::from(self.entity.version)
+        };
         if !self.is_deletion() {
             return entry;
         }

@@ -22,7 +22,7 @@ pub(super) fn decide(
     let before = last.and_then(known);
     if let (None, Some(last)) = (&before, last) {
         // An entry of a release that kept no history.
-        versions.retain(|version| version.entity.version.known_at.0 > last.number);
+        versions.retain(|version| version.entity.version.known_at > last.known_at());
     }
     let updates: Vec<_> = versions
         .iter()
@@ -39,8 +39,9 @@ pub(super) fn decide(
     let newest = if is_shown { None } else { newest(placed, history.head(), before.as_ref()) };
     match newest.filter(|newest| !newest.is_needless_deletion(last)) {
         Some(mut newest) => {
-            let number = newest.entity.version.number_after(last);
-            decided.number(&mut newest, number, last);
+            newest.entity.version.from_hook = true;
+            let number = newest.entity.version.number_after(last, now);
+            decided.number(&mut newest, number, last, now);
             newest.branch = Some(history);
             decided.fresh.push(newest);
         }
