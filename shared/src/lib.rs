@@ -15,6 +15,7 @@ pub mod install;
 pub mod jira;
 pub mod jwt;
 pub mod lambda;
+mod lenient;
 pub mod linking;
 pub mod outbound;
 pub mod queue;

@@ -231,6 +231,40 @@ async fn a_success_in_another_environment_or_of_another_ref_does_not_count() {
     .await;
 }
 
+/// What a tag ships is what is new in its environment, whatever the tag before was called; a rollback ships nothing.
+#[tokio::test]
+async fn a_deployment_ships_what_is_new_in_its_environment() {
+    let stage = Stage::new().await;
+    stage.api.push("main", [commit("PAY-31 one").adds("a", 1)]).await;
+    stage.api.push_tag("v1", "main").await;
+    stage.api.deploy("production", "v1").status("success").await;
+    stage.settled().await;
+    stage.api.push("main", [commit("PAY-32 two").adds("b", 1)]).await;
+    stage.api.push("main", [commit("PAY-33 three").adds("c", 1)]).await;
+    stage.api.push_tag("v2", "main").await;
+    stage.api.deploy("production", "v2").status("success").await;
+    stage.settled().await;
+    let deployments = |key: &str| stage.world.site.issue(key).deployments.len();
+    assert_eq!([deployments("PAY-31"), deployments("PAY-32"), deployments("PAY-33")], [1, 1, 1]);
+    // Its own commit is named all the same.
+    stage.api.deploy("production", "v1").status("success").await;
+    stage.settled().await;
+    assert_eq!([deployments("PAY-31"), deployments("PAY-32"), deployments("PAY-33")], [2, 1, 1]);
+}
+
+/// R08: the key stands only in the title of the merge request whose result is deployed.
+#[tokio::test]
+async fn a_deployment_of_a_merge_request_s_ref_is_on_its_issue() {
+    let stage = Stage::new().await;
+    stage.api.push("fix", [commit("no key").adds("a", 1)]).await;
+    let request = stage.api.open_merge_request(merge_request("fix", "PAY-34 fix")).await;
+    stage.settled().await;
+    let git_ref = format!("refs/merge-requests/{}/merge", request.iid());
+    stage.api.deploy("review", "fix").of_ref(&git_ref).status("success").await;
+    stage.settled().await;
+    assert_eq!(stage.world.site.issue("PAY-34").deployments.len(), 1);
+}
+
 /// C44.
 #[tokio::test]
 async fn what_names_no_issue_makes_no_call() {

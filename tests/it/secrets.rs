@@ -257,19 +257,19 @@ async fn hostile_deliveries(link: &Value) {
     for name in ["x-gitlab-token", "webhook-signature", "authorization", "cookie", "idempotency-key"] {
         assert_eq!(stranger(name).send().await.unwrap().status(), 401);
     }
-    for (body, status) in [
-        (BODY_TEXT.to_owned(), 400),
-        (format!("{{\"{BODY_TEXT}\":"), 400),
-        (json!({"object_kind": "push", "project_id": BODY_TEXT}).to_string(), 400),
-        (json!({"object_kind": "push", "commits": format!("{PERSON}@example.com")}).to_string(), 400),
-        (json!({"object_kind": "merge_request", "object_attributes": {"draft": BODY_TEXT}}).to_string(), 400),
-        (json!({"object_kind": "feature_flag", "object_attributes": {"id": BODY_TEXT}}).to_string(), 400),
-        (json!({"object_kind": BODY_TEXT}).to_string(), 200),
-        (json!({"object_kind": "push", "ref": BODY_TEXT}).to_string(), 200),
-        (json!({"object_kind": "pipeline", "object_attributes": {"ref": BODY_TEXT}}).to_string(), 200),
+    for body in [
+        BODY_TEXT.to_owned(),
+        format!("{{\"{BODY_TEXT}\":"),
+        json!({"object_kind": "push", "project_id": BODY_TEXT}).to_string(),
+        json!({"object_kind": "push", "commits": format!("{PERSON}@example.com")}).to_string(),
+        json!({"object_kind": "merge_request", "object_attributes": {"draft": BODY_TEXT}}).to_string(),
+        json!({"object_kind": "feature_flag", "object_attributes": {"id": BODY_TEXT}}).to_string(),
+        json!({"object_kind": BODY_TEXT}).to_string(),
+        json!({"object_kind": "push", "ref": BODY_TEXT}).to_string(),
+        json!({"object_kind": "pipeline", "object_attributes": {"ref": BODY_TEXT}}).to_string(),
     ] {
         let answer = http.post(url).header("x-gitlab-token", token).body(body.clone()).send().await.unwrap();
-        assert_eq!(answer.status(), status, "{body}");
+        assert_eq!(answer.status(), 200, "{body}");
     }
 }
 

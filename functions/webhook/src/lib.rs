@@ -135,6 +135,7 @@ const OUTSIDE: Answer = (StatusCode::OK, "The project is outside the linked grou
 const NO_KEYS: Answer = (StatusCode::OK, "No issue keys.");
 const IGNORED: Answer = (StatusCode::OK, "Nothing to do for this kind of event.");
 const INCOMPLETE: Answer = (StatusCode::OK, "The event does not say what it is about.");
+const NOT_UNDERSTOOD: Answer = (StatusCode::OK, "The body is not a GitLab event.");
 const TOKEN_MISSING: Answer = (StatusCode::OK, "The link has no token to read this with.");
 
 fn answer_to_gitlab(answer: IntakeAnswer) -> Answer {
@@ -202,17 +203,14 @@ impl Webhook {
                     .await;
                 return Ok(INCOMPLETE);
             }
+            // GitLab disables hooks that are answered 4xx, and this one has proved to be ours.
             Err(HookError::Malformed(error)) => {
                 // The error's own text repeats what the body says.
-                let place = format!(
-                    "{:?} error in line {}, column {}",
-                    error.classify(),
-                    error.line(),
-                    error.column()
-                );
-                return Err(
-                    Error::new(StatusCode::BAD_REQUEST, "The body is not a GitLab event.").because(place)
-                );
+                let (line, column) = (error.line(), error.column());
+                let label = format!("{:?} error in line {line}, column {column}", error.classify());
+                let keys = IssueKeys::default();
+                self.note_answer(hook, arrived_at, IntakeAnswer::NotUnderstood, label, &keys).await;
+                return Ok(NOT_UNDERSTOOD);
             }
         };
         if open.hook.project_id.is_some_and(|project| project != delivery.project.id) {

@@ -2,12 +2,13 @@
 //! 15.7: fields come and go, dates change their form, and what is missing is normal. Group, project and system hooks
 //! speak the same language. Deliveries are authenticated before, by `signature`.
 
-use std::borrow::Cow;
-
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::model::{Deployment, FeatureFlag, MergeRequest, Person, Pipeline, Project, Push};
 use crate::domain::IssueKeys;
+use crate::lenient;
 use crate::text::{clean, optional_url};
 
 mod ci;
@@ -114,25 +115,28 @@ pub enum HookError {
     Malformed(#[source] serde_json::Error),
 }
 
-/// Reads a body.
+/// Reads a body. Of a field that it has twice the last one counts.
 ///
 /// # Errors
 /// [`HookError`].
 pub fn parse(body: &[u8]) -> Result<ParsedHook, HookError> {
-    let kind: Kind<'_> = serde_json::from_slice(body).map_err(HookError::Malformed)?;
-    let kind = kind.object_kind.or(kind.event_name).unwrap_or_default();
-    match kind.as_ref() {
-        "push" => read::<RawPush>(body)?.delivery(),
-        "merge_request" => read::<RawMergeRequestEvent>(body)?.delivery(),
-        "pipeline" => read::<RawPipelineEvent>(body)?.delivery(),
-        "deployment" => read::<RawDeployment>(body)?.delivery(),
-        "feature_flag" => read::<RawFeatureFlagEvent>(body)?.delivery(),
+    let mut event: Value = serde_json::from_slice(body).map_err(HookError::Malformed)?;
+    let kind = ["object_kind", "event_name"].into_iter().find_map(|name| match event.get_mut(name)?.take() {
+        Value::String(kind) => Some(kind),
+        _ => None,
+    });
+    match kind.as_deref().unwrap_or_default() {
+        "push" => read::<RawPush>(event)?.delivery(),
+        "merge_request" => read::<RawMergeRequestEvent>(event)?.delivery(),
+        "pipeline" => read::<RawPipelineEvent>(event)?.delivery(),
+        "deployment" => read::<RawDeployment>(event)?.delivery(),
+        "feature_flag" => read::<RawFeatureFlagEvent>(event)?.delivery(),
         other => Err(HookError::Ignored(clean(other, 40))),
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, HookError> {
-    serde_json::from_slice(body).map_err(HookError::Malformed)
+fn read<T: DeserializeOwned>(event: Value) -> Result<T, HookError> {
+    serde_json::from_value(event).map_err(HookError::Malformed)
 }
 
 fn required<T>(value: Option<T>, kind: &'static str, field: &'static str) -> Result<T, HookError> {
@@ -148,14 +152,10 @@ fn is_sha(sha: &str) -> bool {
     (40..=64).contains(&sha.len()) && sha.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-#[derive(Deserialize)]
-struct Kind<'a> {
-    #[serde(borrow)]
-    object_kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    event_name: Option<Cow<'a, str>>,
-}
-
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize, Default)]
 struct RawProject {
     id: Option<u64>,
@@ -185,6 +185,10 @@ impl RawProject {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize, Default)]
 struct RawPerson {
     name: Option<String>,
@@ -211,7 +215,7 @@ impl RawPerson {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn project() -> Value {
         json!({"id": 42, "name": "api", "description": "", "web_url": "https://gitlab.example.com/acme/api", "avatar_url": null,
@@ -261,7 +265,7 @@ mod tests {
             let error = parse_value(&json!({"object_kind": kind})).expect_err("ignored");
             assert!(matches!(&error, HookError::Ignored(kind) if kind == name), "{error}");
         }
-        assert!(matches!(parse(b"[]"), Err(HookError::Malformed(_))));
+        assert!(matches!(parse(b"[]"), Err(HookError::Ignored(_))));
         assert!(matches!(parse(b"\xff\xfe"), Err(HookError::Malformed(_))));
     }
 
@@ -294,6 +298,90 @@ mod tests {
             parse_value(&json!({"object_kind": "deployment", "project": project(), "status": "success"}))
                 .expect_err("incomplete");
         assert_eq!(error.to_string(), "the deployment event lacks deployment_id");
+    }
+
+    /// Every field there is in `value`, as a JSON pointer.
+    fn fields(value: &Value, at: &str) -> Vec<String> {
+        let below: Vec<(String, &Value)> = match value {
+            Value::Object(fields) => fields.iter().map(|(name, field)| (name.clone(), field)).collect(),
+            Value::Array(items) => items.iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect(),
+            _ => Vec::new(),
+        };
+        let paths = below.into_iter().flat_map(|(name, field)| {
+            let path = format!("{at}/{name}");
+            let mut paths = fields(field, &path);
+            paths.push(path);
+            paths
+        });
+        paths.collect()
+    }
+
+    /// An event of each kind with every field that is read.
+    fn whole_events() -> Vec<Value> {
+        let person = json!({"name": "Ada", "email": "ada@example.com", "username": "ada", "avatar_url": "https://gitlab.example.com/a"});
+        let commit = json!({"id": SHA, "message": "PAY-7", "timestamp": "2026-01-05T10:00:00+01:00", "url": "https://gitlab.example.com/c", "author": person});
+        let mut push = push(SHA, SHA);
+        push["project"]["homepage"] = json!("https://gitlab.example.com/acme/api");
+        vec![
+            push,
+            json!({"object_kind": "merge_request", "project": project(), "reviewers": [person],
+                "changes": {"title": {"previous": "PAY-7 x"}, "description": {"previous": "x"}},
+                "object_attributes": {"id": 900, "iid": 7, "title": "PAY-7", "description": "x", "state": "opened", "draft": false,
+                    "work_in_progress": false, "source_branch": "s", "target_branch": "main", "source_project_id": 42, "target_project_id": 42,
+                    "source": project(), "updated_at": "2026-01-05 10:00:00 UTC", "url": "https://gitlab.example.com/m", "last_commit": commit}}),
+            json!({"object_kind": "pipeline", "project": project(), "commit": commit,
+                "merge_request": {"iid": 7, "title": "PAY-7", "source_branch": "s"},
+                "object_attributes": {"id": 31, "iid": 3, "ref": "main", "tag": false, "sha": SHA, "status": "success",
+                    "finished_at": "2026-01-05 10:00:00 UTC", "url": "https://gitlab.example.com/p"}}),
+            json!({"object_kind": "deployment", "project": project(), "deployment_id": 5, "status": "success", "ref": "main",
+                "status_changed_at": "2026-01-05 10:00:00 +0200", "deployable_url": "https://gitlab.example.com/j",
+                "environment": "live", "environment_tier": "production", "environment_external_url": "https://example.com",
+                "commit_url": format!("https://gitlab.example.com/acme/api/-/commit/{SHA}")}),
+            json!({"object_kind": "feature_flag", "project": project(),
+                "object_attributes": {"id": 800, "name": "f", "description": "PAY-7", "active": true}}),
+        ]
+    }
+
+    /// R02, R03: a field that is null or of another type costs what it says, and the event only where nothing can be told
+    /// without it.
+    #[test]
+    fn an_odd_field_costs_nothing_else() {
+        for event in whole_events() {
+            let kind = event["object_kind"].clone();
+            parse_value(&event).expect("as documented");
+            for path in fields(&event, "") {
+                for odd in [json!(null), json!(7), json!("x"), json!(true), json!([null]), json!({"x": []})] {
+                    let mut event = event.clone();
+                    *event.pointer_mut(&path).expect("it is there") = odd.clone();
+                    match parse_value(&event) {
+                        Ok(_) => {}
+                        Err(HookError::Incomplete { field, .. }) => {
+                            let field = format!("/{}", field.replace('.', "/"));
+                            assert!(field.starts_with(&path), "{kind}: {path} = {odd} costs {field}");
+                        }
+                        Err(HookError::Ignored(_)) => {
+                            assert!(["/object_kind", "/ref"].contains(&path.as_str()))
+                        }
+                        Err(error) => panic!("{kind}: {path} = {odd}: {error}"),
+                    }
+                }
+            }
+        }
+    }
+
+    /// R04: a hook's list of commits is not the whole truth.
+    #[test]
+    fn a_push_that_lists_nothing_is_looked_into() {
+        let mut body = push("1f1c2d3e4b5a69788796a5b4c3d2e1f009182736", SHA);
+        (body["commits"], body["total_commits_count"]) = (json!([]), json!(0));
+        let HookEvent::Push(push) = parse_value(&body).expect("a push").event else { panic!("not a push") };
+        assert_eq!((push.commits.len(), push.total), (0, 1));
+    }
+
+    #[test]
+    fn of_a_repeated_field_the_last_counts() {
+        let text = push(SHA, SHA).to_string().replacen('{', r#"{"ref": 7, "#, 1);
+        assert!(parse(text.as_bytes()).is_ok());
     }
 
     proptest! {

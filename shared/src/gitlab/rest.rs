@@ -9,16 +9,21 @@ use super::model::{
 };
 use crate::clock::Timestamp;
 use crate::domain::IssueKeys;
+use crate::lenient;
 use crate::text::clean;
 
 mod ci;
 
 pub(super) use ci::{RawDeployment, RawEnvironment, RawFlag, RawPipeline, RawTestSummary, TestTotals};
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawProject {
     id: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     name: String,
     description: Option<String>,
     web_url: String,
@@ -53,6 +58,10 @@ impl RawBranch {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawCommit {
     id: String,
@@ -60,12 +69,13 @@ pub(super) struct RawCommit {
     title: Option<String>,
     author_name: Option<String>,
     author_email: Option<String>,
+    #[serde_with(skip_apply)]
     #[serde(default, deserialize_with = "date::lenient")]
     created_at: Option<Timestamp>,
+    #[serde_with(skip_apply)]
     #[serde(default, deserialize_with = "date::lenient")]
     committed_date: Option<Timestamp>,
     web_url: Option<String>,
-    #[serde(default)]
     parent_ids: Vec<String>,
 }
 
@@ -95,13 +105,13 @@ impl RawCommit {
 pub(super) struct RawDiff {
     old_path: String,
     new_path: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     new_file: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     deleted_file: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     renamed_file: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     diff: String,
 }
 
@@ -118,10 +128,14 @@ impl RawDiff {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawUser {
     id: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     name: String,
     username: Option<String>,
     public_email: Option<String>,
@@ -142,6 +156,10 @@ impl RawUser {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawReviewer {
     user: RawUser,
@@ -154,9 +172,12 @@ impl RawReviewer {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawApprovals {
-    #[serde(default)]
     approved_by: Vec<RawApproval>,
 }
 
@@ -175,30 +196,38 @@ impl RawApprovals {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawMergeRequest {
     id: u64,
     iid: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     title: String,
     description: Option<String>,
     state: String,
     draft: Option<bool>,
     work_in_progress: Option<bool>,
     author: Option<RawUser>,
-    #[serde(default)]
     reviewers: Vec<RawUser>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     user_notes_count: u32,
     source_branch: String,
     target_branch: String,
     source_project_id: Option<u64>,
+    #[serde_with(skip_apply)]
     #[serde(default, deserialize_with = "date::lenient")]
     updated_at: Option<Timestamp>,
     web_url: Option<String>,
     references: Option<RawReferences>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 struct RawReferences {
     full: Option<String>,
@@ -234,5 +263,68 @@ impl RawMergeRequest {
                 .unwrap_or_else(|| format!("{}!{iid}", project.path)),
             last_commit: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Each field of `answer`, null and of other types, costs the answer only if it is among `required`.
+    fn odd_fields_cost_only<T: DeserializeOwned>(answer: &Value, required: &[&str]) {
+        let name = std::any::type_name::<T>();
+        serde_json::from_value::<T>(answer.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for field in answer.as_object().expect("an object").keys() {
+            for odd in [json!(null), json!([null, 7]), json!("x"), json!({"x": null}), json!(true)] {
+                let mut answer = answer.clone();
+                answer[field] = odd.clone();
+                let read = serde_json::from_value::<T>(answer);
+                assert!(read.is_ok() || required.contains(&field.as_str()), "{name}: {field} = {odd}");
+            }
+        }
+    }
+
+    /// R02, R03.
+    #[test]
+    fn an_odd_field_costs_nothing_else() {
+        let user = json!({"id": 1, "name": "Ada", "username": "ada", "public_email": "", "web_url": "u", "avatar_url": "a"});
+        odd_fields_cost_only::<RawUser>(&user, &[]);
+        odd_fields_cost_only::<RawProject>(
+            &json!({"id": 42, "name": "api", "description": "", "web_url": "u", "avatar_url": "a", "path_with_namespace": "acme/api",
+                "default_branch": "main"}),
+            &["id", "web_url", "path_with_namespace"],
+        );
+        odd_fields_cost_only::<RawCommit>(
+            &json!({"id": "a", "message": "m", "title": "t", "author_name": "Ada", "author_email": "e", "created_at": "d",
+                "committed_date": "d", "web_url": "u", "parent_ids": ["b"]}),
+            &["id"],
+        );
+        odd_fields_cost_only::<RawDiff>(
+            &json!({"old_path": "a", "new_path": "b", "new_file": false, "deleted_file": false, "renamed_file": true, "diff": ""}),
+            &["old_path", "new_path"],
+        );
+        odd_fields_cost_only::<RawMergeRequest>(
+            &json!({"id": 900, "iid": 7, "title": "t", "description": "d", "state": "opened", "draft": false, "work_in_progress": false,
+                "author": user, "reviewers": [user], "user_notes_count": 3, "source_branch": "s", "target_branch": "m",
+                "source_project_id": 42, "updated_at": "d", "web_url": "u", "references": {"full": "acme/api!7"}}),
+            &["id", "iid", "state", "source_branch", "target_branch"],
+        );
+        odd_fields_cost_only::<RawPipeline>(
+            &json!({"id": 31, "iid": 3, "ref": "main", "tag": false, "sha": "a", "status": "success", "updated_at": "d", "web_url": "u"}),
+            &["id", "sha", "status"],
+        );
+        odd_fields_cost_only::<RawDeployment>(
+            &json!({"id": 5, "iid": 5, "ref": "main", "sha": "a", "status": "success", "updated_at": "d",
+                "environment": {"id": 3, "name": "live"}, "deployable": {"name": "deploy"}}),
+            &["id", "status", "environment"],
+        );
+        odd_fields_cost_only::<RawFlag>(
+            &json!({"name": "f", "description": "d", "active": true, "updated_at": "d",
+                "strategies": [{"name": "default", "parameters": {}, "scopes": [{"environment_scope": "*"}]}]}),
+            &["name"],
+        );
     }
 }

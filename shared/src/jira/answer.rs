@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use serde_with::{DefaultOnError, DisplayFromStr, MapSkipError, PickFirst, VecSkipError, serde_as};
+use serde_with::{DisplayFromStr, PickFirst, serde_as};
 
+use crate::lenient;
 use crate::text::clean;
 
 /// How much of Jira's own text is kept.
@@ -36,57 +37,46 @@ pub enum FailedEntity {
     FeatureFlag(String),
 }
 
-// Whatever is null, of another type or incomplete in an answer counts as absent, and nothing else of it.
-
-#[serde_as]
+#[serde_with::apply(
+    Vec => #[serde(deserialize_with = "lenient::list")],
+    HashMap => #[serde(deserialize_with = "lenient::map")],
+)]
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct RawAnswer {
-    #[serde_as(as = "DefaultOnError<MapSkipError<_, _>>")]
     failed_devinfo_entities: HashMap<String, RawRepository>,
-    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     rejected_builds: Vec<RawRejection<RawBuildKey>>,
-    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     rejected_deployments: Vec<RawRejection<RawDeploymentKey>>,
-    #[serde_as(as = "DefaultOnError<MapSkipError<_, _>>")]
     failed_feature_flags: HashMap<String, RawMessages>,
-    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     unknown_issue_keys: Vec<String>,
-    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     unknown_associations: Vec<RawAssociation>,
 }
 
-#[serde_as]
+#[serde_with::apply(
+    Vec => #[serde(deserialize_with = "lenient::list")],
+    RawMessages => #[serde(deserialize_with = "lenient::field")],
+)]
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct RawRepository {
-    #[serde_as(as = "DefaultOnError")]
     error_messages: RawMessages,
-    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     commits: Vec<RawEntity>,
-    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     branches: Vec<RawEntity>,
-    #[serde_as(as = "DefaultOnError<VecSkipError<_>>")]
     pull_requests: Vec<RawEntity>,
 }
 
-#[serde_as]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawEntity {
     id: String,
-    #[serde_as(as = "DefaultOnError")]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     error_messages: RawMessages,
 }
 
-#[serde_as]
 #[derive(Deserialize)]
-#[serde(bound = "K: Deserialize<'de>")]
 struct RawRejection<K> {
     key: K,
-    #[serde_as(as = "DefaultOnError")]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     errors: RawMessages,
 }
 
@@ -109,22 +99,20 @@ struct RawDeploymentKey {
     deployment_sequence_number: u64,
 }
 
-#[serde_as]
 #[derive(Deserialize, Default)]
-struct RawMessages(#[serde_as(as = "VecSkipError<_>")] Vec<RawMessage>);
+struct RawMessages(#[serde(deserialize_with = "lenient::list")] Vec<RawMessage>);
 
 #[derive(Deserialize)]
 struct RawMessage {
     message: String,
 }
 
-#[serde_as]
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct RawAssociation {
-    #[serde_as(as = "DefaultOnError")]
+    #[serde(deserialize_with = "lenient::field")]
     association_type: String,
-    #[serde_as(as = "DefaultOnError")]
+    #[serde(deserialize_with = "lenient::list")]
     values: Vec<Value>,
 }
 

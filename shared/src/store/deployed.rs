@@ -1,4 +1,4 @@
-//! The last successful deployment per project, environment and ref: where the next one's commits begin.
+//! The last successful deployment per project and environment: where the next one's commits begin.
 
 use std::time::Duration;
 
@@ -20,15 +20,14 @@ pub struct Deployed {
 }
 
 impl Store {
-    /// The last success of an environment and ref, if one was seen.
+    /// The last success of an environment, if one was seen.
     pub async fn last_deployed(
         &self,
         site: SiteId,
         project: &str,
         environment: &str,
-        git_ref: &str,
     ) -> Result<Option<Deployed>, StoreError> {
-        Ok(self.get(&key(site, project, environment, git_ref)).await?.map(|stored| stored.value))
+        Ok(self.get(&key(site, project, environment)).await?.map(|stored| stored.value))
     }
 
     /// Remembers a success unless a later one is known.
@@ -37,10 +36,9 @@ impl Store {
         site: SiteId,
         project: &str,
         environment: &str,
-        git_ref: &str,
         deployed: &Deployed,
     ) -> Result<(), StoreError> {
-        let key = key(site, project, environment, git_ref);
+        let key = key(site, project, environment);
         let when = match self.get::<Deployed>(&key).await? {
             Some(known) if known.value.iid >= deployed.iid => return Ok(()),
             Some(known) => When::Unchanged(known.revision),
@@ -54,6 +52,6 @@ impl Store {
     }
 }
 
-fn key(site: SiteId, project: &str, environment: &str, git_ref: &str) -> Key {
-    Key::new(format!("DEPLOYED#{site}#{project}"), digest(&format!("{environment}\n{git_ref}")))
+fn key(site: SiteId, project: &str, environment: &str) -> Key {
+    Key::new(format!("DEPLOYED#{site}#{project}"), digest(environment))
 }

@@ -16,7 +16,7 @@
 //! | deliveries that could not be queued | `SUBSCRIPTION#<id>` | `MISSED` | until they are made up for |
 //! | whether a project is covered | `SUBSCRIPTION#<id>` | `PROJECT#<project id>` | an hour when outside, a day when inside, a minute when assumed |
 //! | last version sent, branch tombstone | `LEDGER#<site>#<project>` | `<kind>#<entity id>` | 90 days, 14 days; branches for ever |
-//! | last successful deployment | `DEPLOYED#<site>#<project>` | `<environment>#<ref>` | a year |
+//! | last successful deployment | `DEPLOYED#<site>#<project>` | `<SHA-256 of the environment>` | a year |
 //! | backoff | `REST#<scope>` | `REST` | a day longer than it lasts |
 //! | delivery of which Jira has everything | `SEEN#<subscription>` | `<SHA-256 of id and part>` | 8 days |
 //! | first intake of a delivery, without a token | `INTAKE#<subscription>` | `<SHA-256 of id>` | 8 days |

@@ -276,7 +276,7 @@ async fn once_a_hook_has_signed_it_has_to() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_events_are_refused() {
+async fn bodies_that_are_no_events_lead_to_nothing() {
     let (world, manual, _) = by_hand(CredentialChoice::None).await;
     let deep = format!("{}{}", "[".repeat(DEEP), "]".repeat(DEEP));
     let deep_object = format!("{}1{}", "{\"name\":".repeat(DEEP), "}".repeat(DEEP));
@@ -299,8 +299,9 @@ async fn bodies_that_are_no_events_are_refused() {
         ),
         ("as large as it may be", vec![b' '; LARGEST]),
     ];
+    // GitLab disables hooks that are answered 4xx.
     for (case, body) in cases {
-        refused(manual.tell(body).await, 400, case).await;
+        assert_eq!(manual.tell(body).await.status(), 200, "{case}");
     }
     refused(manual.tell(vec![b' '; LARGEST + 1]).await, 413, "too large").await;
     // What nobody reads may be as deep as it likes.

@@ -32,6 +32,21 @@ impl GitlabClient {
         Ok(self.get::<RawBranch>(&path, &[]).await?.branch(project))
     }
 
+    /// The newest commit that two have in common; `None` when there is none, or when one of them is gone.
+    pub async fn merge_base(
+        &self,
+        project: &Project,
+        one: &str,
+        other: &str,
+    ) -> Result<Option<String>, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "repository", "merge_base"];
+        match self.get::<RawCommit>(&path, &[("refs[]", one), ("refs[]", other)]).await {
+            Ok(commit) => Ok(Some(commit.commit(project).sha)),
+            Err(GitlabError::NotFound | GitlabError::Rejected(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A page of the commits of a branch, a SHA or a range `a..b`, newest first.
     pub async fn commits(
         &self,

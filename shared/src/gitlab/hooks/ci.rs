@@ -10,16 +10,25 @@ use crate::gitlab::date;
 use crate::gitlab::model::{
     Deployment, DeploymentJob, Environment, FeatureFlag, Pipeline, PipelineMergeRequest,
 };
+use crate::lenient;
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawPipelineEvent {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     project: RawProject,
     object_attributes: Option<RawPipeline>,
     merge_request: Option<RawPipelineMergeRequest>,
     commit: Option<RawCommit>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 struct RawPipeline {
     id: Option<u64>,
@@ -29,11 +38,16 @@ struct RawPipeline {
     tag: Option<bool>,
     sha: Option<String>,
     status: Option<String>,
+    #[serde_with(skip_apply)]
     #[serde(default, deserialize_with = "date::lenient")]
     finished_at: Option<Timestamp>,
     url: Option<String>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 struct RawPipelineMergeRequest {
     iid: Option<u64>,
@@ -73,10 +87,15 @@ impl RawPipelineMergeRequest {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawDeployment {
     deployment_id: Option<u64>,
     status: Option<String>,
+    #[serde_with(skip_apply)]
     #[serde(default, deserialize_with = "date::lenient")]
     status_changed_at: Option<Timestamp>,
     deployable_url: Option<String>,
@@ -86,7 +105,7 @@ pub(super) struct RawDeployment {
     #[serde(rename = "ref")]
     git_ref: Option<String>,
     commit_url: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     project: RawProject,
 }
 
@@ -117,13 +136,21 @@ impl RawDeployment {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawFeatureFlagEvent {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     project: RawProject,
     object_attributes: Option<RawFeatureFlag>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 struct RawFeatureFlag {
     id: Option<u64>,

@@ -8,30 +8,46 @@ use crate::clock::Timestamp;
 use crate::domain::IssueKeys;
 use crate::gitlab::date;
 use crate::gitlab::model::{MergeRequest, Project, ReviewState, Reviewer};
+use crate::lenient;
 use crate::text::clean;
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawMergeRequestEvent {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     project: RawProject,
     object_attributes: Option<RawMergeRequest>,
-    #[serde(default)]
     reviewers: Vec<RawReviewer>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     changes: RawChanges,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize, Default)]
 struct RawChanges {
     title: Option<RawChange>,
     description: Option<RawChange>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 struct RawChange {
     previous: Option<String>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 struct RawReviewer {
     #[serde(flatten)]
@@ -39,6 +55,10 @@ struct RawReviewer {
     state: Option<String>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 struct RawMergeRequest {
     id: Option<u64>,
@@ -53,6 +73,7 @@ struct RawMergeRequest {
     source_project_id: Option<u64>,
     target_project_id: Option<u64>,
     source: Option<RawProject>,
+    #[serde_with(skip_apply)]
     #[serde(default, deserialize_with = "date::lenient")]
     updated_at: Option<Timestamp>,
     url: Option<String>,

@@ -8,8 +8,13 @@ use crate::clock::Timestamp;
 use crate::domain::IssueKeys;
 use crate::gitlab::date;
 use crate::gitlab::model::{Commit, Project, Push};
+use crate::lenient;
 use crate::text::clean;
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawPush {
     before: Option<String>,
@@ -17,9 +22,8 @@ pub(super) struct RawPush {
     #[serde(rename = "ref")]
     git_ref: Option<String>,
     project_id: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     project: RawProject,
-    #[serde(default)]
     commits: Vec<RawCommit>,
     total_commits_count: Option<u64>,
 }
@@ -39,7 +43,10 @@ impl RawPush {
         } else {
             let commits: Vec<_> =
                 self.commits.into_iter().filter_map(|commit| commit.commit(&project)).collect();
-            let total = self.total_commits_count.unwrap_or(commits.len() as u64);
+            let said = self.total_commits_count.unwrap_or(commits.len() as u64);
+            // A list that is empty although the head moved is not the whole truth.
+            let moved = commits.is_empty() && !is_zero(&before) && before != after;
+            let total = said.max(u64::from(moved));
             HookEvent::Push(Push {
                 branch,
                 before: Some(before).filter(|sha| !is_zero(sha)),
@@ -52,10 +59,15 @@ impl RawPush {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(super) struct RawCommit {
     id: Option<String>,
     pub(super) message: Option<String>,
+    #[serde_with(skip_apply)]
     #[serde(default, deserialize_with = "date::lenient")]
     timestamp: Option<Timestamp>,
     url: Option<String>,

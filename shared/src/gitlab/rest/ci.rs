@@ -8,16 +8,23 @@ use crate::gitlab::date;
 use crate::gitlab::model::{
     Deployment, DeploymentJob, Environment, FeatureFlag, FlagStrategy, Pipeline, Project, TestCounts,
 };
+use crate::lenient;
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(in crate::gitlab) struct RawPipeline {
     id: u64,
     iid: Option<u64>,
-    #[serde(rename = "ref", default)]
+    #[serde(rename = "ref")]
+    #[serde(default, deserialize_with = "lenient::field")]
     git_ref: String,
     tag: Option<bool>,
     sha: String,
     status: String,
+    #[serde_with(skip_apply)]
     #[serde(default, deserialize_with = "date::lenient")]
     updated_at: Option<Timestamp>,
     web_url: Option<String>,
@@ -46,15 +53,15 @@ pub(in crate::gitlab) struct RawTestSummary {
 
 #[derive(Deserialize, Default)]
 pub(in crate::gitlab) struct TestTotals {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     count: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     success: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     failed: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     skipped: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     error: u64,
 }
 
@@ -69,38 +76,56 @@ impl TestTotals {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(in crate::gitlab) struct RawEnvironment {
     id: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     name: String,
     pub(in crate::gitlab) tier: Option<String>,
     external_url: Option<String>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(in crate::gitlab) struct RawDeployment {
     id: u64,
     iid: Option<u64>,
-    #[serde(rename = "ref", default)]
+    #[serde(rename = "ref")]
+    #[serde(default, deserialize_with = "lenient::field")]
     git_ref: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     sha: String,
     status: String,
+    #[serde_with(skip_apply)]
     #[serde(default, deserialize_with = "date::lenient")]
     updated_at: Option<Timestamp>,
     environment: RawEnvironment,
     deployable: Option<RawJob>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 struct RawJob {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     name: String,
     web_url: Option<String>,
     pipeline: Option<RawJobPipeline>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 struct RawJobPipeline {
     id: u64,
@@ -142,31 +167,38 @@ impl RawJob {
     }
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 pub(in crate::gitlab) struct RawFlag {
     name: String,
     description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     active: bool,
+    #[serde_with(skip_apply)]
     #[serde(default, deserialize_with = "date::lenient")]
     updated_at: Option<Timestamp>,
-    #[serde(default)]
     strategies: Vec<RawStrategy>,
 }
 
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+    Vec => #[serde(default, deserialize_with = "lenient::list")],
+)]
 #[derive(Deserialize)]
 struct RawStrategy {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     parameters: serde_json::Value,
-    #[serde(default)]
     scopes: Vec<RawScope>,
 }
 
 #[derive(Deserialize)]
 struct RawScope {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     environment_scope: String,
 }
 

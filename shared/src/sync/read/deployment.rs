@@ -42,7 +42,7 @@ impl ProjectReader<'_> {
         Ok(tier)
     }
 
-    /// The keys of its pipeline, and of the commits since the last success of the same ref in the same environment.
+    /// The keys of its merge requests, and of the commits that are new in its environment.
     async fn deployment_keys(&self, deployment: &Deployment) -> Read<IssueKeys> {
         let about = format!("{} {}", deployment.id, deployment.sha);
         let key = self.reader.cache_key(self.source.project.id, about);
@@ -53,27 +53,36 @@ impl ProjectReader<'_> {
         for merge_request in self.merge_requests_on(&deployment.sha, &deployment.git_ref).await? {
             keys.merge(&merge_request.keys);
         }
-        let previous = match self.previous_success(deployment).await? {
-            // GitLab lists nothing for a range whose start is gone; then there is no lower bound.
-            Some(sha) if !self.has_commit(&sha).await? => None,
-            previous => previous,
-        };
-        keys.merge(&self.scan(previous.as_deref(), deployment).await?);
+        keys.merge(&self.reader.client.commit(&self.source.project, &deployment.sha).await?.keys);
+        if let Some(range) = self.shipped(deployment).await? {
+            keys.merge(&self.scan(&range).await?);
+        }
         if !keys.is_empty() {
             self.reader.access.cache.deployment_keys.insert(key, keys.clone()).await;
         }
         Ok(keys)
     }
 
-    /// Keys of the commits after `previous` up to the deployed one; merges count only when they are what is deployed.
-    async fn scan(&self, previous: Option<&str>, deployment: &Deployment) -> Read<IssueKeys> {
-        let project = &self.source.project;
-        let mut keys = self.reader.client.commit(project, &deployment.sha).await?.keys;
-        let range = previous
-            .map_or_else(|| deployment.sha.clone(), |previous| format!("{previous}..{}", deployment.sha));
-        let (mut next, mut scanned) = (Some(1), 0);
+    /// The commits that are new in the environment: those since the last success there, whatever its ref was. None of a
+    /// rollback, which brings nothing that was not there before.
+    async fn shipped(&self, deployment: &Deployment) -> Read<Option<String>> {
+        let sha = &deployment.sha;
+        let Some(previous) = self.previous_success(deployment).await? else {
+            return Ok(Some(sha.clone()));
+        };
+        Ok(match self.reader.client.merge_base(&self.source.project, &previous, sha).await? {
+            Some(base) if base == *sha => None,
+            Some(base) => Some(format!("{base}..{sha}")),
+            // The one before is gone, or has nothing in common with it.
+            None => Some(sha.clone()),
+        })
+    }
+
+    /// Keys of the commits in a range; merges count only when they are what is deployed.
+    async fn scan(&self, range: &str) -> Read<IssueKeys> {
+        let (mut keys, mut next, mut scanned) = (IssueKeys::default(), Some(1), 0);
         while let Some(page) = next.filter(|_| scanned < MAX_COMMITS) {
-            let commits = self.reader.client.commits(project, &range, page).await?;
+            let commits = self.reader.client.commits(&self.source.project, range, page).await?;
             scanned += commits.items.len();
             for commit in commits.items.iter().filter(|commit| !commit.merge) {
                 keys.merge(&commit.keys);
@@ -83,33 +92,18 @@ impl ProjectReader<'_> {
         Ok(keys)
     }
 
-    async fn has_commit(&self, sha: &str) -> Read<bool> {
-        match self.reader.client.commit(&self.source.project, sha).await {
-            Ok(_) => Ok(true),
-            Err(GitlabError::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
+    /// What was last deployed to the environment before.
     async fn previous_success(&self, deployment: &Deployment) -> Read<Option<String>> {
         let environment = &deployment.environment.name;
         let before = |iid: u64| deployment.iid.is_none_or(|own| iid < own);
-        let remembered = self
-            .reader
-            .access
-            .store
-            .last_deployed(self.site, &self.source.repository.id, environment, &deployment.git_ref)
-            .await
-            .ok()
-            .flatten()
-            .filter(|deployed| before(deployed.iid));
-        if let Some(deployed) = remembered {
+        let remembered =
+            self.reader.access.store.last_deployed(self.site, &self.source.repository.id, environment).await;
+        if let Some(deployed) = remembered.ok().flatten().filter(|deployed| before(deployed.iid)) {
             return Ok(Some(deployed.sha));
         }
         let page = self.reader.client.successful_deployments(&self.source.project, environment, 1).await?;
-        let previous = page.items.into_iter().find(|other| {
-            other.id != deployment.id && other.git_ref == deployment.git_ref && other.iid.is_some_and(before)
-        });
+        let previous =
+            page.items.into_iter().find(|other| other.id != deployment.id && other.iid.is_some_and(before));
         Ok(previous.map(|previous| previous.sha))
     }
 
@@ -118,12 +112,8 @@ impl ProjectReader<'_> {
         let Some(iid) = deployment.iid else { return };
         let deployed = Deployed { iid, sha: deployment.sha.clone() };
         let (project, environment) = (&self.source.repository.id, &deployment.environment.name);
-        let recorded = self
-            .reader
-            .access
-            .store
-            .record_deployed(self.site, project, environment, &deployment.git_ref, &deployed)
-            .await;
+        let recorded =
+            self.reader.access.store.record_deployed(self.site, project, environment, &deployed).await;
         if let Err(error) = recorded {
             tracing::warn!(%error, "could not remember a successful deployment");
         }

@@ -11,7 +11,7 @@ impl ProjectReader<'_> {
         pipeline.iid = pipeline.iid.or(known.iid);
         pipeline.tag |= known.tag;
         pipeline.commit_keys = known.commit_keys.clone();
-        pipeline.merge_requests = self.pipeline_merge_requests(&pipeline).await?;
+        pipeline.merge_requests = self.merge_requests_on(&pipeline.sha, &pipeline.git_ref).await?;
         if matches!(pipeline.status.as_str(), "success" | "failed") {
             pipeline.tests = match self.reader.client.test_counts(project, known.id).await {
                 // No tests, or not for this token: then nothing is said of them.
@@ -22,10 +22,14 @@ impl ProjectReader<'_> {
         Ok(self.source.build(&pipeline, known_at, false).into_iter().map(PendingEntity::from).collect())
     }
 
-    /// The merge request a pipeline runs for, or those whose source branch it runs on.
-    async fn pipeline_merge_requests(&self, pipeline: &Pipeline) -> Read<Vec<PipelineMergeRequest>> {
-        let own =
-            pipeline.git_ref.strip_prefix("refs/merge-requests/").and_then(|rest| rest.split('/').next());
+    /// The merge request that a ref is of (`refs/merge-requests/41/merge`), or those that contain a commit and come from the
+    /// branch with the ref's name.
+    pub(super) async fn merge_requests_on(
+        &self,
+        sha: &str,
+        git_ref: &str,
+    ) -> Read<Vec<PipelineMergeRequest>> {
+        let own = git_ref.strip_prefix("refs/merge-requests/").and_then(|rest| rest.split('/').next());
         if let Some(iid) = own.and_then(|iid| iid.parse().ok()) {
             return match self.reader.client.merge_request(&self.source.project, iid).await {
                 Ok(merge_request) => Ok(vec![of_pipeline(&merge_request)]),
@@ -33,15 +37,6 @@ impl ProjectReader<'_> {
                 Err(error) => Err(error),
             };
         }
-        self.merge_requests_on(&pipeline.sha, &pipeline.git_ref).await
-    }
-
-    /// The merge requests that contain a commit and come from a branch.
-    pub(super) async fn merge_requests_on(
-        &self,
-        sha: &str,
-        git_ref: &str,
-    ) -> Read<Vec<PipelineMergeRequest>> {
         let found = self.merge_requests_of(sha).await?;
         Ok(found.iter().filter(|found| found.source_branch == git_ref).map(of_pipeline).collect())
     }

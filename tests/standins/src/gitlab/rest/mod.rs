@@ -109,6 +109,7 @@ const ROUTES: &[(MethodFilter, &str, Need, Handler)] = &[
     (GET, "/projects/{id}/repository/commits/{sha}/diff", Need::Read, repository::diff),
     (GET, "/projects/{id}/repository/commits/{sha}/merge_requests", Need::Read, merge_requests::of_commit),
     (GET, "/projects/{id}/repository/compare", Need::Read, repository::compare),
+    (GET, "/projects/{id}/repository/merge_base", Need::Read, repository::merge_base),
     (GET, "/projects/{id}/pipelines", Need::Read, pipelines::list),
     (GET, "/projects/{id}/pipelines/{pipeline_id}", Need::Read, pipelines::show),
     (

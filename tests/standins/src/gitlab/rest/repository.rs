@@ -161,6 +161,23 @@ pub(crate) fn compare(world: &mut World, call: &Call) -> Outcome {
     })))
 }
 
+/// `GET /projects/:id/repository/merge_base` (<https://docs.gitlab.com/api/repositories/#merge-base>).
+pub(crate) fn merge_base(world: &mut World, call: &Call) -> Outcome {
+    let project = call.code(world)?;
+    let refs = call.list("refs");
+    let [one, other] = refs.as_slice() else {
+        return Err(Refusal::bad_request("Provide at least 2 refs"));
+    };
+    let resolve = |name: &String| {
+        let commit = project.repository.resolve(name);
+        commit.ok_or_else(|| Refusal::bad_request(&format!("Could not find ref: {name}")))
+    };
+    let (one, other) = (resolve(one)?, resolve(other)?);
+    let base = project.repository.merge_base(&one.sha, &other.sha);
+    let base = base.ok_or_else(|| Refusal::not_found("Merge Base"))?;
+    Ok(Answer::ok(show_commit(world, project, base)))
+}
+
 fn stats(commit: &Commit) -> Value {
     let (added, removed) = (commit.additions(), commit.deletions());
     json!({ "additions": added, "deletions": removed, "total": added + removed })

@@ -48,6 +48,17 @@ impl DeploymentHandle {
         DeploymentHandle { project: project.clone(), id, iid }
     }
 
+    /// Says that it was of another ref of the same commit, such as `refs/merge-requests/41/merge`.
+    #[must_use]
+    pub fn of_ref(self, git_ref: &str) -> Self {
+        let mut world = self.project.shared.world();
+        if let Some(deployment) = world.project_mut(self.project.id).deployments.get_mut(&self.id) {
+            git_ref.clone_into(&mut deployment.git_ref);
+        }
+        drop(world);
+        self
+    }
+
     /// The global id.
     pub fn id(&self) -> u64 {
         self.id
