@@ -6,7 +6,7 @@ use std::time::Duration;
 use moka::future::Cache;
 
 use crate::domain::IssueKeys;
-use crate::gitlab::model::MergeRequest;
+use crate::gitlab::model::{ChangedFile, MergeRequest};
 
 /// How long lookups hold. Merge requests change seldom within it, and when they do, their own hook tells.
 const CACHE_TTL: Duration = Duration::from_secs(60);
@@ -30,6 +30,8 @@ pub struct GitlabCache {
     pub(super) of_branch: MergeRequests,
     /// Merge requests that contain a commit.
     pub(super) of_commit: MergeRequests,
+    /// How many files a commit changes, and some of them. A commit is read with its push, its branch and its merge request.
+    pub(super) files: Cache<CacheKey, (Option<u32>, Vec<ChangedFile>)>,
     /// Tiers of environments.
     pub(super) tiers: Cache<CacheKey, Option<String>>,
     /// Keys of the commits that a deployment brings.
@@ -48,6 +50,7 @@ impl Default for GitlabCache {
         Self {
             of_branch: cache(CACHE_TTL),
             of_commit: cache(CACHE_TTL),
+            files: cache(LONG_CACHE_TTL),
             tiers: cache(LONG_CACHE_TTL),
             deployment_keys: cache(LONG_CACHE_TTL),
             emails: cache(LONG_CACHE_TTL),

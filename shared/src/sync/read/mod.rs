@@ -137,12 +137,20 @@ impl ProjectReader<'_> {
 
     /// A commit with its files, unless it has them already.
     async fn with_files(&self, mut commit: Commit) -> Read<Commit> {
-        if commit.files.is_empty() {
-            match self.reader.client.add_files(&self.source.project, &mut commit).await {
-                // A force push may have replaced it meanwhile.
-                Ok(()) | Err(GitlabError::NotFound) => {}
-                Err(error) => return Err(error),
-            }
+        if !commit.files.is_empty() {
+            return Ok(commit);
+        }
+        let cache = &self.reader.access.cache.files;
+        let key = self.reader.cache_key(self.source.project.id, commit.sha.clone());
+        if let Some((count, files)) = cache.get(&key).await {
+            (commit.file_count, commit.files) = (count, files);
+            return Ok(commit);
+        }
+        match self.reader.client.add_files(&self.source.project, &mut commit).await {
+            Ok(()) => cache.insert(key, (commit.file_count, commit.files.clone())).await,
+            // A force push may have replaced it meanwhile.
+            Err(GitlabError::NotFound) => {}
+            Err(error) => return Err(error),
         }
         Ok(commit)
     }
