@@ -55,9 +55,9 @@ const COVERAGE_CACHE_TTL: Duration = Duration::from_secs(60);
 /// How many projects that is remembered of.
 const MAX_PROJECTS: u64 = 10_000;
 
-/// How long a lost delivery may take to be counted. GitLab waits ten seconds for an answer, and trying to reach the queue
-/// has taken its share.
-const MARK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the table may take for what a delivery can do without: GitLab waits ten seconds for an answer, and disables hooks
+/// that get none.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Issue keys in a line of the log: those of nearly every delivery.
 const MAX_LOGGED_KEYS: usize = 20;
@@ -249,8 +249,9 @@ impl Webhook {
         let issue_keys = keys.as_slice().iter().take(MAX_LOGGED_KEYS).cloned().collect();
         let delivery = hook.delivery_id().map(str::to_owned);
         let answered = AnsweredDelivery { at, delivery, label, issue_keys, answer };
-        if let Err(error) = self.store.record_answer(hook.subscription, &answered).await {
-            tracing::warn!(%error, "could not remember a delivery that leads to nothing");
+        let recorded = self.store.record_answer(hook.subscription, &answered);
+        if !matches!(tokio::time::timeout(NOTE_TIMEOUT, recorded).await, Ok(Ok(()))) {
+            tracing::warn!(subscription.id = %hook.subscription, "a delivery that leads to nothing is not remembered");
         }
     }
 
@@ -259,8 +260,9 @@ impl Webhook {
         let Some(id) = hook.delivery_id().filter(|_| open.subscription.credential.is_none()) else {
             return arrived_at;
         };
-        self.store.first_intake(hook.subscription, id, arrived_at).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "could not tell when a delivery first came in");
+        let first = self.store.first_intake(hook.subscription, id, arrived_at);
+        tokio::time::timeout(NOTE_TIMEOUT, first).await.ok().and_then(Result::ok).unwrap_or_else(|| {
+            tracing::warn!(subscription.id = %hook.subscription, "when a delivery first came in is not known");
             arrived_at
         })
     }
@@ -300,7 +302,7 @@ impl Webhook {
     /// the table away, too; then only the log tells.
     async fn mark_missed(&self, subscription: SubscriptionId, arrived_at: Timestamp) {
         let marked = self.store.mark_missed(subscription, arrived_at);
-        let error: Box<dyn std::error::Error> = match tokio::time::timeout(MARK_TIMEOUT, marked).await {
+        let error: Box<dyn std::error::Error> = match tokio::time::timeout(NOTE_TIMEOUT, marked).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.into(),
             Err(error) => error.into(),

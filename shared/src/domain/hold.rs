@@ -23,7 +23,7 @@ pub enum HoldReason {
     PermissionMissing,
     /// Jira redirects to another name (3xx).
     SiteRenamed,
-    /// Jira answers 404 for the site.
+    /// Jira answers 404 for the site; only stored by releases up to 0.1.
     SiteNotFound,
     /// Jira is unavailable: its status, or none where it did not answer.
     SiteUnavailable(Option<u16>),
@@ -227,7 +227,14 @@ mod tests {
             HoldReason::SiteUnavailable(None),
             HoldReason::SiteUnavailable(Some(503)),
             HoldReason::ConnectionSwitched,
+            HoldReason::ApiNotFound,
+            HoldReason::ApiUnavailable(502),
             HoldReason::GitlabRateLimited,
+            HoldReason::GitlabUnavailable,
+            HoldReason::LinkChanging,
+            HoldReason::EarlierEventMissing,
+            HoldReason::Overtaken,
+            HoldReason::OutOfTime,
             HoldReason::Text("something else".to_owned()),
         ] {
             let stored = serde_json::to_string(&reason).expect("JSON");

@@ -120,23 +120,31 @@ pub enum HookError {
 /// # Errors
 /// [`HookError`].
 pub fn parse(body: &[u8]) -> Result<ParsedHook, HookError> {
-    let mut event: Value = serde_json::from_slice(body).map_err(HookError::Malformed)?;
-    let kind = ["object_kind", "event_name"].into_iter().find_map(|name| match event.get_mut(name)?.take() {
-        Value::String(kind) => Some(kind),
-        _ => None,
-    });
-    match kind.as_deref().unwrap_or_default() {
-        "push" => read::<RawPush>(event)?.delivery(),
-        "merge_request" => read::<RawMergeRequestEvent>(event)?.delivery(),
-        "pipeline" => read::<RawPipelineEvent>(event)?.delivery(),
-        "deployment" => read::<RawDeployment>(event)?.delivery(),
-        "feature_flag" => read::<RawFeatureFlagEvent>(event)?.delivery(),
+    let Kind { object_kind, event_name } = read(body)?;
+    match object_kind.or(event_name).as_deref().unwrap_or_default() {
+        "push" => read::<RawPush>(body)?.delivery(),
+        "merge_request" => read::<RawMergeRequestEvent>(body)?.delivery(),
+        "pipeline" => read::<RawPipelineEvent>(body)?.delivery(),
+        "deployment" => read::<RawDeployment>(body)?.delivery(),
+        "feature_flag" => read::<RawFeatureFlagEvent>(body)?.delivery(),
         other => Err(HookError::Ignored(clean(other, 40))),
     }
 }
 
-fn read<T: DeserializeOwned>(event: Value) -> Result<T, HookError> {
-    serde_json::from_value(event).map_err(HookError::Malformed)
+/// Reads what is needed and keeps nothing else in memory: a body of megabytes is mostly lists that nobody reads. Only one
+/// that can't be read so, because it repeats a field or is no object, is read as a whole.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, HookError> {
+    let whole = || serde_json::from_slice::<Value>(body).and_then(serde_json::from_value);
+    serde_json::from_slice(body).or_else(|_| whole()).map_err(HookError::Malformed)
+}
+
+#[serde_with::apply(
+    Option => #[serde(default, deserialize_with = "lenient::field")],
+)]
+#[derive(Deserialize)]
+struct Kind {
+    object_kind: Option<String>,
+    event_name: Option<String>,
 }
 
 fn required<T>(value: Option<T>, kind: &'static str, field: &'static str) -> Result<T, HookError> {
@@ -265,7 +273,7 @@ mod tests {
             let error = parse_value(&json!({"object_kind": kind})).expect_err("ignored");
             assert!(matches!(&error, HookError::Ignored(kind) if kind == name), "{error}");
         }
-        assert!(matches!(parse(b"[]"), Err(HookError::Ignored(_))));
+        assert!(matches!(parse(b"null"), Err(HookError::Malformed(_))));
         assert!(matches!(parse(b"\xff\xfe"), Err(HookError::Malformed(_))));
     }
 

@@ -123,8 +123,7 @@ impl<T> Message<T> {
     }
 
     /// Whether this try is the last.
-    #[must_use]
-    pub fn is_last_attempt(&self) -> bool {
+    fn is_last_attempt(&self) -> bool {
         self.attempts + 1 >= MAX_ATTEMPTS
     }
 

@@ -57,7 +57,8 @@ pub enum Content {
 /// How versions of an entity are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntityVersion {
-    /// When we knew the content to be true: just before the read, or when the hook came in. Jira's sequence number.
+    /// When we knew the content to be true: just before the read, or when the hook came in. From [`Entity::set_number`] on,
+    /// the number that orders it at Jira.
     pub known_at: Timestamp,
     /// When GitLab says it last changed, for entities that say so.
     pub changed_at: Option<Timestamp>,
