@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use shared::text::count;
 use standins::jira::{IssueView, SiteHandle};
 
 use super::story::REPEAT;
@@ -166,7 +167,8 @@ pub fn summary(issue: &IssueView) -> String {
     }
     for commit in &issue.commits {
         let subject = commit.message.lines().next().unwrap_or_default();
-        line("commit", &format!("{} {subject} ({} files)", commit.display_id, commit.file_count));
+        let files = count(commit.file_count.unsigned_abs(), "file", "files");
+        line("commit", &format!("{} {subject} ({files})", commit.display_id));
     }
     for pull_request in &issue.pull_requests {
         line(
