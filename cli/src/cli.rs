@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use shared::telemetry::Format;
+
+mod options;
+
+pub use options::{Confirmation, LogFormat, TargetArgs};
 
 use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink};
 use crate::settings;
@@ -58,6 +61,16 @@ pub enum Action {
         #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
         log_format: LogFormat,
     },
+    /// Opens the page that links groups, in a browser.
+    #[command(after_help = "Example: gitlab-jira open --stack gitlab-for-jira")]
+    Open {
+        /// Prints the link instead.
+        #[arg(long)]
+        no_browser: bool,
+        /// Which bundle, and how to answer.
+        #[command(flatten)]
+        target: TargetArgs,
+    },
     /// Manages Jira sites and their connections.
     #[command(subcommand)]
     Site(SiteAction),
@@ -103,46 +116,6 @@ pub enum Action {
         /// The shell.
         shell: Shell,
     },
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For a log service: one JSON object a line, as the functions on AWS log.
-    Json,
-    /// For a person.
-    Text,
-}
-
-impl From<LogFormat> for Format {
-    fn from(format: LogFormat) -> Self {
-        match format {
-            LogFormat::Json => Self::Json,
-            LogFormat::Text => Self::Text,
-        }
-    }
-}
-
-/// Which bundle a command is for, and how it answers.
-#[derive(Clone, Debug, Args)]
-pub struct TargetArgs {
-    /// The bundle's data directory.
-    #[arg(long, env = "GITLAB_JIRA_DATA_DIR", default_value = ".data")]
-    pub data_dir: PathBuf,
-    /// The bundle's CloudFormation stack instead, with your own AWS credentials.
-    #[arg(long, conflicts_with = "data_dir")]
-    pub stack: Option<String>,
-    /// Prints the answer, or the error, as JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// For a command that can't be undone.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Confirmation {
-    /// Does it without asking.
-    #[arg(long, short)]
-    pub yes: bool,
 }
 
 /// Commands for sites.
@@ -328,7 +301,9 @@ impl Action {
     /// The operator command; `None` for what is none.
     pub fn command(self) -> anyhow::Result<Option<(Command, TargetArgs)>> {
         Ok(Some(match self {
-            Self::Demo { .. } | Self::Serve { .. } | Self::Completions { .. } => return Ok(None),
+            Self::Demo { .. } | Self::Serve { .. } | Self::Open { .. } | Self::Completions { .. } => {
+                return Ok(None);
+            }
             Self::Site(action) => action.command()?,
             Self::Group(action) => action.command()?,
             Self::Forge(ForgeAction::Manifest { app_id, connect_key, target }) => {

@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use fs4::fs_std::FileExt as _;
 use housekeeping::Housekeeping;
 use oauth_application_id::OauthApplicationId;
 use shared::bundle::{EVENTS_QUEUE, HOUSEKEEPING};
 use shared::clock::SharedClock;
-use shared::config::ForgeFunction;
+use shared::config::{ForgeFunction, PageFunction};
 use shared::envelope::{Envelope, KeyFile};
 use shared::http::measured;
+use shared::page::PageApi;
 use shared::queue::SharedQueue;
 use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
 use shared::queue::worker::{Batch, Handler};
@@ -56,8 +59,7 @@ pub struct Local {
     services: Services,
     engine: EmbeddedEngine,
     sync: EventSync,
-    // Which bundle this is, as commands are told.
-    on: Arc<str>,
+    page: PageFunction,
     // Held as long as the process owns the directory.
     _lock: File,
 }
@@ -81,16 +83,14 @@ impl Local {
         let key = KeyFile::open_or_create(&directory.join(KEY)).context("the key file can't be opened")?;
         let key = Arc::new(key);
         let envelope = Arc::new(Envelope::new(key.clone()));
-        let services = Services::embedded(store.clone(), envelope.clone(), events.clone(), clock.clone());
+        let services = Services::embedded(store.clone(), envelope, events.clone(), clock.clone());
+        let page = settings.function(PageFunction::read)?;
+        let PageApi { linking, application_id, .. } = services.page_api(&page)?;
         let operator = Arc::new(Operator {
-            store: store.clone(),
-            linking: settings.linking(
-                &services,
-                store,
-                envelope,
-                vec![events.clone()],
-                &settings.lifecycle.identity.base_url,
-            )?,
+            store,
+            linking,
+            application_id,
+            page_sessions: Arc::default(),
             queues: BTreeMap::from([(EVENTS_QUEUE, events.clone() as SharedQueue)]),
             clock,
             base_url: settings.lifecycle.identity.base_url.clone(),
@@ -102,10 +102,8 @@ impl Local {
             },
             key: Some(Arc::new(MasterKey::new(key))),
         });
-        // As it is from wherever a command is given.
-        let on = forge_page::on_directory(&directory.canonicalize()?).into();
         let sync = sync::build(&services, &settings.function(sync::Config::read)?)?;
-        Ok(Self { operator, events, settings, services, engine, sync, on, _lock: lock })
+        Ok(Self { operator, events, settings, services, engine, sync, page, _lock: lock })
     }
 
     /// All HTTP functions, and `GET /healthz`.
@@ -123,12 +121,28 @@ impl Local {
             .merge(create_branch::build(services, settings.function(create_branch::Config::read)?))
             .merge(forge_lifecycle::build(services, &forge)?)
             .merge(forge_token::build(services, &forge)?)
-            .merge(forge_page::build(services, &forge, &self.on)?)
+            .merge(self.one_key(subscriptions::build(services, &self.page)?))
+            .merge(self.one_key(forge_page::build(services, &settings.function(forge_page::Config::read)?)?))
             .merge(webhook::build(services, &settings.function(webhook::Config::read)?));
         let prefix = settings.lifecycle.identity.path_prefix();
         let functions = measured(functions);
         let functions = if prefix.is_empty() { functions } else { Router::new().nest(&prefix, functions) };
         Ok(functions.route("/healthz", get(|| async { "ok" })))
+    }
+
+    /// `router`, whose requests and the rotation of the master key wait for one another: it seals secrets.
+    fn one_key(&self, router: Router) -> Router {
+        let key = self.operator.key.clone();
+        router.layer(from_fn(move |request: Request, next: Next| {
+            let key = key.clone();
+            async move {
+                let _no_rotation = match &key {
+                    Some(key) => Some(key.commands.read().await),
+                    None => None,
+                };
+                next.run(request).await
+            }
+        }))
     }
 
     /// Starts what runs by itself: the pump of the events queue, the removal of expired items, and what a schedule starts

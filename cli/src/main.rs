@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Parser as _;
 use gitlab_jira::cli::{Action, Cli, completions};
 use gitlab_jira::terminal::{print, warn};
-use gitlab_jira::{control, demo, serve, stack};
+use gitlab_jira::{control, demo, open, serve, stack};
 use rustix::fs::Mode;
 use rustix::process::umask;
 use shared::clock::SystemClock;
@@ -44,6 +44,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Action::Demo { once, connection, listen } => {
             telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or("error")));
             demo::run(once, connection.into(), listen).await
+        }
+        Action::Open { no_browser, target } => {
+            telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or(COMMANDS_LOG)));
+            match &target.stack {
+                Some(stack) => open::of_stack(stack, no_browser).await?,
+                None => open::of_directory(&target.data_dir, no_browser).await?,
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Action::Completions { shell } => {
             print(&completions(shell))?;

@@ -23,6 +23,7 @@ use crate::listener::{self, Bounds};
 use crate::local::Local;
 use crate::metrics::{self, Metrics};
 use crate::operate::{Command, Operator};
+use crate::page;
 use crate::settings::Settings;
 use crate::terminal::say;
 
@@ -58,7 +59,8 @@ pub async fn serve(
     let commands = tokio::spawn(control::answer(socket, local.operator.clone()));
     let admin_address = admin.local_addr()?;
     let scraped = Scraped { metrics, operator: local.operator.clone(), events: local.events.clone() };
-    let admin_router = admin_router(scraped);
+    let page = page::router(local.operator.clone(), format!("http://{admin_address}"));
+    let admin_router = admin_router(scraped, page);
     let admin = tokio::spawn(async move { axum::serve(admin, admin_router).await });
     tracing::info!(address = %address, admin.address = %admin_address, base_url, "serving");
     say(format_args!("Serving {base_url} on http://{address}, status on http://{admin_address}/status"));
@@ -93,13 +95,13 @@ struct Scraped {
     events: Arc<EmbeddedQueue>,
 }
 
-fn admin_router(scraped: Scraped) -> Router {
+fn admin_router(scraped: Scraped, page: Router) -> Router {
     let routes = Router::new().route("/status", get(status)).route("/metrics", get(scrape));
-    routes.layer(from_fn(only_by_loopback_address)).with_state(scraped)
+    routes.with_state(scraped).merge(page).layer(from_fn(only_by_loopback_address))
 }
 
 /// A page in a browser on this machine must not read it under another name.
-async fn only_by_loopback_address(request: Request, next: Next) -> Response {
+pub async fn only_by_loopback_address(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !is_loopback(host) {
         return (StatusCode::FORBIDDEN, "Ask by a loopback address.").into_response();

@@ -5,18 +5,11 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use shared::config::{
-    ConfigError, Forge, JiraAccess, Lifecycle, Variables, allowed_jira_sites, atlassian_api_url, gitlab_url,
+    ConfigError, Forge, Lifecycle, Variables, allowed_jira_sites, atlassian_api_url, gitlab_url,
 };
-use shared::envelope::Envelope;
-use shared::linking::Linking;
-use shared::outbound::OutboundClientError;
-use shared::queue::SharedQueue;
-use shared::services::Services;
-use shared::store::Store;
 use url::Url;
 
 /// The variables that name a function's AWS resources.
@@ -38,8 +31,9 @@ const fn setting(name: &'static str, meaning: &'static str, default: &'static st
 }
 
 /// Every variable that the local process reads, apart from those that are options, too.
-pub const SETTINGS: [Setting; 12] = [
+pub const SETTINGS: [Setting; 14] = [
     setting("BASE_URL", "URL under which GitLab and Jira reach the bundle", "http:// and --listen's address"),
+    setting("WEBHOOK_URL", "URL under which GitLab reaches the bundle, if another", "BASE_URL"),
     setting("GITLAB_URL", "GitLab instance of new links", "https://gitlab.com"),
     setting("ALLOWED_JIRA_SITES", "hosts of the sites that may install the app, comma-separated", "any site"),
     setting("ALLOWED_PRIVATE_HOSTS", "private hosts that may be called, comma-separated", "none"),
@@ -51,6 +45,7 @@ pub const SETTINGS: [Setting; 12] = [
     setting("INSTALL_KEYS_URL", "key servers of lifecycle tokens, comma-separated", "Atlassian's two"),
     setting("FORGE_JWKS_URL", "where the public keys of Forge's tokens are", "Atlassian's"),
     setting("ATLASSIAN_API_URL", "Atlassian's API gateway", "https://api.atlassian.com"),
+    setting("CONNECT_JS_URL", "Atlassian's script for pages of Connect apps", "Atlassian's"),
 ];
 
 /// What `serve --help` says of the variables.
@@ -108,6 +103,10 @@ impl Settings {
         let forge = Forge::read(&mut variables);
         let gitlab_url = gitlab_url(&mut variables);
         let atlassian_api_url = atlassian_api_url(&mut variables);
+        // Read by functions alone, and kept with the others.
+        for name in ["WEBHOOK_URL", "CONNECT_JS_URL"] {
+            let _ = variables.optional(name);
+        }
         let oauth_application_id = variables.optional("OAUTH_APPLICATION_ID");
         let allowed_jira_sites = allowed_jira_sites(&variables);
         let recorded = asked.borrow().clone();
@@ -172,49 +171,26 @@ impl Settings {
         Ok(Some((settings, different)))
     }
 
-    /// What linking needs. Hooks deliver to `webhook_base_url`.
-    ///
-    /// # Errors
-    /// When no HTTP client can be made.
-    pub fn linking(
-        &self,
-        services: &Services,
-        store: Store,
-        envelope: Arc<Envelope>,
-        queues: Vec<SharedQueue>,
-        webhook_base_url: &str,
-    ) -> Result<Linking, OutboundClientError> {
-        let (gitlab, guard) =
-            (services.gitlab_http(&self.lifecycle.outbound)?, &self.lifecycle.outbound.guard);
-        Ok(Linking {
-            store,
-            connections: services.connections(&self.jira(), guard, &gitlab, envelope.clone()),
-            envelope,
-            gitlab,
-            guard: guard.clone(),
-            queues,
-            clock: services.clock(),
-            webhook_base_url: webhook_base_url.trim_end_matches('/').to_owned(),
-            gitlab_url: self.gitlab_url.clone(),
-        })
-    }
-
-    /// How Jira is called.
-    fn jira(&self) -> JiraAccess {
-        JiraAccess {
-            app_key: self.lifecycle.identity.app_key.clone(),
-            api_url: self.atlassian_api_url.clone(),
-        }
-    }
-
     /// A function's configuration from the same variables. What names AWS's resources has one value: the local process has
     /// one of each.
     ///
     /// # Errors
     /// When a variable is wrong.
     pub fn function<T>(&self, read: impl FnOnce(&mut Variables<'_>) -> Option<T>) -> Result<T, ConfigError> {
+        self.function_on(&|_| Some("local".to_owned()), read)
+    }
+
+    /// The same with AWS's resources, by the names of their variables.
+    ///
+    /// # Errors
+    /// When a variable is wrong.
+    pub fn function_on<T>(
+        &self,
+        resources: &dyn Fn(&str) -> Option<String>,
+        read: impl FnOnce(&mut Variables<'_>) -> Option<T>,
+    ) -> Result<T, ConfigError> {
         let source = |name: &str| {
-            let resource = RESOURCES.contains(&name).then(|| "local".to_owned());
+            let resource = RESOURCES.contains(&name).then(|| resources(name)).flatten();
             resource.or_else(|| self.variables.get(name).cloned().flatten())
         };
         let mut variables = Variables::new(&source);
@@ -260,6 +236,7 @@ mod tests {
             asked(oauth_application_id::OauthApplicationId::read),
             asked(create_branch::Config::read),
             asked(shared::config::ForgeFunction::read),
+            asked(shared::config::PageFunction::read),
             asked(webhook::Config::read),
             asked(sync::Config::read),
         ] {

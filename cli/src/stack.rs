@@ -13,6 +13,8 @@ use aws_sdk_cloudformation::types::Stack;
 use aws_sdk_cloudwatch::types::StateValue;
 use shared::bundle::EVENTS_QUEUE;
 use shared::clock::{SharedClock, SystemClock};
+use shared::config::PageFunction;
+use shared::page::PageApi;
 use shared::services::Services;
 
 use crate::forge_manifest::{Remotes, Setup};
@@ -47,6 +49,11 @@ pub async fn command(name: &str, command: Command) -> anyhow::Result<Result<Answ
     Ok(answer)
 }
 
+/// An operator of the stack called `name`, with the credentials of whoever runs this program.
+pub async fn operator_of(name: &str) -> anyhow::Result<Operator> {
+    operator(&aws_config::load_defaults(BehaviorVersion::latest()).await, name).await
+}
+
 /// An operator of the stack called `name`.
 async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
     let stack = describe(sdk, name).await?;
@@ -54,19 +61,19 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
     let settings = settings(&stack, &outputs)?;
     let clock: SharedClock = Arc::new(SystemClock);
     let services = Services::aws(sdk.clone(), clock.clone());
-    let envelope = services.envelope(outputs.get("KmsKeyId")?);
     let dead_letters = outputs.get("EventsDeadLetterQueueUrl")?;
     let events = services.events_queue(outputs.get("EventsQueueUrl")?, Some(dead_letters));
-    let store = services.store(outputs.get("TableName")?);
+    let resource = |variable: &str| {
+        let output = RESOURCES.iter().find(|(name, _)| *name == variable);
+        output.and_then(|(_, output)| outputs.get(output).ok()).map(str::to_owned)
+    };
+    let page = settings.function_on(&resource, PageFunction::read)?;
+    let PageApi { linking, application_id, .. } = services.page_api(&page)?;
     Ok(Operator {
-        store: store.clone(),
-        linking: settings.linking(
-            &services,
-            store,
-            envelope,
-            vec![events.clone()],
-            outputs.get("WebhookUrl")?,
-        )?,
+        store: services.store(&page.table_name),
+        linking,
+        application_id,
+        page_sessions: Arc::default(),
         queues: BTreeMap::from([(EVENTS_QUEUE, events)]),
         clock,
         base_url: settings.lifecycle.identity.base_url.clone(),
@@ -165,15 +172,20 @@ impl Outputs {
     }
 }
 
+/// Variables that name the stack's resources, and its outputs that do.
+const RESOURCES: [(&str, &str); 3] =
+    [("TABLE_NAME", "TableName"), ("KMS_KEY_ID", "KmsKeyId"), ("EVENTS_QUEUE_URL", "EventsQueueUrl")];
+
 /// The settings that the stack was deployed with.
 fn settings(stack: &Stack, outputs: &Outputs) -> anyhow::Result<Settings> {
-    let base_url = outputs.get("BaseUrl")?;
+    let (base_url, webhook_url) = (outputs.get("BaseUrl")?, outputs.get("WebhookUrl")?);
     let parameter = |name: &str| {
         let found = stack.parameters().iter().find(|parameter| parameter.parameter_key() == Some(name));
         found.and_then(|parameter| parameter.parameter_value.clone())
     };
     let source = |variable: &str| match variable {
         "BASE_URL" => Some(base_url.to_owned()),
+        "WEBHOOK_URL" => Some(webhook_url.to_owned()),
         _ => PARAMETERS.iter().find(|(name, _)| *name == variable).and_then(|(_, name)| parameter(name)),
     };
     Ok(Settings::read(&source)?)

@@ -34,6 +34,8 @@ pub enum Access {
     Send(&'static str),
     /// Sending messages to a queue's dead-letter queue.
     DeadLetter(&'static str),
+    /// Counting the messages of a queue.
+    Count(&'static str),
     /// Hosts that are named from outside: a GitLab, a Jira site, a key server. Such a function can be put into a private
     /// network.
     Outbound,
@@ -79,6 +81,14 @@ pub const UNINSTALLED: Route = post("/-/jira_connect/events/uninstalled");
 pub const OAUTH_APPLICATION_ID: Route = get("/-/jira_connect/oauth_application_id");
 /// Somebody wants to create a branch from an issue.
 pub const BRANCHES_ROUTE: Route = get("/-/jira_connect/branches/route");
+/// Jira loads the page into its frame.
+pub const SUBSCRIPTIONS: Route = get("/-/jira_connect/subscriptions");
+/// A file of the page.
+pub const SUBSCRIPTIONS_ASSETS: Route = get("/-/jira_connect/subscriptions/assets/{version}/{*name}");
+/// The page asks something.
+pub const SUBSCRIPTIONS_API: Route = post("/-/jira_connect/subscriptions/api");
+/// GitLab sends a person back who signed in.
+pub const OAUTH_CALLBACKS: Route = get("/-/jira_connect/oauth_callbacks");
 /// GitLab delivers an event.
 pub const WEBHOOK: Route = post("/webhooks/gitlab/{subscription}");
 
@@ -99,6 +109,20 @@ const FORGE_ACCESS: &[Access] = &[
     Access::Table(&["BatchWriteItem", "GetItem", "PutItem", "Query"]),
     Access::Seal(&[Purpose::SystemToken]),
     Access::Outbound,
+];
+
+/// What links groups: reads and writes nearly all kinds of records, makes hooks and their secrets, calls GitLab and Jira.
+const LINKING_TABLE: Access =
+    Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"]);
+/// The secrets that linking makes.
+const LINKING_SEALS: &[Purpose] = &[Purpose::HookSecret, Purpose::GitlabToken, Purpose::SignIn];
+/// The secrets that linking uses: to call Jira through any connection, and GitLab as a person or through the link.
+const LINKING_OPENS: &[Purpose] = &[
+    Purpose::SharedSecret,
+    Purpose::ClientSecret,
+    Purpose::SystemToken,
+    Purpose::GitlabToken,
+    Purpose::SignIn,
 ];
 
 /// How often housekeeping runs: often enough for an alarm that a person answers, and 3,000 short runs a month.
@@ -138,6 +162,17 @@ pub const FUNCTIONS: &[Function] = &[
         ],
     },
     Function {
+        name: "subscriptions",
+        trigger: Trigger::Http(&[SUBSCRIPTIONS, SUBSCRIPTIONS_ASSETS, SUBSCRIPTIONS_API, OAUTH_CALLBACKS]),
+        access: &[
+            LINKING_TABLE,
+            Access::Seal(LINKING_SEALS),
+            Access::Open(LINKING_OPENS),
+            Access::Count(EVENTS_QUEUE),
+            Access::Outbound,
+        ],
+    },
+    Function {
         name: "webhook",
         trigger: Trigger::Http(&[WEBHOOK]),
         access: &[
@@ -156,8 +191,10 @@ pub const FUNCTIONS: &[Function] = &[
         name: "forge-page",
         trigger: Trigger::Http(&[FORGE_PAGE]),
         access: &[
-            Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"]),
-            Access::Seal(&[Purpose::SystemToken]),
+            LINKING_TABLE,
+            Access::Seal(&[Purpose::SystemToken, Purpose::HookSecret, Purpose::GitlabToken, Purpose::SignIn]),
+            Access::Open(LINKING_OPENS),
+            Access::Count(EVENTS_QUEUE),
             Access::Outbound,
         ],
     },

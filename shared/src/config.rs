@@ -12,8 +12,10 @@ use crate::jwt::keystore::{ATLASSIAN_KEY_SERVERS, KeySource};
 use crate::outbound::{HostGuard, OutboundClientError, RedirectRule, outbound_client};
 
 mod forge_app;
+mod page;
 
 pub use forge_app::{Forge, ForgeFunction};
+pub use page::PageFunction;
 
 /// Where new links go when nobody says otherwise.
 const GITLAB_URL: &str = "https://gitlab.com";

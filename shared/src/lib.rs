@@ -18,6 +18,7 @@ pub mod lambda;
 mod lenient;
 pub mod linking;
 pub mod outbound;
+pub mod page;
 pub mod queue;
 pub mod services;
 pub mod store;

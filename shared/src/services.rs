@@ -10,7 +10,7 @@ use aws_smithy_http_client::HttpClientError;
 
 use crate::aws::{self, AwsEnvironment};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{ForgeFunction, JiraAccess, Lifecycle, Outbound};
+use crate::config::{ForgeFunction, JiraAccess, Lifecycle, Outbound, PageFunction};
 use crate::envelope::{Envelope, Kms};
 use crate::gitlab::client::GitlabHttp;
 use crate::http::{ForgeGate, LifecycleGate, TenantGate};
@@ -20,7 +20,9 @@ use crate::jwt::asymmetric::LifecycleVerifier;
 use crate::jwt::invocation::InvocationVerifier;
 use crate::jwt::key_set::KeySet;
 use crate::jwt::keystore::KeyStore;
+use crate::linking::Linking;
 use crate::outbound::{HostGuard, OutboundClientError, RedirectRule};
+use crate::page::PageApi;
 use crate::queue::SharedQueue;
 use crate::queue::sqs::SqsQueue;
 use crate::store::Store;
@@ -130,6 +132,28 @@ impl Services {
             api_url: jira.api_url.clone(),
             tokens: self.tokens.clone(),
         }
+    }
+
+    /// What the page's API works with.
+    ///
+    /// # Errors
+    /// [`OutboundClientError`].
+    pub fn page_api(&self, config: &PageFunction) -> Result<PageApi, OutboundClientError> {
+        let (gitlab, guard) = (self.gitlab_http(&config.outbound)?, &config.outbound.guard);
+        let envelope = self.envelope(&config.kms_key_id);
+        let linking = Linking {
+            store: self.store(&config.table_name),
+            connections: self.connections(&config.jira, guard, &gitlab, envelope.clone()),
+            envelope,
+            gitlab,
+            guard: guard.clone(),
+            queues: vec![self.events_queue(&config.events_queue_url, None)],
+            clock: self.clock(),
+            webhook_base_url: config.webhook_url.clone(),
+            gitlab_url: config.gitlab_url.clone(),
+        };
+        let application_id = config.oauth_application_id.clone();
+        Ok(PageApi { linking, application_id, redirect_uri: config.redirect_uri() })
     }
 
     /// What authenticates Connect lifecycle events.

@@ -58,6 +58,8 @@ pub enum Command {
         #[serde(default)]
         gitlab_token: Option<Hidden>,
     },
+    /// `gitlab-jira open`: a link to the local page that works once.
+    Open,
     /// `gitlab-jira forge manifest`.
     ForgeManifest {
         /// The app's id.

@@ -168,6 +168,7 @@ impl Operator {
             group: command.group,
             gitlab_url: command.gitlab_url,
             gitlab_token: command.gitlab_token.0,
+            kept_token: None,
             manual_hook: command.no_hook,
             project_keys: command.project_keys,
             credential: command.credential.into(),

@@ -8,6 +8,7 @@ mod explain;
 mod forge;
 mod group;
 mod key;
+mod open;
 mod site;
 mod status;
 mod text;
@@ -29,6 +30,7 @@ use shared::store::{Store, StoreError};
 use shared::telemetry::with_causes;
 
 use crate::forge_manifest::Setup;
+use crate::page::PageSessions;
 
 pub use command::{Command, ConnectionName, CredentialChoice, GroupLink, Hidden};
 pub use dlq::{DeadLetterSummary, DeadLetters, Redriven};
@@ -37,6 +39,7 @@ pub use explain::{EntityOutcome, EntityResult, Explanation, SiteOutcomes};
 pub use forge::ForgeManifest;
 pub use group::{GroupLinked, GroupUnlinked, Groups};
 pub use key::{KeyRotated, MasterKey};
+pub use open::PageOpened;
 pub use site::recheck::SiteRechecked;
 pub use site::switch::SiteSwitched;
 pub use site::{SiteAdded, SiteRemoved, Sites};
@@ -64,6 +67,10 @@ pub struct Operator {
     pub forge: Setup,
     /// The master key of a data directory. A stack's belongs to KMS.
     pub key: Option<Arc<MasterKey>>,
+    /// The OAuth application of the GitLab of new links.
+    pub application_id: Option<String>,
+    /// Who may use the local page.
+    pub page_sessions: Arc<PageSessions>,
 }
 
 /// A command that could not be carried out: what is wrong and what to do about it, in a sentence for the person who gave it.
@@ -125,6 +132,8 @@ pub enum Answer {
     Groups(Groups),
     /// `group unlink`.
     GroupUnlinked(GroupUnlinked),
+    /// `open`.
+    PageOpened(PageOpened),
     /// `forge manifest`.
     ForgeManifest(ForgeManifest),
     /// `key rotate`.
@@ -161,6 +170,7 @@ impl Answer {
             Self::GroupLinked(answer) => answer.lines(),
             Self::Groups(answer) => answer.lines(),
             Self::GroupUnlinked(answer) => answer.lines(),
+            Self::PageOpened(answer) => answer.lines(),
             Self::ForgeManifest(answer) => answer.lines(),
             Self::KeyRotated(answer) => answer.lines(),
             Self::Status(answer) => answer.lines(),
@@ -206,6 +216,7 @@ impl Operator {
                 let token = gitlab_token.map(|token| token.0);
                 Answer::GroupUnlinked(self.group_unlink(&subscription, keep_jira_data, token).await?)
             }
+            Command::Open => Answer::PageOpened(self.open()?),
             Command::ForgeManifest { app_id, connect_key } => {
                 Answer::ForgeManifest(self.forge_manifest(&app_id, connect_key.as_deref())?)
             }

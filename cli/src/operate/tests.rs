@@ -97,6 +97,8 @@ impl Bench {
             allowed_jira_sites: Arc::new([]),
             forge: Setup { app_id: None, bundle: String::new(), remotes: Some(Remotes::all_at(BASE_URL)) },
             key: Some(Arc::new(MasterKey::new(key))),
+            application_id: None,
+            page_sessions: Arc::default(),
         };
         Self { jira, site, gitlab, group, ada, operator, queue, _engine: engine, directory }
     }

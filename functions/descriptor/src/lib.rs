@@ -6,7 +6,9 @@ use axum::http::header;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use shared::bundle::{BRANCHES_ROUTE, DESCRIPTOR, INSTALLED, LOGO, UNINSTALLED, below_connect_base};
+use shared::bundle::{
+    BRANCHES_ROUTE, DESCRIPTOR, INSTALLED, LOGO, SUBSCRIPTIONS, UNINSTALLED, below_connect_base,
+};
 use shared::config::Identity;
 
 /// Answers [`DESCRIPTOR`] and [`LOGO`].
@@ -30,6 +32,13 @@ pub fn descriptor(identity: &Identity) -> Value {
             "homeUrl": "https://gitlab.com", "logoUrl": logo, "documentationUrl": documentation,
         })
     };
+    // One page, which Jira offers after the install as "Get started", and later as "Configure".
+    let page = |key: &str| {
+        json!({
+            "key": key, "name": {"value": "GitLab Configuration"}, "url": below_connect_base(SUBSCRIPTIONS),
+            "conditions": [{"condition": "user_is_admin", "invert": false}],
+        })
+    };
     json!({
         "name": identity.name(),
         "description": "Integrate commits, branches and merge requests from GitLab into Jira",
@@ -43,6 +52,8 @@ pub fn descriptor(identity: &Identity) -> Value {
         "apiVersion": 1,
         "apiMigrations": {"context-qsh": true, "signed-install": true, "gdpr": true},
         "modules": {
+            "postInstallPage": page("gitlab-configuration"),
+            "configurePage": page("gitlab-settings"),
             "jiraDevelopmentTool": {
                 "key": "gitlab-development-tool", "application": name, "name": name,
                 "url": "https://gitlab.com", "logoUrl": logo, "capabilities": ["branch", "commit", "pull_request"],

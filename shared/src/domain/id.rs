@@ -44,4 +44,6 @@ ids! {
     InstallationId,
     /// A GitLab group linked to a site. Part of the webhook's URL, so it is not a secret.
     SubscriptionId,
+    /// A person's signing in to GitLab on the page. Not a secret.
+    SignInId,
 }

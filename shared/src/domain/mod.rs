@@ -9,6 +9,7 @@ mod hold;
 mod id;
 mod installation;
 mod issue_key;
+mod sign_in;
 mod site;
 mod subscription;
 
@@ -17,9 +18,10 @@ pub use branch_history::{BranchHistory, RefUpdate};
 pub use entity::{EntityKey, EntityKind};
 pub use group_path::lies_under;
 pub use hold::{HoldReason, KeyRule};
-pub use id::{InstallationId, SiteId, SubscriptionId};
+pub use id::{InstallationId, SignInId, SiteId, SubscriptionId};
 pub use installation::{Connection, ConnectionKind, Installation, SystemToken};
 pub use issue_key::{IssueKeys, KeyFilter, MAX_ISSUE_KEYS};
+pub use sign_in::{SignIn, SignInStage, TokenSource};
 pub use site::{Capability, Site, SiteCondition, SiteState};
 pub use subscription::{
     Credential, CredentialMode, Hook, HookKind, LinkAttention, Subscription, SubscriptionState,

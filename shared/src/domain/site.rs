@@ -45,6 +45,10 @@ pub struct Site {
     /// Project keys that Jira is known to have; bounded, see `sync`.
     #[serde(default)]
     pub known_projects: Vec<String>,
+    /// The OAuth applications that its administrators sign in to GitLab with, by base URL of the instance. Of the site,
+    /// because another site's administrators must not choose them.
+    #[serde(default)]
+    pub oauth_applications: BTreeMap<String, String>,
     /// Since when Jira has less than GitLab: another connection writes than the one that had sent it.
     #[serde(default)]
     pub needs_resync_since: Option<Timestamp>,
@@ -67,6 +71,7 @@ impl Site {
             needs_work: Capability::Unknown,
             suppressed_projects: BTreeMap::new(),
             known_projects: Vec::new(),
+            oauth_applications: BTreeMap::new(),
             needs_resync_since: None,
             created_at: now,
         }

@@ -35,6 +35,9 @@ pub struct Subscription {
     pub attention: Option<LinkAttention>,
     /// When it was linked.
     pub created_at: Timestamp,
+    /// GitLab's user name of whoever linked it; unknown of links from before it was kept.
+    #[serde(default)]
+    pub linked_by: Option<String>,
 }
 
 /// How far linking has come.

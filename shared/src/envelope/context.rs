@@ -16,12 +16,20 @@ pub enum Purpose {
     HookSecret,
     /// A token for GitLab's API.
     GitlabToken,
+    /// What a person signs in to GitLab with on the page: a PKCE verifier, then a token of that person.
+    SignIn,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 5] =
-        [Self::SharedSecret, Self::ClientSecret, Self::SystemToken, Self::HookSecret, Self::GitlabToken];
+    pub const ALL: [Self; 6] = [
+        Self::SharedSecret,
+        Self::ClientSecret,
+        Self::SystemToken,
+        Self::HookSecret,
+        Self::GitlabToken,
+        Self::SignIn,
+    ];
 
     /// The name in encryption contexts; never changes.
     #[must_use]
@@ -32,6 +40,7 @@ impl Purpose {
             Self::SystemToken => "system-token",
             Self::HookSecret => "hook-secret",
             Self::GitlabToken => "gitlab-token",
+            Self::SignIn => "sign-in",
         }
     }
 }
@@ -79,6 +88,12 @@ impl Context {
     #[must_use]
     pub fn gitlab_token(site: impl fmt::Display, subscription: impl fmt::Display) -> Self {
         Self::new(site.to_string(), Purpose::GitlabToken, subscription.to_string())
+    }
+
+    /// The context of what a person signs in to GitLab with.
+    #[must_use]
+    pub fn sign_in(site: impl fmt::Display, sign_in: impl fmt::Display) -> Self {
+        Self::new(site.to_string(), Purpose::SignIn, sign_in.to_string())
     }
 
     /// The context of a text that is sealed and opened only to see whether the key works.
@@ -129,7 +144,9 @@ mod tests {
     #[test]
     fn names_of_purposes_are_stable() {
         let names = Purpose::ALL.map(Purpose::as_str);
-        assert_eq!(names, ["shared-secret", "client-secret", "system-token", "hook-secret", "gitlab-token"]);
+        let stable =
+            ["shared-secret", "client-secret", "system-token", "hook-secret", "gitlab-token", "sign-in"];
+        assert_eq!(names, stable);
         assert_eq!(Purpose::HookSecret.to_string(), "hook-secret");
     }
 

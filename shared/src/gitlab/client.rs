@@ -13,11 +13,13 @@ use url::Url;
 use super::error::{header_number, refusal};
 use super::measure::measure;
 
+mod browse;
 mod groups;
 mod hooks;
 mod reads;
 
 pub use super::error::GitlabError;
+pub use browse::{GROUPS_PER_PAGE, ListedGroup, MergeRequestTexts, OwnToken};
 pub use groups::{CreatedToken, Group, User};
 pub use hooks::{HookOwner, NewHook, StoredHook};
 
@@ -104,8 +106,16 @@ impl GitlabClient {
         page: u32,
     ) -> Result<Page<T>, GitlabError> {
         let (number, size) = (page.to_string(), PAGE_SIZE.to_string());
-        let query = [query, &[("page", number.as_str()), ("per_page", size.as_str())]].concat();
-        let (headers, items) = self.call(Method::GET, path, &query, None).await?;
+        self.listing(path, &[query, &[("page", number.as_str()), ("per_page", size.as_str())]].concat()).await
+    }
+
+    /// A page whose number and size are in the query.
+    async fn listing<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Page<T>, GitlabError> {
+        let (headers, items) = self.call(Method::GET, path, query, None).await?;
         let next = header_number(&headers, "x-next-page").and_then(|next| u32::try_from(next).ok());
         Ok(Page { items, next, total: header_number(&headers, "x-total") })
     }

@@ -7,6 +7,7 @@ pub mod error;
 pub mod hooks;
 mod measure;
 pub mod model;
+pub mod oauth;
 mod rest;
 pub mod signature;
 pub mod version;

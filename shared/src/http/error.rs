@@ -1,5 +1,6 @@
 //! The one HTTP error: a status and at most a sentence for the caller; the cause goes to the log and nowhere else.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::time::Duration;
 
@@ -8,13 +9,16 @@ use axum::Json;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde_json::json;
 
+use crate::page::{Cause, PageError};
 use crate::telemetry::with_causes;
 
 /// A refusal or a failure.
 #[derive(Debug)]
 pub struct Error {
     status: StatusCode,
-    sentence: &'static str,
+    sentence: Cow<'static, str>,
+    /// What kind of refusal it is, for a page of ours.
+    cause: Option<Cause>,
     source: Option<Box<dyn StdError + Send + Sync>>,
     retry_after: Option<Duration>,
 }
@@ -23,24 +27,19 @@ impl Error {
     /// Refuses a call without a word, as callers that could not prove themselves are.
     #[must_use]
     pub fn status(status: StatusCode) -> Self {
-        Self { status, sentence: "", source: None, retry_after: None }
+        Self::new(status, "")
     }
 
     /// Refuses a call with a sentence that names the remedy.
     #[must_use]
-    pub fn new(status: StatusCode, sentence: &'static str) -> Self {
-        Self { status, sentence, source: None, retry_after: None }
+    pub fn new(status: StatusCode, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, sentence: sentence.into(), cause: None, source: None, retry_after: None }
     }
 
     /// 503: something we need is out of reach; the caller may come again.
     #[must_use]
     pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            sentence: "Try again later.",
-            source: Some(source.into()),
-            retry_after: None,
-        }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Try again later.").because(source)
     }
 
     /// Keeps the cause for the log.
@@ -59,11 +58,15 @@ impl Error {
 }
 
 impl Error {
-    /// The same answer as `{"error": SENTENCE}`, for callers that read nothing but JSON.
+    /// The same answer as `{"error": SENTENCE}`, for callers that read nothing but JSON; of the page's API with its cause.
     #[must_use]
     pub fn into_json(self) -> Response {
         self.log();
-        (self.status, Json(json!({ "error": self.sentence }))).into_response()
+        let body = match self.cause {
+            None => json!({ "error": self.sentence }),
+            Some(cause) => json!({ "error": self.sentence, "cause": cause }),
+        };
+        (self.status, Json(body)).into_response()
     }
 
     fn log(&self) {
@@ -73,6 +76,13 @@ impl Error {
         } else {
             tracing::info!(http.status = self.status.as_u16(), cause, "refused");
         }
+    }
+}
+
+impl From<PageError> for Error {
+    fn from(error: PageError) -> Self {
+        let PageError { cause, sentence, source } = error;
+        Self { cause: Some(cause), source, ..Self::new(cause.status(), sentence) }
     }
 }
 

@@ -12,7 +12,7 @@ pub use error::Error;
 pub use forge_invocation::{ForgeAdmin, ForgeCall, ForgeGate};
 pub use lifecycle::{JiraLifecycle, LifecycleGate, LifecycleKind, Tenant};
 pub use measured::measured;
-pub use tenant::{JiraUser, TenantGate};
+pub use tenant::{JiraFrame, JiraScript, JiraUser, TenantGate};
 
 use ::http::Uri;
 

@@ -40,6 +40,22 @@ pub struct JiraUser {
     pub account_id: Option<String>,
 }
 
+/// A load of a page that Jira opened in a frame for this tenant: the token was signed for this very request.
+#[derive(Clone, Debug)]
+pub struct JiraFrame(pub JiraUser);
+
+/// A call that the script of a page makes in Jira's frame, with the token that Jira gives the script for it.
+#[derive(Clone, Debug)]
+pub struct JiraScript(pub JiraUser);
+
+/// Which request a token must have been signed for.
+#[derive(Clone, Copy, Debug)]
+enum Covers {
+    ThisRequestReported,
+    ThisRequest,
+    ThePage,
+}
+
 impl<S> FromRequestParts<S> for JiraUser
 where
     S: Send + Sync,
@@ -48,13 +64,42 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let gate = TenantGate::from_ref(state);
+        TenantGate::from_ref(state).verify(parts, Covers::ThisRequestReported).await
+    }
+}
+
+impl<S> FromRequestParts<S> for JiraFrame
+where
+    S: Send + Sync,
+    TenantGate: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        TenantGate::from_ref(state).verify(parts, Covers::ThisRequest).await.map(Self)
+    }
+}
+
+impl<S> FromRequestParts<S> for JiraScript
+where
+    S: Send + Sync,
+    TenantGate: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        TenantGate::from_ref(state).verify(parts, Covers::ThePage).await.map(Self)
+    }
+}
+
+impl TenantGate {
+    async fn verify(&self, parts: &Parts, covers: Covers) -> Result<JiraUser, Error> {
         let uri =
             parts.extensions.get::<OriginalUri>().map_or_else(|| parts.uri.clone(), |uri| uri.0.clone());
         let token = token(&uri, parts).ok_or_else(forbidden)?;
         let token = Unverified::parse(&token).map_err(|error| forbidden().because(error))?;
         let client_key = token.claimed_issuer().ok_or_else(forbidden)?;
-        let (site, installation) = gate
+        let (site, installation) = self
             .store
             .installation_by_client_key(client_key)
             .await
@@ -64,16 +109,21 @@ where
             return Err(forbidden());
         };
         let context = Context::installation(site.id, installation.id, Purpose::SharedSecret);
-        let secret = gate.envelope.open(shared_secret, &context).await.map_err(Error::unavailable)?;
+        let secret = self.envelope.open(shared_secret, &context).await.map_err(Error::unavailable)?;
         let request =
             jwt::Request { method: parts.method.as_str(), path: connect_path(&uri), query: uri.query() };
-        let claims = symmetric::verify(&token, &secret, &Qsh::Reported(request), gate.clock.now())
+        let qsh = match covers {
+            Covers::ThisRequestReported => Qsh::Reported(request),
+            Covers::ThisRequest => Qsh::Request(request),
+            Covers::ThePage => Qsh::Context,
+        };
+        let claims = symmetric::verify(&token, &secret, &qsh, self.clock.now())
             .map_err(|error| forbidden().because(error))?;
         CameThrough::of(&parts.extensions).note(installation.connection.kind());
         if !claims.qsh_matches {
             tracing::warn!(site.id = %site.id, "the token's query-string hash is of another request");
         }
-        Ok(Self { site, installation, account_id: claims.account_id })
+        Ok(JiraUser { site, installation, account_id: claims.account_id })
     }
 }
 

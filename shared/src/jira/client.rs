@@ -155,11 +155,7 @@ impl JiraClient {
     pub async fn has_project(&self, key: &str) -> Result<Option<bool>, JiraError> {
         let path = format!("/rest/api/3/project/{}", utf8_percent_encode(key, SEGMENT));
         let call = ApiRequest { what: "project", ..ApiRequest::new(Api::DevInfo, Method::GET, &path) };
-        let answer = match &self.authentication {
-            Authentication::Connect { .. } => self.signed_call(call).await,
-            Authentication::Forge { .. } => self.forge_call(call).await,
-            Authentication::OauthCredentials { .. } => return Ok(None),
-        };
+        let Some(answer) = self.platform_call(call).await else { return Ok(None) };
         match answer {
             Ok(_) => Ok(Some(true)),
             Err(JiraError::NotFound) => Ok(Some(false)),
@@ -170,6 +166,16 @@ impl JiraClient {
     /// Atlassian's id of the site. Proves nothing: anybody may ask.
     pub async fn cloud_id(&self) -> Result<String, JiraError> {
         cloud_id(&self.http, &self.base_url).await
+    }
+
+    /// A call of Jira's platform REST API, whose path is the same on the site and on the gateway; `None` through a connection
+    /// that can't make one.
+    async fn platform_call(&self, call: ApiRequest<'_>) -> Option<Result<Vec<u8>, JiraError>> {
+        match &self.authentication {
+            Authentication::Connect { .. } => Some(self.signed_call(call).await),
+            Authentication::Forge { .. } => Some(self.forge_call(call).await),
+            Authentication::OauthCredentials { .. } => None,
+        }
     }
 
     async fn call(&self, call: ApiRequest<'_>) -> Result<Vec<u8>, JiraError> {
@@ -260,6 +266,9 @@ impl JiraClient {
         if let Some(body) = call.body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
+        if call.without_xsrf_check {
+            request = request.header("x-atlassian-token", "no-check");
+        }
         let response = request.send().await.map_err(|error| JiraError::NoAnswer(error.without_url()))?;
         read(call.api, response).await
     }
@@ -277,11 +286,15 @@ struct ApiRequest<'a> {
     /// Encoded, without its `?`.
     query: Option<&'a str>,
     body: Option<Bytes>,
+    /// Jira checks some calls as if a browser made them, unless it is told that none does
+    /// (<https://developer.atlassian.com/cloud/jira/platform/rest/v3/intro/#special-request-headers>).
+    without_xsrf_check: bool,
 }
 
 impl<'a> ApiRequest<'a> {
     fn new(api: Api, method: Method, path: &'a str) -> Self {
-        Self { api, what: api.name(), method, path, query: None, body: None }
+        let what = api.name();
+        Self { api, what, method, path, query: None, body: None, without_xsrf_check: false }
     }
 }
 
@@ -307,6 +320,7 @@ pub async fn cloud_id(http: &reqwest::Client, base_url: &Url) -> Result<String, 
     if well_formed { Ok(info.cloud_id) } else { Err(JiraError::Unexpected(StatusCode::OK)) }
 }
 
+mod administrators;
 #[cfg(test)]
 pub(crate) mod scripted_server;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::link::{LinkNote, PendingLink};
 use super::{CredentialChoice, GitlabPurpose, LinkError};
 use crate::domain::{Credential, CredentialMode};
 use crate::envelope::Context;
-use crate::gitlab::client::GitlabError;
+use crate::gitlab::client::{GitlabError, User};
 
 /// GitLab lets access tokens live for 365 days; a day less, because its today may be our yesterday.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(364 * 24 * 3600);
@@ -66,10 +66,22 @@ impl PendingLink<'_> {
     }
 
     async fn keep_given(&mut self) -> Result<(), LinkError> {
-        let user = &self.plan.user;
-        self.notes.push(LinkNote::GivenTokenKept { username: user.username.clone(), is_bot: user.bot });
-        let token = self.plan.request.gitlab_token.clone();
+        let (user, token) = match &self.plan.request.kept_token {
+            None => (self.plan.user.clone(), self.plan.request.gitlab_token.clone()),
+            Some(token) => (self.user_of(token).await?, token.clone()),
+        };
+        self.notes.push(LinkNote::GivenTokenKept { username: user.username, is_bot: user.bot });
         self.keep(CredentialMode::Pasted, &token).await
+    }
+
+    /// Whose token it is that is to be kept beside the one that links: it has to work, and to see the group.
+    async fn user_of(&self, token: &SecretString) -> Result<User, LinkError> {
+        let instance = &self.plan.instance;
+        let gitlab = self.linking.gitlab_with(&self.subscription, token.clone())?;
+        let user = gitlab.user().await.map_err(LinkError::gitlab(instance, GitlabPurpose::ReadUser))?;
+        let group = gitlab.group(&self.plan.group.id.to_string()).await;
+        group.map_err(LinkError::gitlab(instance, GitlabPurpose::ReadGroup))?;
+        Ok(user)
     }
 
     async fn create_token(&mut self, kind: &TokenKind) -> Result<SecretString, GitlabError> {

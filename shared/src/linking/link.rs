@@ -150,6 +150,7 @@ impl<'a> PendingLink<'a> {
             project_keys: plan.request.project_keys.clone(),
             attention: None,
             created_at: linking.clock.now(),
+            linked_by: Some(plan.user.username.clone()),
         };
         linking.store.create_subscription(&subscription).await?;
         let notes = plan.notes.iter().copied().map(LinkNote::Plan).collect();

@@ -23,6 +23,8 @@ pub struct LinkRequest {
     pub gitlab_url: Option<String>,
     /// A token of a Maintainer or Owner of the group.
     pub gitlab_token: SecretString,
+    /// The token to keep where a given one is kept; that of [`LinkRequest::gitlab_token`] if missing.
+    pub kept_token: Option<SecretString>,
     /// Whether somebody makes the hook by hand.
     pub manual_hook: bool,
     /// Only these Jira projects; any if empty.
@@ -175,8 +177,11 @@ async fn is_owner(
     Ok(level >= OWNER)
 }
 
-/// Jira's keys begin with a letter and go on with letters, digits and underscores, all upper case.
-fn project_keys(given: &[String]) -> Result<Vec<String>, LinkError> {
+/// The keys of Jira projects in `given`, each once: a letter, then letters, digits and underscores, all upper case.
+///
+/// # Errors
+/// [`LinkError::InvalidProjectKey`].
+pub fn project_keys(given: &[String]) -> Result<Vec<String>, LinkError> {
     let mut keys: Vec<String> = Vec::with_capacity(given.len());
     for key in given.iter().map(|key| key.trim()) {
         let well_formed = (2..=MAX_PROJECT_KEY).contains(&key.len())

@@ -9,6 +9,7 @@
 //! | installations of a site | `SITE#<site>` | `INSTALLATION#<installation>` | for ever |
 //! | installation by clientKey | `CLIENT#<SHA-256 of clientKey>` | `INSTALLATION` | for ever |
 //! | installation by Forge's id of it | `FORGE#<SHA-256 of the id>` | `INSTALLATION` | for ever |
+//! | sign-in to GitLab on the page | `SIGNIN#<id>` | `SIGNIN` | 10 minutes, then 2 hours |
 //! | used lifecycle token | `TOKEN#<SHA-256 of token>` | `USED` | until it expires |
 //! | subscription by id | `SUBSCRIPTION#<id>` | `SUBSCRIPTION` | for ever |
 //! | subscriptions of a site | `SITE#<site>` | `SUBSCRIPTION#<id>` | for ever |
@@ -55,6 +56,7 @@ pub mod ledger;
 pub mod missed;
 pub mod outcomes;
 pub mod seen;
+pub mod sign_ins;
 pub mod sites;
 pub mod subscriptions;
 mod write;

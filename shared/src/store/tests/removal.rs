@@ -32,6 +32,7 @@ pub(crate) fn link(site: SiteId) -> Subscription {
         project_keys: Vec::new(),
         attention: None,
         created_at: Timestamp(0),
+        linked_by: None,
     }
 }
 

@@ -28,6 +28,15 @@ fn capitalised(name: &str) -> String {
     first.to_uppercase() + rest
 }
 
+/// A route as the API writes it: `{name+}` for what may hold slashes, where axum has `{*name}`.
+pub fn route_key(route: &Route) -> String {
+    let segments = route.path.split('/').map(|segment| match segment.strip_prefix("{*") {
+        Some(rest) => format!("{{{}+}}", rest.trim_end_matches('}')),
+        None => segment.to_owned(),
+    });
+    format!("{} {}", route.method, segments.collect::<Vec<_>>().join("/"))
+}
+
 /// The routes of a function.
 pub fn routes(function: &Function) -> Vec<Route> {
     match function.trigger {
@@ -53,10 +62,12 @@ pub fn variables(function: &str) -> Vec<String> {
     match function {
         "create-branch" => drop(create_branch::Config::read(&mut variables)),
         "descriptor" => drop(Identity::read(&mut variables)),
-        "forge-lifecycle" | "forge-page" | "forge-token" => drop(ForgeFunction::read(&mut variables)),
+        "forge-lifecycle" | "forge-token" => drop(ForgeFunction::read(&mut variables)),
+        "forge-page" => drop(forge_page::Config::read(&mut variables)),
         "housekeeping" => drop(housekeeping::Config::read(&mut variables)),
         "installed" => drop(installed::Config::read(&mut variables)),
         "oauth-application-id" => drop(oauth_application_id::OauthApplicationId::read(&mut variables)),
+        "subscriptions" => drop(subscriptions::Config::read(&mut variables)),
         "sync" => drop(sync::Config::read(&mut variables)),
         "uninstalled" => drop(uninstalled::Config::read(&mut variables)),
         "webhook" => drop(webhook::Config::read(&mut variables)),
@@ -91,6 +102,9 @@ pub fn statements(function: &Function, logs: &str) -> Vec<String> {
         }
         Access::DeadLetter(name) => {
             statement("DeadLetter", &["sqs:SendMessage"], &format!("!GetAtt {}.Arn", dead_letter_queue(name)))
+        }
+        Access::Count(name) => {
+            statement("Count", &["sqs:GetQueueAttributes"], &format!("!GetAtt {}.Arn", queue(name)))
         }
         Access::Outbound => network(),
     }));

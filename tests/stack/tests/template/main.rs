@@ -157,7 +157,7 @@ fn jira_reaches_functions_by_the_routes_of_the_table_and_gitlab_and_forge_by_fun
         let wanted = if own.is_empty() { "" } else { "{AuthType: NONE}" };
         assert_eq!(url, wanted, "FunctionUrlConfig of {}", function.name);
         let keys =
-            api.iter().map(|route| format!("RouteKey: {} {}\nFunction: {id}", route.method, route.path));
+            api.iter().map(|route| format!("RouteKey: {}\nFunction: {id}", expected::route_key(route)));
         expected.extend(keys);
         if !api.is_empty() {
             callable.push(id);

@@ -1,0 +1,25 @@
+// The page's API: one request at a time of what `shared/src/page` answers. How a request gets there is the host's.
+
+/** A refusal: `cause` is one of the words of `shared/src/page/error.rs`, the message is for the person. */
+export class Refusal extends Error {
+  constructor(cause, sentence) {
+    super(sentence);
+    this.cause = cause;
+  }
+}
+
+/** Calls through `send(body)`, which answers `{status, body}` and throws when there is no answer. */
+export class Api {
+  #send;
+
+  constructor(send) {
+    this.#send = send;
+  }
+
+  async call(call, parameters = {}) {
+    const answer = await this.#send({ call, ...parameters });
+    const { status, body } = answer;
+    if (status >= 200 && status < 300 && body !== null && typeof body === "object" && !body.error) return body;
+    throw new Refusal(body?.cause ?? "unavailable", body?.error || "The app does not answer now: try again in a minute.");
+  }
+}

@@ -1,0 +1,113 @@
+//! What a person is shown who chooses a group to link: groups, and what linking one of them would mean.
+
+use super::{GitlabClient, GitlabError, Page};
+use crate::lenient;
+
+/// Groups of one page: what fits on a screen, and far below GitLab's limit on this call of 50 a minute.
+pub const GROUPS_PER_PAGE: usize = 20;
+
+/// A group that a person may choose.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct ListedGroup {
+    /// GitLab's id.
+    pub id: u64,
+    /// Its path with those of its ancestors.
+    pub full_path: String,
+    /// Its name with those of its ancestors.
+    #[serde(default)]
+    pub full_name: String,
+    /// GitLab's id of the group that it is in.
+    #[serde(default)]
+    pub parent_id: Option<u64>,
+}
+
+/// The texts of a merge request that issue keys are found in.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+pub struct MergeRequestTexts {
+    /// Title.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub title: String,
+    /// Description.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub description: String,
+    /// Source branch.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub source_branch: String,
+}
+
+impl GitlabClient {
+    /// A page of the groups in which this token's user is at least Maintainer, by path.
+    pub async fn linkable_groups(&self, search: &str, page: u32) -> Result<Page<ListedGroup>, GitlabError> {
+        let (page, size) = (page.to_string(), GROUPS_PER_PAGE.to_string());
+        let mut query = vec![
+            ("min_access_level", "40"),
+            ("order_by", "path"),
+            ("sort", "asc"),
+            ("page", page.as_str()),
+            ("per_page", size.as_str()),
+        ];
+        if !search.is_empty() {
+            query.push(("search", search));
+        }
+        self.listing(&["groups"], &query).await
+    }
+
+    /// How many projects a group and its subgroups have that are not archived; `None` when GitLab does not count them.
+    pub async fn project_count(&self, group: u64) -> Result<Option<u64>, GitlabError> {
+        let query = [
+            ("include_subgroups", "true"),
+            ("with_shared", "false"),
+            ("archived", "false"),
+            ("simple", "true"),
+            ("page", "1"),
+            ("per_page", "1"),
+        ];
+        let page: Page<serde::de::IgnoredAny> =
+            self.listing(&["groups", &group.to_string(), "projects"], &query).await?;
+        Ok(page.total)
+    }
+
+    /// Whether this token's user may make hooks for the whole group: GitLab hides them from everybody else, and where the
+    /// group's tier has none.
+    pub async fn has_group_hooks(&self, group: u64) -> Result<bool, GitlabError> {
+        let query = [("page", "1"), ("per_page", "1")];
+        let hooks: Result<Page<serde::de::IgnoredAny>, _> =
+            self.listing(&["groups", &group.to_string(), "hooks"], &query).await;
+        match hooks {
+            Ok(_) => Ok(true),
+            Err(GitlabError::NotFound | GitlabError::Forbidden) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The texts of a group's newest merge requests, at most a hundred.
+    pub async fn newest_merge_requests(&self, group: u64) -> Result<Vec<MergeRequestTexts>, GitlabError> {
+        let query = [
+            ("scope", "all"),
+            ("state", "all"),
+            ("order_by", "created_at"),
+            ("sort", "desc"),
+            ("page", "1"),
+            ("per_page", "100"),
+        ];
+        let page = self.listing(&["groups", &group.to_string(), "merge_requests"], &query).await?;
+        Ok(page.items)
+    }
+
+    /// What the token itself is: its scopes, and the day on which it ends.
+    pub async fn own_token(&self) -> Result<OwnToken, GitlabError> {
+        self.get(&["personal_access_tokens", "self"], &[]).await
+    }
+}
+
+/// A personal, group or project access token
+/// (<https://docs.gitlab.com/api/personal_access_tokens/#get-details-on-a-personal-access-token>).
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+pub struct OwnToken {
+    /// Its scopes.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The day on which it ends, `YYYY-MM-DD`; `None`: never.
+    #[serde(default)]
+    pub expires_at: Option<String>,
+}
