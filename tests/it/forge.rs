@@ -199,22 +199,19 @@ async fn only_listed_sites_may_install() {
 }
 
 #[tokio::test]
-async fn the_page_shows_connections_links_and_what_to_type() {
+async fn the_page_shows_connections_and_links() {
     let (stage, forge) = stage().await;
     let answer = forge.page("admin", "/forge/page").unwrap().send().await.unwrap();
     assert_eq!(answer.status, 200);
     let page = &answer.body;
     let host = stage.world.site.base_url().split_once("://").unwrap().1.to_owned();
     assert_eq!((&page["site"]["host"], &page["site"]["condition"]), (&json!(host), &json!("active")));
+    let connection = &page["connections"][0];
     assert_eq!(
-        (&page["connections"][0]["kind"], &page["connections"][0]["writes"]),
-        (&json!("forge"), &json!(true))
+        (&connection["kind"], &connection["writes"], &connection["here"]),
+        (&json!("forge"), &json!(true), &json!(true))
     );
-    assert_eq!(page["links"][0]["group"], "acme");
-    let link = page["commands"][0]["command"].as_str().unwrap();
-    let data_dir = stage.world.data_dir().display();
-    let whole = format!("gitlab-jira group link --data-dir {data_dir} --site {host} --group ");
-    assert!(link.starts_with(&whole), "{link}");
+    assert_eq!((&page["links"][0]["path"], &page["links"][0]["linked_by"]), (&json!("acme"), &json!("ada")));
     assert!(!answer.text.contains("eyJ"), "no token");
 }
 

@@ -12,6 +12,7 @@ mod forge;
 mod hostile;
 mod ordering;
 mod outage;
+mod page;
 mod payloads;
 mod program;
 mod properties;

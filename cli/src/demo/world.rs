@@ -10,7 +10,7 @@ use serde_json::Value;
 use shared::clock::SharedClock;
 use shared::domain::ConnectionKind;
 use standins::gitlab::{GitlabStandin, Version};
-use standins::jira::{Api, ForgeApp, ForgeInstallation, JiraStandin, SiteHandle};
+use standins::jira::{Api, ForgeApp, ForgeInstallation, JiraStandin, SiteHandle, User};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -22,6 +22,12 @@ use crate::settings::Settings;
 
 /// How long a story waits for the queue to run dry before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The Atlassian account of the site's administrator.
+pub const ADMINISTRATOR: &str = "admin";
+
+/// The id of the OAuth application that the bundle is configured with.
+const APPLICATION: &str = "demo-application";
 
 /// Everything a story needs.
 pub struct World {
@@ -54,10 +60,12 @@ impl World {
     ) -> anyhow::Result<Self> {
         let jira = JiraStandin::start().await?;
         let site = jira.site("acme").await?;
+        site.add_user(User::admin(ADMINISTRATOR, "Jira administrator"));
         let forge = jira.register_forge_app_by(clock.clone());
         let gitlab = GitlabStandin::start(version).await?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let base_url = format!("http://{}", listener.local_addr()?);
+        gitlab.oauth_application_with_id(APPLICATION, &format!("{base_url}/-/jira_connect/oauth_callbacks"));
         let directory = tempfile::tempdir()?;
         let settings = settings(&base_url, &jira, &forge, &gitlab, variables)?;
         let local = Local::open(settings, directory.path(), clock).await?;
@@ -211,7 +219,7 @@ fn settings(
         ("FORGE_APP_ID", forge.id()),
         ("FORGE_JWKS_URL", key_set.as_str()),
         ("ALLOWED_PRIVATE_HOSTS", "http://127.0.0.1"),
-        ("OAUTH_APPLICATION_ID", "demo-application"),
+        ("OAUTH_APPLICATION_ID", APPLICATION),
     ];
     let source = |name: &str| {
         let own = variables.iter().find(|(known, _)| *known == name);

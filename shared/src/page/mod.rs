@@ -251,12 +251,12 @@ impl PageApi {
     }
 }
 
-/// Reads a request from its body; an empty one asks for the overview.
+/// Reads a request from its body; an empty one, or one of an empty object as Forge sends it, asks for the overview.
 ///
 /// # Errors
 /// [`Cause::InvalidRequest`].
 pub fn request(body: &[u8]) -> Result<Request, PageError> {
-    if body.iter().all(u8::is_ascii_whitespace) {
+    if matches!(body.trim_ascii(), b"" | b"{}") {
         return Ok(Request::Overview {});
     }
     serde_json::from_slice(body).map_err(|error| {

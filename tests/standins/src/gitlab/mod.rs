@@ -18,6 +18,7 @@
 mod clock;
 mod gate;
 mod hooks;
+mod oauth;
 mod pages;
 mod random;
 mod rest;

@@ -4,18 +4,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::gate::Gate;
 use super::hooks::{Delivery, Event, dispatch};
+use super::oauth::Oauth;
 use super::state::World;
 
 pub(crate) struct Shared {
     world: Mutex<World>,
     held: Mutex<Option<Vec<Delivery>>>,
     pub(crate) gate: Gate,
+    pub(crate) oauth: Oauth,
     pub(crate) http: reqwest::Client,
 }
 
 impl Shared {
     pub(crate) fn new(world: World, http: reqwest::Client) -> Arc<Self> {
-        Arc::new(Shared { world: Mutex::new(world), held: Mutex::new(None), gate: Gate::default(), http })
+        Arc::new(Shared {
+            world: Mutex::new(world),
+            held: Mutex::new(None),
+            gate: Gate::default(),
+            oauth: Oauth::default(),
+            http,
+        })
     }
 
     /// The state. A test that panicked with it does not spoil it for the others.

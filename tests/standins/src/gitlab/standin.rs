@@ -61,6 +61,10 @@ impl GitlabStandin {
         &self.server.url
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// The version it imitates.
     pub fn version(&self) -> Version {
         self.shared.world().version

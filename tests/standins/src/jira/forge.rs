@@ -170,7 +170,7 @@ impl ForgeInstallation {
         let context = json!({
             "cloudId": self.site.cloud_id(), "siteUrl": self.site.base_url(), "moduleKey": endpoint.module,
         });
-        call = call.claim("context", context).claim("principal", account_id);
+        call = call.claim("context", context).claim("principal", account_id).waiting(call::PAGE_TIMEOUT);
         Ok(call)
     }
 

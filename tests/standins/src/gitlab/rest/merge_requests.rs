@@ -33,6 +33,37 @@ pub(crate) fn list(world: &mut World, call: &Call) -> Outcome {
     Answer::page(call, &found, |request| basic(world, project, request))
 }
 
+/// `GET /groups/:id/merge_requests`: of every project whose code the caller may read.
+pub(crate) fn of_group(world: &mut World, call: &Call) -> Outcome {
+    let group = call.group(world)?;
+    let state = call.choice("state", &["all", "opened", "closed", "locked", "merged"])?;
+    let order = call.choice("order_by", &["created_at", "updated_at", "merged_at", "title"])?;
+    let descending = call.choice("sort", &["desc", "asc"])? == "desc";
+    // Without it only what the caller made.
+    let own_only = call.choice("scope", &["created_by_me", "assigned_to_me", "all"])? != "all";
+    let wanted = Filter::read(call)?;
+    let projects = world
+        .projects
+        .values()
+        .filter(|project| world.is_within(project.group, group) && world.reads_code(call.user(), project));
+    let mut found: Vec<(&Project, &MergeRequest)> = projects
+        .flat_map(|project| project.merge_requests.values().map(move |request| (project, request)))
+        .filter(|(_, request)| state == "all" || request.state == state)
+        .filter(|(_, request)| !own_only || Some(request.author) == call.user())
+        .filter(|(_, request)| wanted.admits(request))
+        .collect();
+    found.sort_by_key(|(_, request)| match order {
+        "updated_at" => (Some(request.updated_at), String::new()),
+        "merged_at" => (request.merged_at, String::new()),
+        "title" => (None, request.title.clone()),
+        _ => (Some(request.created_at), String::new()),
+    });
+    if descending {
+        found.reverse();
+    }
+    Answer::page(call, &found, |(project, request)| basic(world, project, request))
+}
+
 /// What a caller may narrow a list by.
 struct Filter {
     source_branch: Option<String>,

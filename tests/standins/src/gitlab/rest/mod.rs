@@ -23,9 +23,10 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, on, post};
+use axum::routing::{MethodFilter, get, on, post};
 
 use super::gate;
+use super::oauth;
 use super::pages;
 use super::shared::Shared;
 use super::state::World;
@@ -77,6 +78,7 @@ const ROUTES: &[(MethodFilter, &str, Need, Handler)] = &[
     (GET, "/groups/{id}", Need::Read, groups::show),
     (GET, "/groups/{id}/members/all/{user_id}", Need::Read, groups::member),
     (GET, "/groups/{id}/projects", Need::Read, groups::projects),
+    (GET, "/groups/{id}/merge_requests", Need::Read, merge_requests::of_group),
     (GET, "/groups/{id}/subgroups", Need::Read, groups::subgroups),
     (GET, "/groups/{id}/descendant_groups", Need::Read, groups::descendants),
     (POST, "/groups/{id}/access_tokens", Need::Write, access_tokens::create),
@@ -148,6 +150,9 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
     }
     Router::new()
         .nest("/api/v4", api)
+        .route("/oauth/authorize", get(oauth::authorize))
+        .route("/oauth/token", post(oauth::token))
+        .route("/oauth/revoke", post(oauth::revoke))
         .fallback(pages::show)
         .layer(from_fn_with_state(Arc::clone(shared), gate::guard))
         .with_state(Arc::clone(shared))

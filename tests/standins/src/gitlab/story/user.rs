@@ -24,6 +24,11 @@ impl UserHandle {
         UserHandle { shared: Arc::clone(shared), id }
     }
 
+    /// The user name.
+    pub fn username(&self) -> String {
+        self.shared.world().user(self.id).username.clone()
+    }
+
     /// The numeric id.
     pub fn id(&self) -> u64 {
         self.id

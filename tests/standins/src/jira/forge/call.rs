@@ -16,6 +16,9 @@ pub(super) const TOKEN_LIFETIME: i64 = 25;
 /// How long Forge waits for the answer to a trigger.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long it waits for the answer to a page's call.
+pub(super) const PAGE_TIMEOUT: Duration = Duration::from_secs(25);
+
 /// A call to a remote.
 #[derive(Clone, Debug)]
 pub struct RemoteCall {
@@ -27,6 +30,7 @@ pub struct RemoteCall {
     signature: Signature,
     system_token: Option<String>,
     authorized: bool,
+    timeout: Duration,
 }
 
 /// What a remote answered.
@@ -58,6 +62,7 @@ impl RemoteCall {
             signature: Signature::Rsa(key),
             system_token,
             authorized: true,
+            timeout: TIMEOUT,
         }
     }
 
@@ -110,6 +115,20 @@ impl RemoteCall {
         self
     }
 
+    /// Sets the whole body.
+    #[must_use]
+    pub fn body(mut self, body: Value) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// Waits longer for the answer.
+    #[must_use]
+    pub(super) fn waiting(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     /// Goes to another path of the same remote.
     #[must_use]
     pub fn to_path(mut self, path: &str) -> Self {
@@ -135,9 +154,9 @@ impl RemoteCall {
     /// Sends it.
     ///
     /// # Errors
-    /// When no answer arrives within the five seconds that Forge waits.
+    /// When no answer arrives within the time that Forge waits: five seconds, and 25 for a page.
     pub async fn send(&self) -> anyhow::Result<RemoteAnswer> {
-        let mut request = self.http.post(&self.url).timeout(TIMEOUT).json(&self.body);
+        let mut request = self.http.post(&self.url).timeout(self.timeout).json(&self.body);
         if self.authorized {
             request = request.bearer_auth(self.token());
         }
