@@ -5,6 +5,7 @@
 //! to, however the name resolves a moment later. What is said over that client belongs to `jira`, `gitlab` and `jwt`.
 
 mod address;
+mod body;
 mod guard;
 mod resolver;
 mod site;
@@ -19,6 +20,7 @@ use thiserror::Error;
 use crate::tls_roots;
 
 pub use address::is_public;
+pub use body::{BodyError, read_body};
 pub use guard::{GuardError, HostGuard, HostListError};
 pub use resolver::{GuardedResolver, RefusedAddress};
 pub use site::{is_atlassian_site, is_listed_site, site_address};
