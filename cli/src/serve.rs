@@ -101,7 +101,7 @@ fn admin_router(scraped: Scraped) -> Router {
 /// A page in a browser on this machine must not read it under another name.
 async fn only_by_loopback_address(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if !is_loopback(host) {
+    if !is_loopback_address(host) {
         return (StatusCode::FORBIDDEN, "Ask by a loopback address.").into_response();
     }
     next.run(request).await
@@ -128,22 +128,23 @@ async fn scrape(State(scraped): State<Scraped>) -> Response {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// A name is none, not even `localhost`: what it resolves to is not for us to say.
+fn is_loopback_address(host: &str) -> bool {
     let name = host.parse::<SocketAddr>().map(|address| address.ip());
     name.or_else(|_| host.trim_matches(['[', ']']).parse()).is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_loopback;
+    use super::is_loopback_address;
 
     #[test]
     fn only_literal_loopback_hosts_may_ask() {
         for host in ["127.0.0.1", "127.0.0.1:8080", "[::1]:8080", "[::1]"] {
-            assert!(is_loopback(host), "{host}");
+            assert!(is_loopback_address(host), "{host}");
         }
         for host in ["localhost", "localhost:8080", "evil.example", "10.0.0.1:80", ""] {
-            assert!(!is_loopback(host), "{host}");
+            assert!(!is_loopback_address(host), "{host}");
         }
     }
 }

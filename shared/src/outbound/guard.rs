@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use url::{Host, Url};
 
-use super::address::is_public;
+use super::address::{is_loopback, is_public};
 
 /// GitLab's keyset pagination links, the longest URLs that we are handed, stay far below this many bytes.
 const MAX_URL_BYTES: usize = 4096;
@@ -184,14 +184,6 @@ fn check_unlisted(url: &Url, host: &Host) -> Result<(), GuardError> {
         (false, _) => Err(GuardError::Address),
         (true, "https") => Ok(()),
         (true, _) => Err(GuardError::Scheme),
-    }
-}
-
-fn is_loopback(host: &Host) -> bool {
-    match host {
-        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::tls_roots;
 
-pub use address::is_public;
+pub use address::{is_loopback, is_public};
 pub use body::{BodyError, read_body};
 pub use guard::{GuardError, HostGuard, HostListError};
 pub use resolver::{GuardedResolver, RefusedAddress};
