@@ -129,8 +129,7 @@ impl Rotation<'_> {
             return Ok(0);
         }
         let change = |stored: &mut Subscription| {
-            replace(&mut stored.hook.token, &link.hook.token, &hook.token);
-            replace(&mut stored.hook.signing_token, &link.hook.signing_token, &hook.signing_token);
+            replace_in_hook(&mut stored.hook, &link.hook, &hook);
             if let (Some(stored), Some(old), Some(new)) = (&mut stored.credential, &link.credential, &token) {
                 replace(&mut stored.token, &old.token, new);
             }
@@ -139,13 +138,13 @@ impl Rotation<'_> {
         Ok(sealed)
     }
 
-    /// The secrets of a project's hook. Only commands write it, apart from the mark that it signs, which its next delivery
-    /// makes again.
+    /// The secrets of a project's hook.
     async fn project_hook(&self, link: &Subscription, hook: Hook) -> Result<u64, Refusal> {
         let Some(project) = hook.project_id else { return Ok(0) };
         let (new, sealed) = self.hook(link, &hook, Some(project)).await?;
         if sealed > 0 {
-            self.operator.store.put_project_hook(link.id, project, &new).await?;
+            let change = |stored: &mut Hook| replace_in_hook(stored, &hook, &new);
+            self.operator.store.update_project_hook(link.id, project, change).await?;
         }
         Ok(sealed)
     }
@@ -198,6 +197,11 @@ fn credential(connection: &mut Connection) -> Option<(Purpose, &mut Sealed)> {
         Connection::OauthCredentials { client_secret, .. } => Some((Purpose::ClientSecret, client_secret)),
         Connection::Forge { token, .. } => Some((Purpose::SystemToken, &mut token.as_mut()?.token)),
     }
+}
+
+fn replace_in_hook(stored: &mut Hook, old: &Hook, new: &Hook) {
+    replace(&mut stored.token, &old.token, &new.token);
+    replace(&mut stored.signing_token, &old.signing_token, &new.signing_token);
 }
 
 /// Unless somebody renewed it meanwhile.
