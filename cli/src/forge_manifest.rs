@@ -1,6 +1,5 @@
 //! The manifest of a bundle's Forge app: the template in `infra/forge`, filled in with where this bundle is reached. What
-//! stands in the manifest and is the same for all bundles belongs to the template; registering and deploying the app, to
-//! the script beside it.
+//! is the same for all bundles belongs to the template; registering and deploying the app, to the script beside it.
 
 use shared::bundle::{FORGE_LIFECYCLE, FORGE_PAGE, FORGE_TOKEN, FORGE_UNINSTALL, LOGO, Route};
 use shared::config::display_name;
@@ -31,7 +30,7 @@ const MAX_CONNECT_KEY: usize = 90;
 pub struct Addresses {
     /// Where Forge reaches it.
     pub remotes: Remotes,
-    /// Where everybody else does.
+    /// Where GitLab and Jira reach it.
     pub base_url: String,
     /// The GitLab of new links.
     pub gitlab_url: Url,
@@ -40,9 +39,9 @@ pub struct Addresses {
 /// What a bundle knows of the Forge app that it is for.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The app whose calls it takes; `None` until it is told one.
+    /// The app whose calls it accepts; `None` while none is configured.
     pub app_id: Option<String>,
-    /// What tells this bundle from others, in letters, digits, dots and hyphens; empty for the one of a data directory.
+    /// Distinguishes this bundle from others, in letters, digits, dots and hyphens; empty for that of a data directory.
     pub bundle: String,
     /// Where Forge reaches it; `None` for a stack from before there were functions for Forge.
     pub remotes: Option<Remotes>,

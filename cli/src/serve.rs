@@ -1,4 +1,4 @@
-//! `gitlab-jira serve`: the bundle alone, until it is told to stop.
+//! `gitlab-jira serve`: the bundle in one process, until it is stopped.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -71,7 +71,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// Until a person or the system says stop.
+/// Waits for SIGINT or SIGTERM.
 async fn stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let interrupt = tokio::signal::ctrl_c();
@@ -98,7 +98,7 @@ fn admin_router(scraped: Scraped) -> Router {
     routes.layer(from_fn(only_by_loopback_address)).with_state(scraped)
 }
 
-/// A page in a browser on this machine must not read it under another name.
+/// Against DNS rebinding: a page in a browser on this machine must not read it under another name.
 async fn only_by_loopback_address(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !is_loopback_address(host) {
@@ -128,7 +128,7 @@ async fn scrape(State(scraped): State<Scraped>) -> Response {
     }
 }
 
-/// A name is none, not even `localhost`: what it resolves to is not for us to say.
+/// Names are refused, even `localhost`: what they resolve to is not known here.
 fn is_loopback_address(host: &str) -> bool {
     let name = host.parse::<SocketAddr>().map(|address| address.ip());
     name.or_else(|_| host.trim_matches(['[', ']']).parse()).is_ok_and(|address| address.is_loopback())

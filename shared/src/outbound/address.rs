@@ -1,6 +1,6 @@
 //! Which hosts are this machine, and which addresses are public. Follows IANA's registries of special-purpose addresses
 //! (<https://www.iana.org/assignments/iana-ipv4-special-registry/>,
-//! <https://www.iana.org/assignments/iana-ipv6-special-registry/>). Exceptions for listed hosts are `guard`'s business.
+//! <https://www.iana.org/assignments/iana-ipv6-special-registry/>). Exceptions for listed hosts belong to `guard`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -70,7 +70,7 @@ pub(super) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Resu
     connection.execute("UPDATE messages SET visible_at = ?1, taken = 0 WHERE taken = 1", [now.0])
 }
 
-/// Deletes what has outlived the retention. Ids rise with the time of sending, so the oldest are looked at alone.
+/// Deletes what has outlived the retention. Ids rise with the time of sending, so only the oldest are read.
 pub(super) fn expire(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let before = now.before(RETENTION).0;
     for oldest in [

@@ -1,4 +1,4 @@
-//! Reading a dead-letter queue. SQS has no way to look at messages without taking them, so they are received,
+//! Reading a dead-letter queue. SQS has no way to read messages without receiving them, so they are received,
 //! which hides them for a while, and released in the end. What is done with them meanwhile is not known here.
 
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ impl<'a> DeadLetterReader<'a> {
     /// SQS fails.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<DeadLetterMessage>>, QueueError> {
         if Instant::now() >= self.until {
-            tracing::warn!(taken = self.taken.len(), "there are more dead letters than could be looked at");
+            tracing::warn!(taken = self.taken.len(), "there are more dead letters than could be read");
             return Ok(None);
         }
         // One of the calls waits, so that it is certain when there is nothing; more of them would only wait together.
