@@ -48,7 +48,7 @@ const REFUSED_V6: [Ipv6Net; 4] = [
 /// NAT64's well-known prefix: DNS64 answers with it for hosts that have IPv4 only, so it can't be refused as a whole.
 const NAT64: Ipv6Net = v6(0x64, 0xff9b, 0, 96);
 
-/// Whether `address` is one that a stranger may make us connect to: public unicast, and not a transition form of an
+/// Whether `address` may be connected to when it was named from outside: public unicast, and not a transition form of an
 /// address that isn't.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {

@@ -17,7 +17,7 @@ impl Store {
         Ok(self.get(&key(id)).await?.map(|stored| stored.value))
     }
 
-    /// Those of some subscriptions that there are.
+    /// The subscriptions with these ids, where they exist.
     pub async fn subscriptions_with(
         &self,
         ids: &BTreeSet<SubscriptionId>,
@@ -106,7 +106,7 @@ impl Store {
         self.update(&hook_key(subscription, project), change).await
     }
 
-    /// Remembers that a hook signs: from now on it must.
+    /// Records that a hook signs its deliveries: from now on it must.
     pub async fn demand_signature(
         &self,
         subscription: SubscriptionId,
