@@ -1,12 +1,12 @@
 //! What a person can type.
 
+mod options;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-
-mod options;
 
 pub use options::{Confirmation, LogFormat, TargetArgs};
 
@@ -18,7 +18,7 @@ use crate::terminal::{confirm, secret};
 const EXIT_CODES: &str =
     "Exit codes: 0 done; 1 refused or failed, or a check of doctor failed; 2 wrong usage.";
 
-/// What unlinking does at Jira, unless it is told not to.
+/// What unlinking does at Jira by default.
 const UNLINKED: &str = "deletes from Jira what no other link covers";
 
 /// GitLab's branches, commits, merge requests, pipelines, deployments and feature flags on Jira's issues.
@@ -33,7 +33,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Shows the whole bundle at work against stand-ins of Jira and GitLab.
+    /// Plays a story against stand-ins of Jira and GitLab.
     Demo {
         /// Exits after the story, with an error unless everything arrived.
         #[arg(long)]
@@ -45,7 +45,7 @@ pub enum Action {
         #[arg(long, default_value = "127.0.0.1:8642")]
         listen: SocketAddr,
     },
-    /// Runs the bundle in one process, until it is told to stop.
+    /// Runs the bundle in one process, until it is stopped.
     #[command(after_long_help = settings::help())]
     Serve {
         /// Address and port that GitLab's and Jira's requests come to, usually through a reverse proxy.
@@ -57,7 +57,7 @@ pub enum Action {
         /// Directory of state, queues and key; created if missing.
         #[arg(long, env = "GITLAB_JIRA_DATA_DIR", default_value = ".data")]
         data_dir: PathBuf,
-        /// How log lines look.
+        /// The format of log lines.
         #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
         log_format: LogFormat,
     },

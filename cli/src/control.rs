@@ -54,7 +54,7 @@ pub async fn answer(listener: UnixListener, operator: Arc<Operator>) {
                 });
             }
             Err(error) => {
-                tracing::error!(%error, "the socket fails");
+                tracing::error!(%error, "the control socket failed");
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
             }
         }

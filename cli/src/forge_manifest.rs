@@ -1,11 +1,10 @@
 //! The manifest of a bundle's Forge app: the template in `infra/forge`, filled in with where this bundle is reached. What
-//! stands in the manifest and is the same for all bundles belongs to the template; registering and deploying the app, to
-//! the script beside it.
-
-use std::net::IpAddr;
+//! is the same for all bundles belongs to the template; registering and deploying the app, to the script beside it.
 
 use shared::bundle::{FORGE_LIFECYCLE, FORGE_PAGE, FORGE_TOKEN, FORGE_UNINSTALL, LOGO, Route};
-use url::{Host, Url};
+use shared::config::display_name;
+use shared::outbound::is_loopback;
+use url::Url;
 
 /// The manifest, with `${NAME}` where a value belongs.
 const TEMPLATE: &str = include_str!("../../infra/forge/manifest.yml");
@@ -31,7 +30,7 @@ const MAX_CONNECT_KEY: usize = 90;
 pub struct Addresses {
     /// Where Forge reaches it.
     pub remotes: Remotes,
-    /// Where everybody else does.
+    /// Where GitLab and Jira reach it.
     pub base_url: String,
     /// The GitLab of new links.
     pub gitlab_url: Url,
@@ -40,9 +39,9 @@ pub struct Addresses {
 /// What a bundle knows of the Forge app that it is for.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The app whose calls it takes; `None` until it is told one.
+    /// The app whose calls it accepts; `None` while none is configured.
     pub app_id: Option<String>,
-    /// What tells this bundle from others, in letters, digits, dots and hyphens; empty for the one of a data directory.
+    /// Distinguishes this bundle from others, in letters, digits, dots and hyphens; empty for that of a data directory.
     pub bundle: String,
     /// Where Forge reaches it; `None` for a stack from before there were functions for Forge.
     pub remotes: Option<Remotes>,
@@ -113,7 +112,7 @@ pub fn manifest(
         let value = match name {
             "APP_ID" => app_id.to_owned(),
             "CONNECT_KEY" => return Ok(connect_key.map(str::to_owned)),
-            "NAME" => display_name(&addresses.gitlab_url),
+            "NAME" => display_name(addresses.gitlab_url.host_str().unwrap_or_default()),
             "LIFECYCLE_URL" => origin(&lifecycle),
             "TOKEN_URL" => origin(&token),
             "PAGE_URL" => origin(&page),
@@ -163,8 +162,9 @@ pub fn page_path(addresses: &Addresses) -> Result<String, ManifestError> {
 /// The address of a remote, if Forge calls it.
 fn remote(url: &str) -> Result<Url, ManifestError> {
     let parsed = Url::parse(url).ok();
-    // A loopback address is no host that Forge could reach, but one that a stand-in of it can.
-    let callable = parsed.filter(|parsed| parsed.scheme() == "https" || is_loopback(parsed));
+    // Forge cannot reach this machine, but a stand-in for it can.
+    let is_local = |url: &Url| url.host().is_some_and(|host| is_loopback(&host));
+    let callable = parsed.filter(|parsed| parsed.scheme() == "https" || is_local(parsed));
     callable.ok_or_else(|| ManifestError::NotHttps(url.to_owned()))
 }
 
@@ -176,15 +176,6 @@ fn origin(remote: &Url) -> String {
 
 fn below(remote: &Url, route: Route) -> String {
     format!("{}{}", remote.path().trim_end_matches('/'), route.path)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let address = match url.host() {
-        Some(Host::Ipv4(address)) => IpAddr::V4(address),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address),
-        Some(Host::Domain(_)) | None => return false,
-    };
-    address.is_loopback()
 }
 
 fn short(url: String) -> Result<String, ManifestError> {
@@ -203,14 +194,6 @@ pub fn is_app_id(text: &str) -> bool {
 fn is_connect_key(key: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     (1..=MAX_CONNECT_KEY).contains(&key.len()) && key.bytes().all(is_allowed)
-}
-
-/// `GitLab`, or `GitLab (<host>)` for any other host than `gitlab.com`.
-fn display_name(gitlab_url: &Url) -> String {
-    match gitlab_url.host_str() {
-        None | Some("gitlab.com") => "GitLab".to_owned(),
-        Some(host) => format!("GitLab ({host})"),
-    }
 }
 
 #[cfg(test)]
@@ -275,7 +258,9 @@ mod tests {
             manifest(&addresses(url, gitlab_url), id, key).unwrap_err().to_string()
         };
         let good = "https://gitlab-jira.example.com";
-        for url in ["http://gitlab-jira.example.com", "http://10.0.0.1", "http://localhost:1", "ftp://x"] {
+        for url in
+            ["http://gitlab-jira.example.com", "http://10.0.0.1", "http://localhost.example", "ftp://x"]
+        {
             assert!(refused(url, "https://gitlab.com", ID, None).contains("Forge calls https only"), "{url}");
         }
         for id in

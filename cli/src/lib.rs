@@ -1,7 +1,7 @@
 //! The bundle as one local process: all functions behind one router, the embedded table and queues, and the commands of
 //! an operator. What the functions do belongs to them; nothing here decides what reaches Jira.
 
-// They panic where nobody reads; `terminal` has what does not.
+// They panic on a closed pipe; use `terminal` instead.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;

@@ -1,5 +1,5 @@
-//! The public listener: HTTP for whoever connects, with a bound on everything that a stranger could hold: connections,
-//! request heads, requests, and the bytes of bodies. What requests are answered with belongs to the functions.
+//! The public listener: HTTP with a bound on everything that a client can occupy: connections, request heads, requests, and
+//! the bytes of bodies. What requests are answered with belongs to the functions.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +28,7 @@ const MAX_BUFFER: usize = 32 * 1024;
 /// Until a request is answered. As much as Lambda's HTTP API gives a function.
 pub const MAX_REQUEST: Duration = Duration::from_secs(30);
 
-/// How much strangers may hold, and for how long.
+/// How much clients may occupy, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Connections that are open at the same time. Further ones wait in the backlog of the system.
@@ -37,9 +37,9 @@ pub struct Bounds {
     pub head: Duration,
     /// Until a request is answered, reading its body included.
     pub request: Duration,
-    /// How long a caller may take nothing of an answer.
+    /// How long a client may read nothing of an answer.
     pub write: Duration,
-    /// Bytes of bodies that all requests together hold. Further ones stay with their senders.
+    /// Bytes of bodies in memory, of all requests together. Beyond that, bodies are not read.
     pub body_bytes: usize,
 }
 
@@ -109,7 +109,7 @@ fn bounded(router: Router, bounds: Bounds) -> Router {
 }
 
 /// Hands a part of the request's body on only when `memory` has room for it, and takes that room until the request is
-/// answered. Counts what has come, not what was announced, which costs a stranger nothing.
+/// answered. Counts what was received, not what `Content-Length` announced.
 async fn hold_bodies_in(State(memory): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let held = Arc::new(Mutex::new(Vec::new()));
     let of_request = held.clone();

@@ -176,14 +176,14 @@ impl Local {
 /// Refuses a directory that `serve` never made: most likely its name was mistyped, and a bundle made there would be empty.
 ///
 /// # Errors
-/// When it has no state or no key, or can't be looked into.
+/// When it has no state or no key, or can't be read.
 pub fn require_served(directory: &Path) -> anyhow::Result<()> {
     for name in [STATE, KEY] {
         let path = directory.join(name);
         let is_there = match path.try_exists() {
             // The path leads through a file.
             Err(error) if error.kind() == ErrorKind::NotADirectory => false,
-            looked => looked.with_context(|| format!("{} can't be looked at", path.display()))?,
+            found => found.with_context(|| format!("{} can't be read", path.display()))?,
         };
         anyhow::ensure!(
             is_there,

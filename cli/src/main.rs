@@ -14,7 +14,7 @@ use rustix::process::umask;
 use shared::clock::SystemClock;
 use shared::telemetry::{self, Format};
 
-/// What commands log unless they are told otherwise. What the SDK warns of while it looks for credentials is in the error.
+/// The default log filter of commands. What the SDK warns of while it searches for credentials is in the error, too.
 const COMMANDS_LOG: &str = "warn,aws_config=error";
 
 #[tokio::main]

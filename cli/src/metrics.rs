@@ -58,13 +58,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Takes in everything that is measured in this process from now on.
+    /// Collects everything that is measured in this process from now on.
     pub fn collect(&self) {
         let metrics = self.clone();
         observe(move |sample| metrics.add(sample));
     }
 
-    /// Takes a number in.
+    /// Adds a number.
     pub fn add(&self, sample: Sample<'_>) {
         let labels =
             sample.dimensions.iter().map(|(name, value)| (snake_case(name), value.clone())).collect();

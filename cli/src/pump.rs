@@ -1,5 +1,5 @@
 //! Hands a queue's messages to a handler, in place of an event source mapping: a batch per message group, side by side, and
-//! no second one of a group while one is under way. A group that hangs holds up none of the others. What is done with a
+//! no second one of a group while one is under way. A group that hangs delays none of the others. What is done with a
 //! batch belongs to the handler, how a queue keeps messages to `shared::queue::embedded`.
 
 use std::collections::{BTreeMap, HashSet};
@@ -11,26 +11,26 @@ use shared::queue::worker::{Deadline, Handler, Work};
 use shared::queue::{QueueError, Received};
 use tokio::task::JoinSet;
 
-/// Messages that are taken at once, as the function's event source mapping on AWS does.
+/// The batch size, as of the function's event source mapping on AWS.
 const BATCH: usize = 200;
 
 /// Messages under way at the same time, at some kilobytes each. Where so many hang, a restart or the end of an outage helps,
 /// not more of them.
 const MAX_IN_FLIGHT: usize = 2_000;
 
-/// How long a batch gathers after its first message. Shorter than on AWS, where more is going on at once.
+/// The batching window. Shorter than on AWS, where more happens at the same time.
 const WINDOW: Duration = Duration::from_millis(200);
 
 /// How long a batch may take: the function's time-out on AWS.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long a message that was taken stays hidden: SQS's maximum. Nobody else takes it, and a restart shows it at once.
+/// The visibility timeout: SQS's maximum. There is no other consumer, and a restart makes messages visible at once.
 const VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 
-/// Whatever went wrong needs a moment, or it goes wrong again at once.
+/// The pause after an error.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Takes messages of a queue as long as it runs. Dropping its future stops what is under way.
+/// Receives messages of a queue as long as it runs. Dropping its future stops what is under way.
 #[derive(Debug)]
 pub struct Pump {
     queue: Arc<EmbeddedQueue>,
@@ -56,7 +56,7 @@ impl Pump {
                         self.busy.remove(&group);
                         self.in_flight -= messages;
                     }
-                    // What is left of such a batch is hidden from us until the next start.
+                    // The rest of such a batch stays in flight until the next start.
                     Err(error) => tracing::error!(%error, "a batch could not be settled"),
                 },
                 waited = self.queue.wait_for_messages(&self.busy), if self.in_flight < MAX_IN_FLIGHT => {
@@ -108,7 +108,7 @@ async fn work(queue: &EmbeddedQueue, messages: Vec<Received>, handler: Handler) 
         }
     });
     if finished.await.is_err() {
-        tracing::error!(messages = unfinished.len(), "out of time; messages come back by themselves");
+        tracing::error!(messages = unfinished.len(), "out of time; messages will be received again");
     }
     drop(work);
     if !unfinished.is_empty() {

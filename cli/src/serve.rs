@@ -1,4 +1,4 @@
-//! `gitlab-jira serve`: the bundle alone, until it is told to stop.
+//! `gitlab-jira serve`: the bundle in one process, until it is stopped.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -73,7 +73,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// Until a person or the system says stop.
+/// Waits for SIGINT or SIGTERM.
 async fn stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let interrupt = tokio::signal::ctrl_c();
@@ -100,10 +100,10 @@ fn admin_router(scraped: Scraped, page: Router) -> Router {
     routes.with_state(scraped).merge(page).layer(from_fn(only_by_loopback_address))
 }
 
-/// A page in a browser on this machine must not read it under another name.
+/// Against DNS rebinding: a page in a browser on this machine must not read it under another name.
 pub async fn only_by_loopback_address(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if !is_loopback(host) {
+    if !is_loopback_address(host) {
         return (StatusCode::FORBIDDEN, "Ask by a loopback address.").into_response();
     }
     next.run(request).await
@@ -130,22 +130,23 @@ async fn scrape(State(scraped): State<Scraped>) -> Response {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Names are refused, even `localhost`: what they resolve to is not known here.
+fn is_loopback_address(host: &str) -> bool {
     let name = host.parse::<SocketAddr>().map(|address| address.ip());
     name.or_else(|_| host.trim_matches(['[', ']']).parse()).is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_loopback;
+    use super::is_loopback_address;
 
     #[test]
     fn only_literal_loopback_hosts_may_ask() {
         for host in ["127.0.0.1", "127.0.0.1:8080", "[::1]:8080", "[::1]"] {
-            assert!(is_loopback(host), "{host}");
+            assert!(is_loopback_address(host), "{host}");
         }
         for host in ["localhost", "localhost:8080", "evil.example", "10.0.0.1:80", ""] {
-            assert!(!is_loopback(host), "{host}");
+            assert!(!is_loopback_address(host), "{host}");
         }
     }
 }

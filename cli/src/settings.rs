@@ -22,7 +22,7 @@ pub struct Setting {
     pub name: &'static str,
     /// What it sets.
     pub meaning: &'static str,
-    /// What stands for it when it is missing.
+    /// Its default.
     pub default: &'static str,
 }
 
@@ -81,7 +81,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the environment. `base_url` stands in for `BASE_URL`.
+    /// Reads the environment. `base_url` is the default of `BASE_URL`.
     pub fn from_env(base_url: &str) -> anyhow::Result<Self> {
         let source = |name: &str| match (name, std::env::var(name).ok()) {
             ("BASE_URL", None) => Some(base_url.to_owned()),

@@ -1,5 +1,5 @@
 //! The bundle as a CloudFormation stack: what an operator command needs to know of it, read from the stack itself, and
-//! clients with the credentials of whoever gives the command. What commands do belongs to `operate`.
+//! clients with the operator's own credentials. What commands do belongs to `operate`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
@@ -87,7 +87,7 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
     })
 }
 
-/// What tells a stack from others of its name, but not from those that it replaces: `REGION.ACCOUNT.NAME`.
+/// Distinguishes a stack from others of its name, but not from those that it replaces: `REGION.ACCOUNT.NAME`.
 fn bundle(arn: &str, name: &str) -> String {
     let mut parts = arn.split(':').skip(3);
     let (region, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -105,7 +105,7 @@ async fn describe(sdk: &SdkConfig, name: &str) -> anyhow::Result<Stack> {
     stacks.into_iter().next().with_context(|| format!("there is no stack {name}"))
 }
 
-/// Why the stack called `name` can't be read, and what to do about it. Most often nobody is signed in.
+/// Why the stack called `name` can't be read, and what to do about it. The most common cause is a missing sign-in.
 fn unreadable(error: &SdkError<DescribeStacksError>, name: &str, region: Option<&str>) -> String {
     const SIGN_IN: &str = "Sign in (aws sso login), or set AWS_PROFILE or AWS_REGION.";
     let Some(region) = region else {
@@ -131,7 +131,7 @@ fn unreadable(error: &SdkError<DescribeStacksError>, name: &str, region: Option<
     }
 }
 
-/// What an error comes from, without the list that the SDK attaches of all places where it looked for credentials.
+/// The root cause of an error, without the SDK's list of all places where it searched for credentials.
 fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut root = error;
     while let Some(source) = root.source() {

@@ -1,4 +1,4 @@
-//! What a person is told and asked at the terminal: answers, a secret, and whether to go on. Which commands ask belongs to
+//! Output and input at the terminal: answers, secrets and confirmations. Which commands ask belongs to
 //! `cli`.
 
 use std::fmt::Display;
@@ -15,7 +15,7 @@ use crate::operate::Hidden;
 /// Longer than any token.
 const MAX_SECRET: u64 = 64 * 1024;
 
-/// Prints an answer to standard output. A reader that has seen enough, such as `head`, is no error.
+/// Prints an answer to standard output. A reader that stops reading, such as `head`, is no error.
 ///
 /// # Errors
 /// When it can't be written otherwise, as to a full disk.
@@ -27,12 +27,12 @@ pub fn print(answer: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Prints a line to standard output that nobody has to read.
+/// Prints a line to standard output, and ignores that it can't be written.
 pub fn say(line: impl Display) {
     let _ = print(format!("{line}\n").as_bytes());
 }
 
-/// Prints a line to standard error. Where that can't be written, there is no place left to say so.
+/// Prints a line to standard error. An error of that is ignored.
 pub fn warn(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::bundle::CONNECT_BASE;
 use crate::jwt::keystore::{ATLASSIAN_KEY_SERVERS, KeySource};
-use crate::outbound::{HostGuard, OutboundClientError, RedirectRule, outbound_client};
+use crate::outbound::{HostGuard, OutboundClientError, RedirectRule, is_loopback, outbound_client};
 
 mod forge_app;
 mod page;
@@ -167,10 +167,10 @@ impl Identity {
         format!("GitLab for Jira ({})", self.host)
     }
 
-    /// `GitLab`, or `GitLab (<host>)` for any other host than `gitlab.com`.
+    /// [`display_name`] of the host that names the app.
     #[must_use]
     pub fn display_name(&self) -> String {
-        if self.host == "gitlab.com" { "GitLab".to_owned() } else { format!("GitLab ({})", self.host) }
+        display_name(&self.host)
     }
 
     /// The base URL of everything that Jira calls.
@@ -188,8 +188,10 @@ impl Identity {
     /// What lifecycle tokens may be made for. Jira is always told an https URL.
     #[must_use]
     pub fn audiences(&self) -> Vec<String> {
+        let is_local =
+            |url: &str| Url::parse(url).is_ok_and(|url| url.host().is_some_and(|host| is_loopback(&host)));
         let secure = |url: String| match url.strip_prefix("http://") {
-            Some(rest) if !is_loopback(&url) => format!("https://{rest}"),
+            Some(rest) if !is_local(&url) => format!("https://{rest}"),
             _ => url,
         };
         let additional = self.additional_audience.as_ref();
@@ -198,14 +200,10 @@ impl Identity {
     }
 }
 
-fn is_loopback(url: &str) -> bool {
-    let host = Url::parse(url).ok();
-    match host.as_ref().and_then(Url::host) {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
+/// How people see the app of this host: `GitLab`, or `GitLab (<host>)` for any other host than `gitlab.com`.
+#[must_use]
+pub fn display_name(host: &str) -> String {
+    if host == "gitlab.com" { "GitLab".to_owned() } else { format!("GitLab ({host})") }
 }
 
 /// How hosts that are named from outside may be called.

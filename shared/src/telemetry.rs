@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use measure::{Meaning, Measure, NAMESPACE, Sample, Scope, observe, write_for_cloudwatch};
 
-/// Libraries that write headers or bodies when asked for everything. Our own records say what is needed.
+/// Libraries that log headers or bodies at `debug` or `trace`.
 const QUIET: [&str; 10] = [
     "aws_config",
     "aws_runtime",
@@ -28,7 +28,7 @@ const QUIET: [&str; 10] = [
     "rustls",
 ];
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For a log service.
@@ -47,7 +47,7 @@ pub fn init(format: Format, filter: Option<&str>) {
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && is_coloured(std::env::var_os("NO_COLOR")))
-        // It would tell of a standard error that nobody reads on standard error, and panic.
+        // They would be written to the same standard error that could not be written, and panic.
         .log_internal_errors(false);
     let layer = match format {
         Format::Json => layer.json().flatten_event(true).with_current_span(true).boxed(),
@@ -57,7 +57,7 @@ pub fn init(format: Format, filter: Option<&str>) {
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
 }
 
-/// Unless a person wants none (<https://no-color.org>).
+/// Unless `NO_COLOR` is set (<https://no-color.org>).
 fn is_coloured(no_color: Option<OsString>) -> bool {
     no_color.is_none_or(|value| value.is_empty())
 }

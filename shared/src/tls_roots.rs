@@ -1,6 +1,5 @@
-//! Whom TLS believes: the certificate authorities of the system. They are read once in a process, for all its clients,
-//! because reading them is most of what a function would do when it starts. Which client believes them, and whom else it
-//! believes, is `aws`'s and `outbound`'s business.
+//! The certificate authorities that the system trusts. They are read once per process, for all its clients, because reading
+//! them is most of a function's start. Which client trusts them, and which others it trusts, belongs to `aws` and `outbound`.
 
 use std::env;
 use std::path::Path;
@@ -13,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
 /// Where all authorities are in one file: on Amazon Linux, which Lambda runs functions on, and on Debian. Elsewhere they
-/// are looked for.
+/// are searched for.
 const BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
 /// Variables that name other authorities, for every program that reads certificates as OpenSSL does.

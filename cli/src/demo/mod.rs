@@ -1,5 +1,5 @@
-//! `gitlab-jira demo`: the product doing its job where a person can watch. Stand-ins play Jira and GitLab; everything between
-//! them is the real bundle, reached over HTTP as in production.
+//! `gitlab-jira demo`: a story against stand-ins of Jira and GitLab. Everything between them is the real bundle, reached over
+//! HTTP as in production.
 
 mod check;
 mod page;

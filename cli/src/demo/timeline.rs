@@ -1,4 +1,4 @@
-//! The story as it is told, at the terminal and on the page: each step with what GitLab delivered and what Jira answered.
+//! The story's timeline, at the terminal and on the page: each step with what GitLab delivered and what Jira answered.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,9 +37,9 @@ pub struct Step {
     pub deliveries: Vec<SentDelivery>,
     /// How many calls Jira answered with 503.
     pub refused: usize,
-    /// What else Jira was told.
+    /// The other calls to Jira.
     pub calls: Vec<ToldCall>,
-    /// Whether nothing more comes of it.
+    /// Whether all of it was processed.
     pub done: bool,
 }
 

@@ -1,5 +1,5 @@
-//! A world to tell stories in: a Jira and a GitLab that stand in for the real ones, and the bundle between them, served
-//! over HTTP from a data directory of its own. The demo's, and the integration suite's.
+//! Stand-ins of Jira and GitLab with the bundle between them, served over HTTP from a data directory of its own. For the demo
+//! and the integration tests.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::local::Local;
 use crate::operate::{Command, CredentialChoice, GroupLink, Hidden, Refusal};
 use crate::settings::Settings;
 
-/// How long a story waits for the queue to run dry before it counts as stuck.
+/// How long a story waits for the queue to become empty before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The Atlassian account of the site's administrator.

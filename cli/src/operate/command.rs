@@ -137,7 +137,7 @@ pub struct GroupLink {
     pub gitlab_url: Option<String>,
     /// A token of a Maintainer or Owner of the group.
     pub gitlab_token: Hidden,
-    /// Whether somebody makes the hook by hand.
+    /// Whether the hook is made by hand.
     pub no_hook: bool,
     /// Only these Jira projects; any if empty.
     pub project_keys: Vec<String>,
@@ -158,7 +158,7 @@ pub enum CredentialChoice {
     Read,
     /// The given token: for bots' and service accounts' tokens.
     Given,
-    /// Nothing: what hooks say has to suffice.
+    /// Nothing: only payloads are used.
     None,
 }
 

@@ -44,9 +44,9 @@ pub struct Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
-    /// All is well.
+    /// Nothing to do.
     Ok,
-    /// It works, and somebody should look at it.
+    /// It works, but needs attention.
     Warn,
     /// It does not work.
     Fail,
@@ -69,7 +69,7 @@ impl Operator {
         Ok(Diagnosis { checks })
     }
 
-    /// Whether the descriptor answers under the address that Jira is told, and what time its server has.
+    /// Whether the descriptor is served under `BASE_URL`, and what time its server has.
     async fn address_and_clock(&self) -> (Check, Check) {
         let url = format!("{}{}", self.base_url, DESCRIPTOR.path);
         let unknown = || Check::new("clock", Finding::Warn, "no server answered to compare with");

@@ -1,5 +1,5 @@
-//! `explain`: why something is, or is not, on an issue: what became of everything that named its key, and what is in the way
-//! of the rest.
+//! `explain`: why something is, or is not, on an issue: the outcome of every entity that named its key, and what holds back
+//! further ones.
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
@@ -24,7 +24,7 @@ pub struct Explanation {
     /// Deliveries of the last days that named it, or have this id, and led to nothing.
     #[serde(default)]
     pub deliveries: Vec<DeliveryOutcome>,
-    /// What is in the way.
+    /// What holds events back.
     pub notes: Vec<String>,
 }
 
@@ -88,7 +88,7 @@ pub enum EntityResult {
     },
     /// It was not sent.
     Filtered {
-        /// The rule that took its key.
+        /// The rule that removed its key.
         rule: KeyRule,
     },
     /// It waits.

@@ -1,8 +1,8 @@
 //! `key rotate`: a new master key for a data directory, with every secret sealed again under it. How the key file holds two keys
 //! belongs to `shared::envelope`.
 //!
-//! The old key is removed only after a look at every secret found none that needs it. Killed anywhere before, the file has both
-//! keys, and running it again goes on.
+//! The old key is removed only after a pass over every secret found none that needs it. If it is killed before, the file has
+//! both keys, and the next rotation goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::sync::RwLock;
 use super::{Operator, Refusal};
 use crate::listener::MAX_REQUEST;
 
-/// How long a secret may be on its way from being sealed to the table: as long as a request lasts, and a moment.
+/// The longest time from sealing a secret to storing it: that of a request, and some seconds.
 const MAX_ON_ITS_WAY: Duration = MAX_REQUEST.saturating_add(Duration::from_secs(5));
 
 /// The master key of a data directory, as commands use it.
@@ -27,7 +27,7 @@ pub struct MasterKey {
     pub file: Arc<KeyFile>,
     /// Commands that change things share it; a rotation runs while none does.
     pub commands: RwLock<()>,
-    /// How long a secret that a request has sealed may be on its way to the table.
+    /// The longest time from sealing a secret to storing it.
     pub on_its_way: Duration,
 }
 
@@ -61,7 +61,7 @@ impl Operator {
         if let Some(last_seal) = last_seal {
             tokio::time::sleep_until((last_seal + key.on_its_way).into()).await;
         }
-        // What was on its way, and at last nothing.
+        // What was stored during the first pass; the last pass finds nothing.
         loop {
             match rotation.pass().await? {
                 0 => break,
@@ -82,7 +82,7 @@ struct Rotation<'a> {
 }
 
 impl Rotation<'_> {
-    /// Looks at every secret, and seals again those that need the old key. Answers how many.
+    /// Checks every secret, and seals again those that need the old key. Answers how many.
     async fn pass(&self) -> Result<u64, Refusal> {
         let mut sealed = 0;
         let store = &self.operator.store;
@@ -129,8 +129,7 @@ impl Rotation<'_> {
             return Ok(0);
         }
         let change = |stored: &mut Subscription| {
-            replace(&mut stored.hook.token, &link.hook.token, &hook.token);
-            replace(&mut stored.hook.signing_token, &link.hook.signing_token, &hook.signing_token);
+            replace_in_hook(&mut stored.hook, &link.hook, &hook);
             if let (Some(stored), Some(old), Some(new)) = (&mut stored.credential, &link.credential, &token) {
                 replace(&mut stored.token, &old.token, new);
             }
@@ -139,13 +138,13 @@ impl Rotation<'_> {
         Ok(sealed)
     }
 
-    /// The secrets of a project's hook. Only commands write it, apart from the mark that it signs, which its next delivery
-    /// makes again.
+    /// The secrets of a project's hook.
     async fn project_hook(&self, link: &Subscription, hook: Hook) -> Result<u64, Refusal> {
         let Some(project) = hook.project_id else { return Ok(0) };
         let (new, sealed) = self.hook(link, &hook, Some(project)).await?;
         if sealed > 0 {
-            self.operator.store.put_project_hook(link.id, project, &new).await?;
+            let change = |stored: &mut Hook| replace_in_hook(stored, &hook, &new);
+            self.operator.store.update_project_hook(link.id, project, change).await?;
         }
         Ok(sealed)
     }
@@ -168,7 +167,7 @@ impl Rotation<'_> {
         Ok((new, sealed))
     }
 
-    /// The secret sealed under the newest key; `None`: it is.
+    /// The secret sealed under the newest key; `None` if it is already.
     async fn seal_again(
         &self,
         sealed: &Sealed,
@@ -200,7 +199,12 @@ fn credential(connection: &mut Connection) -> Option<(Purpose, &mut Sealed)> {
     }
 }
 
-/// Unless somebody renewed it meanwhile.
+fn replace_in_hook(stored: &mut Hook, old: &Hook, new: &Hook) {
+    replace(&mut stored.token, &old.token, &new.token);
+    replace(&mut stored.signing_token, &old.signing_token, &new.signing_token);
+}
+
+/// Unless it was renewed meanwhile.
 fn replace(stored: &mut Sealed, old: &Sealed, new: &Sealed) {
     if stored == old {
         stored.clone_from(new);

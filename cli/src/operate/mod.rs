@@ -48,7 +48,7 @@ pub use status::Status;
 /// What a table of sites says when there is none.
 const NO_SITE: &str = "No site yet: install the app in Jira or run `gitlab-jira site add`.";
 
-/// What commands work with.
+/// What commands need.
 #[derive(Clone, Debug)]
 pub struct Operator {
     /// State.
@@ -57,7 +57,7 @@ pub struct Operator {
     pub linking: Linking,
     /// Queues by name.
     pub queues: BTreeMap<&'static str, SharedQueue>,
-    /// Tells the time.
+    /// The clock.
     pub clock: SharedClock,
     /// Where the app is served, as Jira knows it.
     pub base_url: String,
@@ -83,7 +83,7 @@ pub struct Refusal {
 
 impl Refusal {
     fn new(sentence: impl Into<String>) -> Self {
-        // It may quote a server that nobody vouches for, and ends on a terminal.
+        // It may quote an untrusted server, and is printed to a terminal.
         let sentence: String = sentence.into();
         Self { sentence: sentence.replace(char::is_control, " ") }
     }

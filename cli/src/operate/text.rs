@@ -1,8 +1,8 @@
-//! How answers look at a terminal: plain tables and short lines. What they say stands beside each command.
+//! The format of answers at a terminal: plain tables and short lines. Their texts are beside each command.
 
 use std::fmt::Display;
 
-/// A text as a cell or part of a line. Texts come from GitLab and Jira, so what moves a terminal's cursor is taken out.
+/// A text as a cell or part of a line. Texts come from GitLab and Jira, so control characters are removed.
 pub(super) fn clean(text: impl Display) -> String {
     text.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

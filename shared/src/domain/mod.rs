@@ -2,25 +2,27 @@
 //! that need nothing else; how they are stored, sent or shown belongs to the modules that do so.
 
 mod api;
+mod associations;
 mod branch_history;
 mod entity;
 mod group_path;
 mod hold;
 mod id;
 mod installation;
-mod issue_key;
+mod issue_keys;
 mod sign_in;
 mod site;
 mod subscription;
 
 pub use api::Api;
+pub use associations::{Associations, MAX_ASSOCIATIONS};
 pub use branch_history::{BranchHistory, RefUpdate};
 pub use entity::{EntityKey, EntityKind};
 pub use group_path::lies_under;
 pub use hold::{HoldReason, KeyRule};
 pub use id::{InstallationId, SignInId, SiteId, SubscriptionId};
 pub use installation::{Connection, ConnectionKind, Installation, SystemToken};
-pub use issue_key::{IssueKeys, KeyFilter, MAX_ISSUE_KEYS};
+pub use issue_keys::{IssueKeys, KeyFilter};
 pub use sign_in::{SignIn, SignInStage, TokenSource};
 pub use site::{Capability, Site, SiteCondition, SiteState};
 pub use subscription::{

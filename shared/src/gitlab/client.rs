@@ -12,6 +12,7 @@ use url::Url;
 
 use super::error::{header_number, refusal};
 use super::measure::measure;
+use crate::outbound::read_body;
 
 mod browse;
 mod groups;
@@ -182,22 +183,9 @@ impl GitlabClient {
         let response =
             request.send().await.map_err(|error| GitlabError::Unavailable(Some(error.without_url())))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = read_bounded(response).await?;
+        let text = read_body(response, MAX_ANSWER).await?;
         if status.is_success() { Ok((headers, text)) } else { Err(refusal(status, &headers, &text)) }
     }
-}
-
-async fn read_bounded(mut response: reqwest::Response) -> Result<Vec<u8>, GitlabError> {
-    let mut text = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| GitlabError::Unavailable(Some(error.without_url())))?
-    {
-        if text.len() + chunk.len() > MAX_ANSWER {
-            return Err(GitlabError::Unexpected(None));
-        }
-        text.extend_from_slice(&chunk);
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

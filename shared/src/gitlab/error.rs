@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use crate::outbound::BodyError;
+
 /// How long to back off when a 429 does not say: GitLab's limits are per minute.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -54,6 +56,15 @@ impl GitlabError {
             Self::Rejected(_) => "refused",
             Self::Unavailable(_) | Self::Failed(_) => "unavailable",
             Self::Unexpected(_) => "unexpected",
+        }
+    }
+}
+
+impl From<BodyError> for GitlabError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Interrupted(error) => Self::Unavailable(Some(error)),
+            BodyError::TooLong(_) => Self::Unexpected(None),
         }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::client::{GitlabError, GitlabHttp};
+use crate::outbound::read_body;
 
 /// Making hooks takes all of it (<https://docs.gitlab.com/integration/oauth_provider/#view-all-authorized-applications>).
 const SCOPE: &str = "api";
@@ -136,17 +137,9 @@ impl OauthApplication {
 
     async fn post(&self, endpoint: &str, body: &Value) -> Result<Vec<u8>, OauthError> {
         let sent = self.http.writes.post(self.endpoint(endpoint)).json(body).send().await;
-        let mut response = sent.map_err(|error| GitlabError::Unavailable(Some(error.without_url())))?;
+        let response = sent.map_err(|error| GitlabError::Unavailable(Some(error.without_url())))?;
         let status = response.status();
-        let mut text = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| GitlabError::Unavailable(Some(error.without_url())))?
-        {
-            if text.len() + chunk.len() > MAX_ANSWER {
-                return Err(GitlabError::Unexpected(None).into());
-            }
-            text.extend_from_slice(&chunk);
-        }
+        let text = read_body(response, MAX_ANSWER).await.map_err(GitlabError::from)?;
         if status.is_success() {
             return Ok(text);
         }

@@ -16,7 +16,7 @@ use crate::domain::{
 use crate::envelope::{Context, Envelope, EnvelopeError, Purpose};
 use crate::jwt::invocation::Invocation;
 use crate::jwt::unverified;
-use crate::outbound::{HostGuard, is_listed_site, site_address};
+use crate::outbound::{HostGuard, is_listed_site, read_body, site_address};
 use crate::store::forge_installations::ForgePointer;
 use crate::store::{Store, StoreError};
 
@@ -42,6 +42,9 @@ const SILENT_AFTER: Duration = Duration::from_secs(150 * 60);
 
 /// Asking a site for its address. Forge waits five seconds for the answer to a trigger, and all else takes milliseconds.
 const NAME_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// A site's answer to that is half a kilobyte.
+const MAX_SERVER_INFO: usize = 64 * 1024;
 
 /// Tries against somebody who stores the same installation at the same time.
 const ROUNDS: u32 = 4;
@@ -334,7 +337,10 @@ impl ForgeInstallations {
         let request = self.http.get(url).bearer_auth(token.expose_secret()).timeout(NAME_TIMEOUT);
         let answer = request.send().await.and_then(reqwest::Response::error_for_status);
         match answer {
-            Ok(answer) => answer.json::<ServerInfo>().await.ok().map(|info| info.base_url),
+            Ok(answer) => {
+                let info = read_body(answer, MAX_SERVER_INFO).await.ok()?;
+                serde_json::from_slice::<ServerInfo>(&info).ok().map(|info| info.base_url)
+            }
             Err(error) => {
                 tracing::info!(error = %error.without_url(), "the site does not tell its address yet");
                 None

@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::{RateLimitReason, error_text, retry_after};
 use crate::domain::Api;
+use crate::outbound::{BodyError, read_body};
 
 /// Jira's answers are lists of ids; anything larger is not one.
 pub(super) const MAX_ANSWER: usize = 8 * 1024 * 1024;
@@ -76,17 +77,12 @@ impl JiraError {
 }
 
 /// Reads an answer, and tells what a refusal means.
-pub(super) async fn read(api: Api, mut response: reqwest::Response) -> Result<Vec<u8>, JiraError> {
+pub(super) async fn read(api: Api, response: reqwest::Response) -> Result<Vec<u8>, JiraError> {
     let (status, headers) = (response.status(), response.headers().clone());
-    let mut body = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| JiraError::NoAnswer(error.without_url()))?
-    {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(JiraError::Unexpected(status));
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let body = read_body(response, MAX_ANSWER).await.map_err(|error| match error {
+        BodyError::Interrupted(error) => JiraError::NoAnswer(error),
+        BodyError::TooLong(_) => JiraError::Unexpected(status),
+    })?;
     if status.is_success() { Ok(body) } else { Err(refusal(api, status, &headers, &body)) }
 }
 

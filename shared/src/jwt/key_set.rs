@@ -13,9 +13,11 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::key_id::KeyId;
-use super::keystore::{KeyError, causes, read_bounded};
+use super::keystore::KeyError;
 use super::public_key::PublicKey;
 use crate::clock::{SharedClock, Timestamp};
+use crate::outbound::read_body;
+use crate::telemetry::with_causes;
 
 /// Where Forge publishes its keys
 /// (<https://developer.atlassian.com/platform/forge/remote/essentials/#verifying-remote-requests>).
@@ -99,13 +101,12 @@ impl KeySet {
 
     async fn fetch(&self) -> Result<HashMap<KeyId, Arc<PublicKey>>, String> {
         let request = self.client.get(self.url.clone()).timeout(FETCH_TIMEOUT);
-        let response = request.send().await.map_err(causes)?;
+        let response = request.send().await.map_err(|error| with_causes(&error.without_url()))?;
         if response.status() != StatusCode::OK {
             return Err(response.status().to_string());
         }
-        let body = read_bounded(response, MAX_SET_BYTES).await.map_err(causes)?;
-        let is_whole = body.len() <= MAX_SET_BYTES;
-        is_whole.then(|| parse(&body)).flatten().ok_or_else(|| "the answer is not a key set".to_owned())
+        let body = read_body(response, MAX_SET_BYTES).await.map_err(|error| with_causes(&error))?;
+        parse(&body).ok_or_else(|| "the answer is not a key set".to_owned())
     }
 }
 

@@ -3,17 +3,18 @@
 //! (<https://developer.atlassian.com/cloud/jira/platform/security-for-connect-apps/>). Keys that this bundle itself
 //! publishes are not kept here.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, StatusCode};
 use url::Url;
 
 use super::key_id::KeyId;
 use super::public_key::PublicKey;
 use crate::clock::{SharedClock, Timestamp};
+use crate::outbound::{BodyError, read_body};
+use crate::telemetry::with_causes;
 
 /// Atlassian's key servers, in the order they are asked: the documented one, and the one that its newer framework asks.
 pub const ATLASSIAN_KEY_SERVERS: [&str; 2] =
@@ -172,13 +173,15 @@ impl KeyStore {
 
     async fn ask(&self, url: &str) -> Result<PublicKey, KeyError> {
         let request = self.client.get(url).timeout(self.source.timeout_of_each());
-        let response = request.send().await.map_err(|error| KeyError::Unavailable(causes(error)))?;
+        // Without the URL, whose last part a stranger chose.
+        let unavailable = |error: reqwest::Error| KeyError::Unavailable(with_causes(&error.without_url()));
+        let response = request.send().await.map_err(unavailable)?;
         match response.status() {
-            StatusCode::OK => parse(
-                &read_bounded(response, MAX_KEY_BYTES)
-                    .await
-                    .map_err(|error| KeyError::Unavailable(causes(error)))?,
-            ),
+            StatusCode::OK => match read_body(response, MAX_KEY_BYTES).await {
+                Ok(body) => parse(&body),
+                Err(BodyError::Interrupted(error)) => Err(unavailable(error)),
+                Err(BodyError::TooLong(_)) => Err(KeyError::Unknown),
+            },
             // These speak of the server's state; any other 4xx says that it has no such key.
             status @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) => {
                 Err(KeyError::Unavailable(status.to_string()))
@@ -189,36 +192,9 @@ impl KeyStore {
     }
 }
 
-/// The whole chain of causes, because the outermost says only that something failed; without the URL, whose last part
-/// is a stranger's.
-pub(super) fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        text = format!("{text}: {current}");
-        cause = current.source();
-    }
-    text
-}
-
-/// At most one byte more than `limit`, which is then refused as no key.
-pub(super) async fn read_bounded(mut response: Response, limit: usize) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        let room = (limit + 1).saturating_sub(body.len());
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() > limit {
-            break;
-        }
-    }
-    Ok(body)
-}
-
 /// Something else than a key under a key's name is as good as no key.
 fn parse(body: &[u8]) -> Result<PublicKey, KeyError> {
-    let text =
-        std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_KEY_BYTES).ok_or(KeyError::Unknown)?;
+    let text = std::str::from_utf8(body).map_err(|_| KeyError::Unknown)?;
     PublicKey::from_pem(text).map_err(|_| KeyError::Unknown)
 }
 

@@ -1,10 +1,11 @@
-//! Which addresses are public. Follows IANA's registries of special-purpose addresses
+//! Which hosts are this machine, and which addresses are public. Follows IANA's registries of special-purpose addresses
 //! (<https://www.iana.org/assignments/iana-ipv4-special-registry/>,
-//! <https://www.iana.org/assignments/iana-ipv6-special-registry/>). Exceptions for listed hosts are `guard`'s business.
+//! <https://www.iana.org/assignments/iana-ipv6-special-registry/>). Exceptions for listed hosts belong to `guard`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use url::Host;
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
@@ -47,13 +48,24 @@ const REFUSED_V6: [Ipv6Net; 4] = [
 /// NAT64's well-known prefix: DNS64 answers with it for hosts that have IPv4 only, so it can't be refused as a whole.
 const NAT64: Ipv6Net = v6(0x64, 0xff9b, 0, 96);
 
-/// Whether `address` is one that a stranger may make us connect to: public unicast, and not a transition form of an
+/// Whether `address` may be connected to when it was named from outside: public unicast, and not a transition form of an
 /// address that isn't.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+/// Whether `host` is this machine: a loopback address, or a name that always resolves to one
+/// (<https://www.rfc-editor.org/rfc/rfc6761#section-6.3>).
+#[must_use]
+pub fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(name) => name.as_ref() == "localhost" || name.as_ref().ends_with(".localhost"),
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use thiserror::Error;
 use url::{Host, Url};
 
-use super::address::is_public;
+use super::address::{is_loopback, is_public};
 
-/// GitLab's keyset pagination links, the longest URLs that we are handed, stay far below this many bytes.
+/// In bytes. The longest URLs that we get, GitLab's keyset pagination links, stay far below it.
 const MAX_URL_BYTES: usize = 4096;
 
 /// Why a URL is not called.
@@ -22,7 +22,7 @@ pub enum GuardError {
         "only https URLs are called; list the host as http://... in ALLOWED_PRIVATE_HOSTS to call it without TLS"
     )]
     Scheme,
-    /// A user name or password stands before the host.
+    /// There is a user name or password before the host.
     #[error("a URL must not carry a user name or password")]
     UserInfo,
     /// A `#` part, which no server would ever see.
@@ -74,8 +74,8 @@ impl HostGuard {
             .map(|listed| Self { listed })
     }
 
-    /// The URL in `text`, if it may be called. Names are not resolved here: that a name leads to an allowed address is
-    /// seen to by the client that [`outbound_client`](super::outbound_client) builds.
+    /// The URL in `text`, if it may be called. Names are not resolved here: the client that
+    /// [`outbound_client`](super::outbound_client) builds checks the addresses.
     ///
     /// # Errors
     ///
@@ -96,14 +96,14 @@ impl HostGuard {
         Ok(url)
     }
 
-    /// Whether the operator listed the host of `url`: who does so vouches for it.
+    /// Whether the operator listed the host of `url`, and so trusts it.
     #[must_use]
     pub fn lists(&self, url: &Url) -> bool {
         url.host().is_some_and(|host| self.entries(&host.to_owned()).next().is_some())
     }
 
-    /// Whether `host`, the name in a URL, may be reached at `address`. Ports are [`check`](Self::check)'s business:
-    /// a resolver isn't told any.
+    /// Whether `host`, the name in a URL, may be reached at `address`. Ports belong to [`check`](Self::check):
+    /// a resolver does not know them.
     pub(super) fn allows_address(&self, host: &str, address: IpAddr) -> bool {
         is_public(address) || Host::parse(host).is_ok_and(|host| self.entries(&host).next().is_some())
     }
@@ -184,14 +184,6 @@ fn check_unlisted(url: &Url, host: &Host) -> Result<(), GuardError> {
         (false, _) => Err(GuardError::Address),
         (true, "https") => Ok(()),
         (true, _) => Err(GuardError::Scheme),
-    }
-}
-
-fn is_loopback(host: &Host) -> bool {
-    match host {
-        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

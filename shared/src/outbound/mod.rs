@@ -5,6 +5,7 @@
 //! to, however the name resolves a moment later. What is said over that client belongs to `jira`, `gitlab` and `jwt`.
 
 mod address;
+mod body;
 mod guard;
 mod resolver;
 mod site;
@@ -18,12 +19,13 @@ use thiserror::Error;
 
 use crate::tls_roots;
 
-pub use address::is_public;
+pub use address::{is_loopback, is_public};
+pub use body::{BodyError, read_body};
 pub use guard::{GuardError, HostGuard, HostListError};
 pub use resolver::{GuardedResolver, RefusedAddress};
 pub use site::{is_atlassian_site, is_listed_site, site_address};
 
-/// A host that doesn't take a connection in this time is down; waiting longer only holds the batch up.
+/// A host that doesn't take a connection in this time is down; waiting longer only delays the batch.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Name, connection, request and the whole body. Jira's bulk calls and GitLab's slowest lists answer well within it.
@@ -40,7 +42,7 @@ pub enum RedirectRule {
     /// Never followed: Jira (a 3xx means that the site was renamed), and every request that changes something.
     None,
     /// Followed within the origin of the first URL, at most three times. For GitLab's reads only: the HTTP library
-    /// doesn't tell the rule which method was used, so requests that change something go through a client with
+    /// doesn't give the rule the method, so requests that change something go through a client with
     /// [`RedirectRule::None`].
     SameOriginGet,
 }
@@ -86,8 +88,8 @@ pub fn outbound_client(
         .map_err(OutboundClientError::Build)
 }
 
-/// Whether a call failed because its host resolved to addresses that [`HostGuard`] refuses, so that a person can be
-/// told to list the host instead of to look for a network fault.
+/// Whether a call failed because its host resolved to addresses that [`HostGuard`] refuses: the remedy is to list the
+/// host, not to search for a network fault.
 #[must_use]
 pub fn refused_by_guard(error: &reqwest::Error) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
@@ -128,13 +130,13 @@ fn redirect_policy(rule: RedirectRule) -> Policy {
     match rule {
         RedirectRule::None => Policy::none(),
         RedirectRule::SameOriginGet => {
-            Policy::custom(|attempt| if stays_home(&attempt) { attempt.follow() } else { attempt.stop() })
+            Policy::custom(|attempt| if is_same_origin(&attempt) { attempt.follow() } else { attempt.stop() })
         }
     }
 }
 
-/// 303 answers a request that changed something, which has no business on this client.
-fn stays_home(attempt: &Attempt<'_>) -> bool {
+/// A 303 is not followed: it answers a request that changed something, which must not go through this client.
+fn is_same_origin(attempt: &Attempt<'_>) -> bool {
     let next = attempt.url();
     attempt.status() != StatusCode::SEE_OTHER
         && attempt.previous().len() <= MAX_REDIRECTS

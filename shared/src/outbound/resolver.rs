@@ -1,4 +1,4 @@
-//! The system's resolver with [`HostGuard`]'s verdict in between, for the HTTP client to connect by.
+//! The system's resolver, filtered by [`HostGuard`], for the HTTP client.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -18,7 +18,7 @@ pub struct RefusedAddress {
     pub host: String,
 }
 
-/// Resolves names as the system does and hands on only the addresses that the guard lets through.
+/// Resolves names as the system does, and answers only addresses that the guard allows.
 #[derive(Clone, Debug)]
 pub struct GuardedResolver {
     guard: HostGuard,

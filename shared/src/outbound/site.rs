@@ -1,4 +1,4 @@
-//! What a Jira site's address looks like. Which sites may install is configuration, and read elsewhere.
+//! The form of a Jira site's address. Which sites may install is configuration, and read elsewhere.
 
 use url::{Host, Url};
 

@@ -13,16 +13,24 @@ pub(crate) struct Answer {
     status: u16,
     headers: String,
     body: Vec<u8>,
+    length: usize,
     delay: Duration,
 }
 
 impl Answer {
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: String::new(), body: body.into(), delay: Duration::ZERO }
+        let body = body.into();
+        Self { status, headers: String::new(), length: body.len(), body, delay: Duration::ZERO }
     }
 
     pub(crate) fn redirect(status: u16, location: &str) -> Self {
         Self { headers: format!("Location: {location}\r\n"), ..Self::new(status, "") }
+    }
+
+    /// Closes the connection after `length` bytes of the body.
+    pub(crate) fn cut_to(mut self, length: usize) -> Self {
+        self.body.truncate(length);
+        self
     }
 
     pub(crate) fn after(self, delay: Duration) -> Self {
@@ -90,9 +98,7 @@ impl TestServer {
         thread::sleep(answer.delay);
         let head = format!(
             "HTTP/1.1 {} x\r\nConnection: close\r\nContent-Length: {}\r\n{}\r\n",
-            answer.status,
-            answer.body.len(),
-            answer.headers
+            answer.status, answer.length, answer.headers
         );
         let _ = stream.write_all(&[head.as_bytes(), &answer.body].concat());
     }

@@ -1,6 +1,6 @@
-//! What becomes of a message after it was processed. Waiting is not failing: a message that waits or tries again is put on
-//! the queue as a copy with counters of its own, and the original is acknowledged. So the queue's receive limit catches
-//! crashes only, and a wait can outlast every timeout.
+//! What becomes of a message after it was processed. A message that waits or is retried is put on the queue as a copy with
+//! counters of its own, and the original is acknowledged: waiting counts no attempt and can outlast every timeout, and the
+//! queue's receive limit catches crashes only.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{MAX_DELAY, Outgoing, Queue, RETENTION, Received};
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::{Measure, with_causes};
 
-/// Tries before a message is dead-lettered. With [`backoff`] they span 70 minutes, longer than a restart or a
+/// Attempts before a message is dead-lettered. With [`backoff`] they span 70 minutes, longer than a restart or a
 /// bad release of either side takes.
 const MAX_ATTEMPTS: u32 = 10;
 
@@ -23,19 +23,19 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message<T> {
     version: u8,
-    /// Names the delivery it came with in logs, from the webhook to the call to Jira. Its copies keep it.
+    /// The trace id of its delivery, from the webhook to the call to Jira. Its copies keep it.
     pub id: Ulid,
     /// The queue's message group.
     pub group: String,
     /// When it was first put on a queue.
     pub enqueued_at: Timestamp,
-    /// Tries that failed.
+    /// Attempts that failed.
     #[serde(default)]
     pub attempts: u32,
     /// Not before this.
     #[serde(default)]
     not_before: Option<Timestamp>,
-    /// Since when it waits and tries.
+    /// Since when it waits and is retried.
     #[serde(default)]
     held_since: Option<Timestamp>,
     /// What it says.
@@ -47,9 +47,9 @@ pub struct Message<T> {
 pub enum Disposition {
     /// It is done.
     Done,
-    /// Something outside says when to come back. Counts nothing.
+    /// It has to wait for something else, which counts no attempt.
     Wait {
-        /// When to come back.
+        /// Until when.
         until: Timestamp,
         /// Why.
         reason: String,
@@ -64,12 +64,12 @@ pub enum Disposition {
         /// Why.
         reason: String,
     },
-    /// It will never work; a person has to look.
+    /// It can never succeed; a person has to act.
     Fail {
         /// Why.
         reason: String,
     },
-    /// Jira refuses it, which a person has to look at.
+    /// Jira refuses it; a person has to act.
     Refused {
         /// Jira's text. It may repeat what it refuses, so it is kept with the message and not logged.
         text: String,
@@ -77,8 +77,7 @@ pub enum Disposition {
 }
 
 impl Disposition {
-    /// The one of two that asks for more: a message is done only when all of it is, and dead-lettered only when nothing of
-    /// it waits any more.
+    /// The weightier of two: a message is done only when all of it is, and dead-lettered only when nothing of it waits.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (&self, &other) {
@@ -122,12 +121,12 @@ impl<T> Message<T> {
         self.not_before.filter(|not_before| *not_before > now)
     }
 
-    /// Whether this try is the last.
+    /// Whether this attempt is the last.
     fn is_last_attempt(&self) -> bool {
         self.attempts + 1 >= MAX_ATTEMPTS
     }
 
-    /// For how long it has waited and been tried.
+    /// For how long it has waited and been retried.
     #[must_use]
     pub fn held_for(&self, now: Timestamp) -> Duration {
         self.held_since.map_or(Duration::ZERO, |since| now.since(since))
@@ -148,9 +147,9 @@ impl<T: Serialize> Message<T> {
 impl<T> Message<T> {
     fn wait(&mut self, until: Timestamp, reason: &str, now: Timestamp) -> Result<(), String> {
         if now.since(*self.held_since.get_or_insert(now)) > RETENTION {
-            let given_up = format!("Waited for 14 days. {reason}");
-            tracing::warn!(trace.id = %self.id, reason = given_up, "a message can't be processed");
-            return Err(given_up);
+            let failure = format!("Waited for 14 days. {reason}");
+            tracing::warn!(trace.id = %self.id, reason = failure, "a message can't be processed");
+            return Err(failure);
         }
         self.not_before = Some(until);
         Ok(())
@@ -159,9 +158,9 @@ impl<T> Message<T> {
     fn retry(&mut self, reason: &str, now: Timestamp) -> Result<(), String> {
         self.held_since.get_or_insert(now);
         if self.is_last_attempt() {
-            let given_up = format!("Failed {MAX_ATTEMPTS} times, last: {reason}");
-            tracing::warn!(trace.id = %self.id, reason = given_up, "a message can't be processed");
-            return Err(given_up);
+            let failure = format!("Failed {MAX_ATTEMPTS} times, last: {reason}");
+            tracing::warn!(trace.id = %self.id, reason = failure, "a message can't be processed");
+            return Err(failure);
         }
         self.not_before = Some(now.after(backoff(self.attempts)));
         self.attempts += 1;
@@ -187,7 +186,7 @@ struct Counts {
 }
 
 impl<T> Message<T> {
-    /// Notes what was decided, and readies the message for its copy.
+    /// Logs what was decided, and prepares the message for its copy.
     fn prepare(&mut self, disposition: Disposition, now: Timestamp, counts: &mut Counts) -> Next {
         let trace = self.id;
         let held = match disposition {
@@ -225,7 +224,7 @@ impl<T> Message<T> {
 }
 
 impl<T: Serialize> Message<T> {
-    /// The message as a dead letter: redriven, it has all its tries and all its time again.
+    /// The message as a dead letter: redriven, it has all its attempts and all its time again.
     fn renewed(self) -> Option<String> {
         let renewed = Self { attempts: 0, not_before: None, held_since: None, ..self };
         serde_json::to_string(&renewed).ok()
@@ -236,7 +235,7 @@ impl<T: DeserializeOwned> Message<T> {
     /// Reads a message.
     ///
     /// # Errors
-    /// With a sentence for the dead letter, when a newer release wrote it or nobody did.
+    /// With a sentence for the dead letter, when a newer release wrote it or it is no message of ours.
     pub fn read(received: &Received) -> Result<Self, String> {
         let message: Self = serde_json::from_str(&received.body)
             .map_err(|error| format!("The message can't be read: {error}."))?;
@@ -250,14 +249,14 @@ impl<T: DeserializeOwned> Message<T> {
     }
 }
 
-/// How long to leave a message alone after `attempts` failures: 5 s, 15 s, 45 s, … up to SQS's longest delay.
+/// The delay after `attempts` failures: 5 s, 15 s, 45 s, … up to SQS's longest.
 #[must_use]
 pub fn backoff(attempts: u32) -> Duration {
     Duration::from_secs(5u64.saturating_mul(3u64.saturating_pow(attempts))).min(MAX_DELAY)
 }
 
-/// Acts on what was decided, and answers the receipts to acknowledge: those of all messages whose copy or dead letter is
-/// safely stored. The others come back by themselves.
+/// Acts on the dispositions, and answers the receipts to acknowledge: of all messages whose copy or dead letter is stored.
+/// The others are received again.
 pub async fn settle<T: Serialize + Send>(
     queue: &dyn Queue,
     clock: &dyn Clock,
@@ -301,7 +300,7 @@ pub async fn settle<T: Serialize + Send>(
     acknowledged
 }
 
-/// Whether the copies of messages that wait or are tried again are safely stored.
+/// Whether the copies of messages that wait or are retried are stored.
 async fn send_copies(queue: &dyn Queue, copies: Vec<Outgoing>) -> bool {
     if copies.is_empty() {
         return true;
@@ -309,7 +308,7 @@ async fn send_copies(queue: &dyn Queue, copies: Vec<Outgoing>) -> bool {
     let sent = queue.send(copies).await;
     if let Err(error) = &sent {
         let cause = with_causes(error);
-        tracing::error!(cause, "could not put messages back; they come back by themselves");
+        tracing::error!(cause, "could not put messages back; they will be received again");
     }
     sent.is_ok()
 }
@@ -332,7 +331,7 @@ async fn send_to_dead_letter_queue(
         Ok(()) => Some(receipt),
         Err(error) => {
             let cause = with_causes(&error);
-            tracing::error!(cause, "could not write a dead letter; the message comes back by itself");
+            tracing::error!(cause, "could not write a dead letter; the message will be received again");
             None
         }
     }

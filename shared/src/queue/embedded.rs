@@ -1,8 +1,8 @@
 //! The queue of the local process: several queues by name in one SQLite file. Handing messages to handlers belongs to
-//! the local process's pump, for which there is more here than the port has.
+//! the local process's pump, which needs more than the port has.
 //!
 //! It behaves as an SQS standard queue with message groups does: messages are delivered at least once and in no
-//! promised order; a group with many messages does not hold up the others
+//! promised order; a group with many messages does not delay the others
 //! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html>); the receipt of
 //! an earlier delivery is accepted and does nothing
 //! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html>). Unlike SQS it
@@ -11,7 +11,7 @@
 //! # Durability
 //!
 //! The file is in WAL mode with `synchronous = NORMAL` (<https://www.sqlite.org/pragma.html#pragma_synchronous>): a
-//! commit is handed to the operating system and not waited for, so that taking in a webhook does not cost an fsync.
+//! commit does not wait for the disk, so that queueing a delivery costs no fsync.
 //! What was acknowledged survives the end of the process, `kill -9` included. A loss of power or a crash of the
 //! operating system may undo the last commits, those since the last checkpoint at most, but does not corrupt the file;
 //! what is lost is found again by reconciliation, as after any outage.
@@ -55,7 +55,7 @@ pub enum QueueFileError {
         #[source]
         source: rusqlite::Error,
     },
-    /// The machine gives no thread.
+    /// The operating system starts no thread.
     #[error("the queue's thread can't be started")]
     Thread(#[source] std::io::Error),
 }
@@ -116,7 +116,7 @@ impl EmbeddedQueues {
         Ok(Self { writer: Arc::new(writer), clock, queues: Mutex::default() })
     }
 
-    /// The queue of that name, which needs no making. Always the same one, so that whoever waits hears of every send.
+    /// The queue of that name; it need not be created. Always the same one, so that every send notifies those who wait.
     #[must_use]
     pub fn queue(&self, name: &str) -> Arc<EmbeddedQueue> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,12 +151,12 @@ pub struct EmbeddedQueue {
 }
 
 impl EmbeddedQueue {
-    /// Takes at most `max` messages that are due, of other groups than those of `busy`, and hides them from others until
+    /// Receives at most `max` messages that are due, of other groups than those of `busy`, and makes them invisible until
     /// `visibility` (at least a millisecond) has passed. Groups take turns, from call to call too. A message that has been
     /// delivered a hundred times is not delivered again but becomes a dead letter: handlers acknowledge what they retry, so
-    /// only a process that died with the message, or a handler that outlasted `visibility`, lets it come back.
+    /// it is received again only if a process died with it or a handler outlasted `visibility`.
     ///
-    /// A call that is dropped may have taken messages; they come back after `visibility`.
+    /// A call that is dropped may have received messages; they are visible again after `visibility`.
     ///
     /// # Errors
     /// The file fails.
@@ -216,7 +216,7 @@ impl EmbeddedQueue {
     /// The file fails.
     pub async fn wait_for_messages(&self, busy: &HashSet<String>) -> Result<(), QueueError> {
         loop {
-            // Listening begins here, before looking, or a message sent in between would go unnoticed.
+            // Registered before the queue is read, or a message sent in between would go unnoticed.
             let arrival = self.arrivals.notified();
             let (name, busy) = (Arc::clone(&self.name), busy.clone());
             let next_due = move |connection: &Connection| table::next_due(connection, &name, &busy);

@@ -1,4 +1,4 @@
-//! The queue as a port. What a message says belongs to whoever writes and reads it; how a handler's answer becomes an
+//! The queue as a port. What a message says belongs to its producer and consumer; how a handler's answer becomes an
 //! acknowledgement, a copy or a dead letter belongs to [`disposition`].
 
 use std::fmt;
@@ -21,11 +21,12 @@ pub mod embedded;
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html>).
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
 
-/// How long a queue keeps a message that nobody takes: SQS's maximum.
+/// How long a queue keeps a message that is not received: SQS's maximum.
 pub const RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Receives after which SQS dead-letters a message: the `maxReceiveCount` of every queue in the template. Handlers count their own attempts and acknowledge what they retry, so a message only comes back by
-/// itself when the process died with it; five deaths are no coincidence.
+/// Receives after which SQS dead-letters a message: the `maxReceiveCount` of every queue in the template. Handlers count
+/// their own attempts and acknowledge what they retry, so a message is received again only if the process died with it;
+/// five times is no coincidence.
 pub const MAX_RECEIVES: u32 = 5;
 
 /// The largest message, attributes included: SQS's bound, on all messages of a call together as well, and the
@@ -44,7 +45,7 @@ pub struct Outgoing {
     pub delay: Duration,
 }
 
-/// A message taken from a queue; it comes back unless it is deleted.
+/// A received message; it becomes visible again unless it is deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// The queue's own handle of this delivery.
@@ -53,7 +54,7 @@ pub struct Received {
     pub group: String,
     /// The text.
     pub body: String,
-    /// How often the queue has handed it out, this time included.
+    /// How often it was received, this time included.
     pub receives: u32,
 }
 
@@ -73,23 +74,23 @@ pub struct DeadLetter {
 /// How many messages a queue holds, by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Depth {
-    /// Could be taken now.
+    /// Visible.
     pub ready: u64,
     /// Not due yet.
     pub delayed: u64,
-    /// Taken and not yet deleted.
+    /// Received and not yet deleted.
     pub in_flight: u64,
-    /// Given up.
+    /// Dead-lettered.
     pub dead: u64,
 }
 
 /// A call to a queue failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// The queue can't be reached, or failed; nothing of the call may be taken as done.
+    /// The queue can't be reached, or failed; some of the call may have been done.
     #[error("the queue is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Whoever made this queue named only the queue itself.
+    /// Only the queue itself was configured.
     #[error("no dead-letter queue is configured")]
     NoDeadLetters,
 }

@@ -1,7 +1,7 @@
 //! The queue of a deployed bundle: an SQS standard queue with its dead-letter queue. How calls on several messages are
 //! made belongs to `batch`, what a dead letter is on SQS to `dead_letter`, and reading them to `dead_letter_reader`. Receiving from
-//! the queue itself is Lambda's; how the client is made, with which timeouts and retries of single calls, is for whoever
-//! has it.
+//! the queue itself is Lambda's; how the client is made, with which timeouts and retries of single calls, belongs to its
+//! owner.
 //!
 //! Message groups make it a fair queue
 //! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html>): a group with
@@ -86,7 +86,7 @@ impl SqsQueue {
             let mut chosen = found;
             chosen.retain(|message| match &mut named {
                 Some(named) => named.remove(&message.id),
-                // What fails at once after it was put back would go round for as long as this runs.
+                // A message that fails at once after its redrive would otherwise be redriven again and again.
                 None => message.sent_at <= began,
             });
             let ids: Vec<String> = chosen.iter().map(|message| message.id.clone()).collect();
@@ -128,11 +128,11 @@ impl Queue for SqsQueue {
         let dead_letters_url = self.dead_letters_url()?;
         let counts = future::try_join(self.counts(&self.url), self.counts(dead_letters_url));
         let ([ready, delayed, in_flight], dead) = counts.await?;
-        // Those that somebody looks at just now are not visible, but no less dead.
+        // Those that are being read are in flight, and still dead letters.
         Ok(Depth { ready, delayed, in_flight, dead: dead.iter().sum() })
     }
 
-    /// The newest of those that a minute is enough to look through, which is some ten thousand.
+    /// The newest of those that can be received within a minute, which is some ten thousand.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
         let mut reader = DeadLetterReader::new(&self.client, self.dead_letters_url()?);
         let found = newest(&mut reader, limit).await;
@@ -140,8 +140,8 @@ impl Queue for SqsQueue {
         found
     }
 
-    /// As many as a minute is enough for, which is several thousand; another call goes on. At no time is a message in
-    /// neither queue, so one may be in both when the call fails.
+    /// As many as a minute allows, which is several thousand; another call goes on. A message is never in neither queue, so
+    /// it may be in both when the call fails.
     async fn redrive(&self, ids: Option<&[String]>) -> Result<u64, QueueError> {
         let mut reader = DeadLetterReader::new(&self.client, self.dead_letters_url()?);
         let redriven = self.put_back(&mut reader, ids).await;
@@ -167,8 +167,8 @@ fn outgoing(message: DeadLetterMessage) -> Outgoing {
     Outgoing { body: message.body, group: REDRIVEN.to_owned(), delay: Duration::ZERO }
 }
 
-/// Messages as the calls that send them, of which each may hold as much as one message. The group counts as if it were part of the message, to be on the safe side of a
-/// bound whose documentation does not name it.
+/// Splits messages into calls; a call may be as large as one message. The group counts as part of the message: the
+/// documentation of the bound does not say whether it does.
 fn batches(messages: Vec<Outgoing>) -> Vec<Vec<SendMessageBatchRequestEntry>> {
     let mut batches: Vec<Vec<_>> = Vec::new();
     let mut bytes = 0;

@@ -31,7 +31,7 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Whether something that takes at most `time` still ends before it.
+    /// Whether something that takes at most `time` ends before it.
     #[must_use]
     pub fn leaves(self, time: Duration) -> bool {
         self.left() > time
@@ -56,15 +56,15 @@ struct Acknowledged {
 }
 
 impl Batch {
-    /// Acknowledges messages whose work is done or safely stored; the others come back by themselves. Whatever happens to
-    /// the rest of the batch, these stay acknowledged.
+    /// Acknowledges messages that are done or stored as a copy; the others are received again. These stay acknowledged,
+    /// whatever happens to the rest of the batch.
     pub fn acknowledge(&self, receipts: Vec<String>) {
         if receipts.is_empty() {
             return;
         }
         let mut acknowledged = self.acknowledged.receipts.lock().unwrap_or_else(PoisonError::into_inner);
         acknowledged.extend(receipts.iter().cloned());
-        // Nobody listens any more when the work was given up; then the messages come back.
+        // Fails when the batch was dropped; its messages are received again.
         let _ = self.acknowledged.report.send(receipts);
     }
 
@@ -100,7 +100,7 @@ impl Work {
     pub async fn acknowledged(&mut self) -> Option<Vec<String>> {
         match self.acknowledged.recv().await {
             None => {
-                // Ended already, or it would still hold its end of the channel.
+                // It has ended: its end of the channel is closed.
                 self.tasks.join_next().await;
                 None
             }
@@ -109,8 +109,8 @@ impl Work {
     }
 }
 
-/// A panic fails the whole batch, so what is left of it is then handled message by message: only the culprit counts as
-/// tried.
+/// A panic fails the whole batch, so what is left of it is then handled message by message: only the message that panics
+/// counts as tried.
 async fn one_by_one_after_a_panic(batch: Batch, handler: Handler) {
     if is_finished(handler(batch.clone())).await {
         return;

@@ -1,5 +1,5 @@
-//! Backoffs: what a rate limit or an outage told us to leave alone, and until when. Kept in the table so that every worker
-//! knows them, and in no message.
+//! Backoffs: what is not called after a rate limit or an outage, and until when. In the table, so that every worker knows
+//! them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl BackoffScope {
 pub struct Backoff {
     /// Until when.
     pub until: Timestamp,
-    /// How many calls failed one after another; each makes the next pause longer.
+    /// Consecutive failures; each makes the next pause longer.
     #[serde(rename = "row")]
     pub consecutive_failures: u32,
     /// When the first of them failed.

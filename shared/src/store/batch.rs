@@ -1,5 +1,5 @@
-//! How many items are read and written at once, repeated until DynamoDB has left nothing undone. No conditions, and no
-//! order: of a batch that fails, any part may have been written.
+//! Batch reads and writes, repeated until DynamoDB has left nothing unprocessed. Without conditions and without order: of a
+//! batch that fails, any part may have been written.
 
 use std::collections::HashMap;
 use std::time::Duration;

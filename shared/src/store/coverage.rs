@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{Key, Store, StoreError, When};
 use crate::domain::SubscriptionId;
 
-/// Projects move in seldom, but when they do, people wait for it.
+/// Projects rarely move into a group, but when one does, people wait for its events.
 const OUTSIDE_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// Projects move out seldom.
+/// Projects rarely move out of a group.
 const INSIDE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// How long an assumption holds: enough to ask GitLab once a batch.
@@ -26,10 +26,10 @@ pub enum Coverage {
     Outside,
 }
 
-/// What is known of a project by.
+/// What the coverage of a project is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// All there is: GitLab's answer, or the hook on a link without a token.
+    /// GitLab's answer or, on a link without a token, the hook.
     Known,
     /// The hook alone, although GitLab was asked: its answer proves nothing.
     Assumed,

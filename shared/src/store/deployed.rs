@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Key, Store, StoreError, When, digest};
 use crate::domain::SiteId;
 
-/// Environments that see a release a year keep their place.
+/// Long enough for an environment with one release a year.
 const LIFETIME: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A successful deployment.
@@ -45,7 +45,7 @@ impl Store {
             None => When::Absent,
         };
         match self.put(&key, deployed, when, Some(LIFETIME)).await {
-            // Somebody recorded another success just now; the API knows them all.
+            // Another worker recorded a success at the same time; GitLab's API knows them all.
             Err(StoreError::Conflict) => Ok(()),
             written => written,
         }

@@ -1,5 +1,5 @@
 //! The DynamoDB API over a file of this process: an SDK client whose requests never reach a network. What is stored
-//! under which key belongs to the store's other modules; they can't tell this engine from DynamoDB.
+//! under which key belongs to the store's other modules; for them this engine is DynamoDB.
 //!
 //! Every request that the SDK has serialized is handed to the engine by its `X-Amz-Target`
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html>), and the engine's
@@ -54,7 +54,7 @@ pub enum EngineError {
         #[source]
         source: DynoxideError,
     },
-    /// The machine gives no thread.
+    /// The operating system starts no thread.
     #[error("the store's thread can't be started")]
     Thread(#[source] std::io::Error),
     /// The engine failed while it swept.
@@ -99,7 +99,7 @@ impl EmbeddedEngine {
     #[must_use]
     pub fn client(&self) -> aws_sdk_dynamodb::Client {
         // Nothing leaves the process, so nothing is signed; region and URL only satisfy the SDK's endpoint rules. A
-        // file that fails does not heal within the SDK's back-off, so its answer is given at once.
+        // file that fails does not recover within the SDK's retries, so there are none.
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("local"))
@@ -130,13 +130,12 @@ impl fmt::Debug for EmbeddedEngine {
     }
 }
 
-/// A request and where its answer is awaited.
+/// A request and the channel for its answer.
 type Job = (HttpRequest, oneshot::Sender<HttpResponse>);
 
-/// The thread that the engine runs on. The engine does one thing at a time, whoever asks, and a write takes as long as
-/// the disk's fsync. Run in the asking task it would hold up everything else of that runtime (timers were seconds late
-/// with 16 tasks writing). On a pool of blocking threads it would do no harm, but the threads queue for the engine's
-/// lock, and 16 tasks read half as much as through one thread and a channel.
+/// The thread that the engine runs on. The engine handles one request at a time, and a write takes as long as the disk's
+/// fsync. In the calling task it would block that runtime (timers were seconds late with 16 tasks writing). A pool of
+/// blocking threads would queue for the engine's lock: 16 tasks read half as much as through one thread and a channel.
 struct Worker {
     /// None only while the worker is being dropped.
     jobs: Option<mpsc::Sender<Job>>,
@@ -148,7 +147,7 @@ impl Worker {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let work = move || {
             for (request, answer) in inbox {
-                // Whoever asked may have gone away meanwhile; what it asked for is done all the same, as by a service.
+                // The caller may be gone; its request is executed all the same, as by a service.
                 let _ = answer.send(respond(&database, &request));
             }
         };
@@ -165,7 +164,7 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Waits until what was asked for is done and the file is closed, so that it can be opened again at once.
+    /// Waits until pending requests are done and the file is closed, so that it can be opened again at once.
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
@@ -219,7 +218,7 @@ fn respond(database: &Database, request: &HttpRequest) -> HttpResponse {
     response
 }
 
-/// What the engine makes of a request; none when the operation is not one that the store uses.
+/// The engine's answer; `None` for an operation that the store does not use.
 fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Option<Result<Vec<u8>, DynoxideError>> {
     Some(match operation {
         "GetItem" => run(body, |request| database.get_item(request)),

@@ -33,7 +33,7 @@ impl Store {
         Ok(self.get(&forge_key(installation_id)).await?.map(|stored| stored.value))
     }
 
-    /// Forgets an id, because the site it led to is no more.
+    /// Removes the pointer from an id whose site is gone.
     pub async fn forget_forge_pointer(&self, installation_id: &str) -> Result<(), StoreError> {
         self.delete_many(&[forge_key(installation_id)]).await
     }

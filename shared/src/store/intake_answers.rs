@@ -1,5 +1,4 @@
-//! What `webhook` answered to deliveries that lead to nothing, the last few of each link: whoever looks for something that is
-//! not on its issue finds here that it came in, and why it went no further.
+//! Why deliveries led to nothing, the last few of each link: for `explain`, when something is missing on its issue.
 
 use std::time::Duration;
 

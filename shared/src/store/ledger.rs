@@ -17,9 +17,9 @@ const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a branch stays deleted for messages that were on their way: the queue's retention.
 const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Entries that are written side by side. A condition stands with a write of its own, and a batch of messages leads to
-/// some hundred of them, at a few milliseconds each: this many take a fraction of a second, and leave connections to the
-/// other sites of the batch.
+/// Concurrent writes. A conditional write can't be batched, and a batch of messages leads to some hundred of them, at a few
+/// milliseconds each: with this many they take a fraction of a second, and leave connections to the other sites of the
+/// batch.
 const WRITES: usize = 16;
 
 /// The last version of an entity that Jira accepted.
@@ -42,7 +42,7 @@ pub struct LedgerEntry {
     /// A number that Jira may have seen although its answer did not get here.
     #[serde(default)]
     pub reserved: Option<i64>,
-    /// For a branch: what its pushes told.
+    /// For a branch: the history that its pushes gave.
     #[serde(default)]
     pub branch: Option<BranchHistory>,
 }

@@ -1,5 +1,4 @@
-//! Deliveries that were authentic but could not be queued. GitLab never resends by itself, so a person has to, or whatever
-//! compares GitLab with Jira.
+//! Deliveries that were authenticated but could not be queued. GitLab never resends them by itself; a person has to.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
@@ -8,13 +7,12 @@ use super::{Key, SCHEMA_VERSION, Store, StoreError, VERSION};
 use crate::clock::Timestamp;
 use crate::domain::SubscriptionId;
 
-/// What a link has missed. Its fields are attributes of the item itself, so that one update counts, whoever else counts
-/// at the same time.
+/// What a link has missed. Its fields are attributes of the item itself, so that concurrent updates are all counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
     /// When the first of the deliveries came in.
     pub since: Timestamp,
-    /// When the last one came in, give or take what several processes counted in the same moment.
+    /// When the last one came in; approximate where several processes count at the same time.
     pub last: Timestamp,
     /// How many there were; one may be counted twice when the table's answer was lost.
     pub deliveries: u64,
@@ -42,14 +40,14 @@ impl Store {
         self.write(|| request.clone().send()).await.map(drop)
     }
 
-    /// What `subscription` has missed since it was last made up for.
+    /// What `subscription` has missed since that was last cleared.
     pub async fn missed(&self, subscription: SubscriptionId) -> Result<Option<Missed>, StoreError> {
         let item = self.get_item(&key(subscription)).await?;
         let missed = item.map(serde_dynamo::from_item).transpose();
         missed.map_err(|error| StoreError::Corrupt(Box::new(error)))
     }
 
-    /// Forgets what `subscription` has missed, because it was made up for.
+    /// Clears what `subscription` has missed, once it was resent or removed.
     pub async fn clear_missed(&self, subscription: SubscriptionId) -> Result<(), StoreError> {
         self.delete_many(&[key(subscription)]).await
     }

@@ -63,14 +63,13 @@ mod write;
 
 use write::When;
 
-/// Written to every item, so that a later release can tell what it reads.
+/// Written to every item, so that a later release recognises what it reads.
 const SCHEMA_VERSION: &str = "1";
 
-/// How often one operation starts over: for what DynamoDB left undone, or because somebody else is at work on the item.
+/// Rounds of one operation: for what DynamoDB left unprocessed, or because of a conflict on the item.
 const MAX_ROUNDS: u32 = 8;
 
-/// What an operation pauses for before its second round, and twice as long before each further one: two and a half
-/// seconds in all.
+/// The pause before an operation's second round; it doubles before each further one, to two and a half seconds in all.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 const PK: &str = "pk";
@@ -83,13 +82,13 @@ const VERSION: &str = "schema_version";
 type Item = HashMap<String, AttributeValue>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The table did not do what was asked.
+/// An operation on the table failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It can't be reached, throttles or fails. Trying again later helps.
     #[error("the state table is unavailable")]
     Unavailable(#[source] BoxError),
-    /// Somebody else wrote first.
+    /// A condition failed: the item was changed in between.
     #[error("somebody else changed it at the same time")]
     Conflict,
     /// An item is not what this release writes.
@@ -122,10 +121,10 @@ impl Key {
     }
 }
 
-/// Something read, and how to tell whether it has changed since.
+/// A value that was read, with its revision for a conditional write.
 #[derive(Clone, Debug)]
 pub struct Stored<T> {
-    /// What it says.
+    /// The value.
     pub value: T,
     revision: u64,
 }
@@ -288,7 +287,7 @@ fn unavailable(error: impl Into<BoxError>) -> StoreError {
     StoreError::Unavailable(error.into())
 }
 
-/// A hash for keys that are secret, long, or made of somebody else's characters.
+/// A hash for keys that are secret, long, or of unknown characters.
 fn digest(text: &str) -> String {
     hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()))
 }

@@ -8,7 +8,7 @@ use super::{Key, Store, StoreError};
 use crate::clock::Timestamp;
 use crate::domain::{EntityKey, HoldReason, KeyRule, SiteId, SubscriptionId};
 
-/// Nobody asks later, and the table stays small.
+/// Longer than people ask, and short enough for a small table.
 const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// An entity with hundreds of keys is a release, not a question.
@@ -49,9 +49,9 @@ pub enum Verdict {
         /// Jira's text.
         reason: String,
     },
-    /// We did not send it.
+    /// It was not sent.
     Filtered {
-        /// The rule that took its keys.
+        /// The rule that removed its keys.
         rule: KeyRule,
     },
     /// It waits.

@@ -1,5 +1,5 @@
 //! Deliveries that were processed and can't lead to anything else. GitLab names each by an id that stays the same when
-//! somebody sends it again; remembering it spares the work, correctness does not hang on it.
+//! somebody sends it again; remembering it saves the work; correctness does not depend on it.
 
 use std::collections::HashSet;
 use std::time::Duration;

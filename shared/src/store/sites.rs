@@ -30,7 +30,7 @@ impl Store {
         self.sites_by_id(&self.site_ids().await?).await
     }
 
-    /// The ids of all sites, oldest first: for who would rather not have all of them in memory.
+    /// The ids of all sites, oldest first: for callers that should not have all sites in memory.
     pub async fn site_ids(&self) -> Result<Vec<SiteId>, StoreError> {
         self.query("SITES", "").await
     }
@@ -134,7 +134,7 @@ impl Store {
         Ok(self.get(&client_key_key(client_key)).await?.map(|stored| stored.value))
     }
 
-    /// Forgets which site a clientKey belongs to, because that site is no more.
+    /// Removes the pointer from a clientKey whose site is gone.
     pub async fn forget_client_key(&self, client_key: &str) -> Result<(), StoreError> {
         self.delete_many(&[client_key_key(client_key)]).await
     }
@@ -232,7 +232,7 @@ impl Store {
     pub async fn use_token(&self, token: &str, expires_at: Timestamp) -> Result<bool, StoreError> {
         let lifetime = expires_at.since(self.clock.now()) + Duration::from_secs(60);
         let key = Key::new(format!("TOKEN#{}", digest(token)), "USED");
-        // Tells this use from any other: a write whose answer was lost is repeated and must not take itself for a replay.
+        // Identifies this use: a write that the SDK repeats because its answer was lost must not count as a replay.
         let this_use = Ulid::new();
         match self.put(&key, &this_use, When::AbsentOrMine, Some(lifetime)).await {
             Ok(()) => Ok(true),

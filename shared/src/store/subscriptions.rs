@@ -17,7 +17,7 @@ impl Store {
         Ok(self.get(&key(id)).await?.map(|stored| stored.value))
     }
 
-    /// Those of some subscriptions that there are.
+    /// The subscriptions with these ids, where they exist.
     pub async fn subscriptions_with(
         &self,
         ids: &BTreeSet<SubscriptionId>,
@@ -96,7 +96,17 @@ impl Store {
         self.put(&hook_key(subscription, project), hook, When::Always, None).await
     }
 
-    /// Remembers that a hook signs: from now on it must.
+    /// Changes the hook of one project; `None` when there is none.
+    pub async fn update_project_hook(
+        &self,
+        subscription: SubscriptionId,
+        project: u64,
+        change: impl Fn(&mut Hook) + Send + Sync,
+    ) -> Result<Option<Hook>, StoreError> {
+        self.update(&hook_key(subscription, project), change).await
+    }
+
+    /// Records that a hook signs its deliveries: from now on it must.
     pub async fn demand_signature(
         &self,
         subscription: SubscriptionId,
@@ -104,7 +114,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         match project {
             Some(project) => {
-                self.update(&hook_key(subscription, project), |hook: &mut Hook| hook.signed = true).await?;
+                self.update_project_hook(subscription, project, |hook| hook.signed = true).await?;
             }
             None => {
                 self.update_subscription(subscription, |subscription| subscription.hook.signed = true)

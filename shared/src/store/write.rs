@@ -16,8 +16,8 @@ use super::{DATA, EXPIRES_AT, Key, MAX_ROUNDS, PK, REVISION, Store, StoreError, 
 /// That a condition does not hold: of a write by itself, and as a reason why a transaction was cancelled.
 const CONDITION_FAILED: [&str; 2] = ["ConditionalCheckFailedException", "ConditionalCheckFailed"];
 
-/// That a write came at a bad moment and nothing of it was done: another transaction is at work on the item, or there is
-/// no capacity for the transaction just now. As errors by themselves the SDK repeats throttling, but none of these
+/// Contention: nothing was written, because another transaction works on the item or capacity for the transaction is
+/// missing. The SDK retries throttling of other operations, but none of these
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html#API_TransactWriteItems_Errors>).
 const CONTENDED: [&str; 4] = [
     "TransactionConflictException",
@@ -85,7 +85,7 @@ impl Store {
                 Err(error) => error,
             };
             let says = |codes| error.as_service_error().is_some_and(|refused| refused.says(codes));
-            // Of several reasons the condition decides: it would not hold the next time either.
+            // Of several reasons the condition decides: a retry would not help.
             if says(&CONDITION_FAILED) {
                 return Err(StoreError::Conflict);
             }
@@ -132,7 +132,7 @@ impl Store {
         let item = self.item(key, value, revision, lifetime)?;
         let number = |number: i64| AttributeValue::N(number.to_string());
         let put = Put::builder().table_name(&self.table);
-        // An item that has expired is not there, whether or not DynamoDB has got round to it.
+        // An expired item counts as absent, also before DynamoDB has removed it.
         let absent = || {
             put.clone()
                 .expression_attribute_names("#pk", PK)
@@ -159,7 +159,7 @@ impl Store {
         put.set_item(Some(item)).build().map_err(unavailable)
     }
 
-    /// Reads, changes and writes an item, over again when somebody else was faster. `None`: there is none.
+    /// Reads, changes and writes an item, and starts over on a conflict. `None`: there is none.
     pub(super) async fn update<T, F>(&self, key: &Key, change: F) -> Result<Option<T>, StoreError>
     where
         T: Serialize + DeserializeOwned + Sync,

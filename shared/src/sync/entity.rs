@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::domain::{EntityKey, IssueKeys, SubscriptionId};
+use crate::domain::{Associations, EntityKey, SubscriptionId};
 use crate::jira::model::{Branch, Build, Commit, Deployment, FeatureFlag, PullRequest, Repository};
 use crate::store::ledger::LedgerEntry;
 
@@ -14,8 +14,8 @@ pub struct Entity {
     pub key: EntityKey,
     /// How it is called on a page for people: `acme/api!7`.
     pub label: String,
-    /// The issues it belongs to.
-    pub issue_keys: IssueKeys,
+    /// What it is filed under.
+    pub associations: Associations,
     /// How this version is ordered among others.
     pub version: EntityVersion,
     /// The link it came through.
@@ -147,9 +147,9 @@ impl Entity {
         }
     }
 
-    /// Files this version under `issue_keys` only.
-    pub fn set_issue_keys(&mut self, issue_keys: IssueKeys) {
-        let keys = issue_keys.as_slice().to_vec();
+    /// Files this version under `associations` only.
+    pub fn set_associations(&mut self, associations: Associations) {
+        let keys = associations.issue_keys().to_vec();
         match &mut self.content {
             Content::Commit(commit) => commit.issue_keys = keys,
             Content::Branch(branch) => {
@@ -171,7 +171,7 @@ impl Entity {
             Content::FeatureFlag(flag) => flag.issue_keys = keys,
             Content::Deleted => {}
         }
-        self.issue_keys = issue_keys;
+        self.associations = associations;
     }
 }
 

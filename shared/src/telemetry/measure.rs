@@ -1,9 +1,9 @@
 //! Measures: numbers that CloudWatch makes metrics of, each with the line that it is read from. On Lambda a measure is a
 //! line of CloudWatch's Embedded Metric Format
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>),
-//! written whatever `RUST_LOG` says; elsewhere it is a debug line like any other, and a process may have itself told of
-//! every number, as `gitlab-jira serve` does for Prometheus. What is measured belongs to whoever
-//! does it; what the metrics are called and good for stands in docs/OPERATIONS.md.
+//! written whatever `RUST_LOG` says; elsewhere it is a debug line like any other. A process may observe every number, as
+//! `gitlab-jira serve` does for Prometheus. What is measured belongs to the module that measures it; docs/OPERATIONS.md
+//! describes the metrics.
 //!
 //! Every set of values of dimensions is a metric that AWS charges for, so dimensions take only words of ours: a few
 //! outcomes, routes and kinds. Whatever there are many of, such as sites, links and issue keys, is a detail, which is in
@@ -24,7 +24,7 @@ pub const NAMESPACE: &str = "GitLabForJira";
 /// CloudWatch takes at most this many values of a metric from a line.
 const MAX_VALUES: usize = 100;
 
-/// Where metrics go that this process writes for CloudWatch; none in a process that does not run on Lambda.
+/// The scope of the metrics that this process writes for CloudWatch; unset where it does not run on Lambda.
 static SCOPE: OnceLock<Scope> = OnceLock::new();
 
 /// What the metrics of a function have in common: dimensions of every one of them.
@@ -72,7 +72,7 @@ impl Meaning {
     }
 }
 
-/// A number of a measure, as it is told to an observer.
+/// A number of a measure, as an observer gets it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample<'a> {
     /// What was measured.
@@ -89,10 +89,10 @@ pub struct Sample<'a> {
 
 type Observer = Box<dyn Fn(Sample<'_>) + Send + Sync>;
 
-/// Who is told of every number in this process, if anybody.
+/// Gets every number of this process, where there is an observer.
 static OBSERVER: OnceLock<Observer> = OnceLock::new();
 
-/// `observer` is told of every number from now on. A second one in a process is never told.
+/// Calls `observer` with every number from now on. A second observer in a process is ignored.
 pub fn observe(observer: impl Fn(Sample<'_>) + Send + Sync + 'static) {
     let _ = OBSERVER.set(Box::new(observer));
 }
@@ -173,7 +173,7 @@ impl Measure {
             lines.push_str(&line.to_string());
             lines.push('\n');
         }
-        // In one piece, as the log's own lines; and a log that can't be written can't be told of, either.
+        // In one write, as the log's own lines. If it fails, there is nowhere to report that.
         let _ = std::io::stderr().lock().write_all(lines.as_bytes());
     }
 

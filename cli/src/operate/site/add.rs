@@ -129,7 +129,7 @@ impl Operator {
 
     /// Makes an authenticated call with the credential: only that shows that it belongs to the site.
     async fn prove(&self, url: &Url, cloud_id: &str, credentials: &Credentials) -> Result<(), Refusal> {
-        // A token that was got with an earlier secret would prove nothing of this one.
+        // A token obtained with an earlier secret would not prove this one.
         let connections = Connections { tokens: AccessTokens::default(), ..self.linking.connections.clone() };
         let access = connections.client_credentials(
             cloud_id.to_owned(),
@@ -173,7 +173,7 @@ impl Operator {
         let writes = writer.is_none_or(|writer| writer == id);
         let installation = self.installation(site.id, id, credentials).await?;
         self.store.put_installation(&installation).await?;
-        // The site's own server said who it is, so its new name helps whichever connection writes.
+        // The site's own server has proved its id, so its new name is used by whichever connection writes.
         let renamed = site.state.condition == SiteCondition::Renamed && site.base_url != base_url;
         if !(writes || renamed) {
             return Ok(false);

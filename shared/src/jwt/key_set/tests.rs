@@ -61,7 +61,7 @@ async fn an_outage_is_no_refusal() {
     for (answer, cause) in [
         (Answer::new(503, ""), "503"),
         (Answer::new(200, "<html>"), "not a key set"),
-        (Answer::new(200, vec![b' '; MAX_SET_BYTES + 1]), "not a key set"),
+        (Answer::new(200, vec![b' '; MAX_SET_BYTES + 1]), "longer than"),
     ] {
         server.answer("/jwks.json", answer);
         let Err(KeyError::Unavailable(text)) = keys.key(&kid("a")).await else { panic!("an outage") };

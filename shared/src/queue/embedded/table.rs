@@ -1,5 +1,5 @@
-//! The queues' file: its tables and what is done in them, in SQL. Who may do it, when, and who waits for it is not
-//! known here; neither is the time, which is always an argument.
+//! The queues' file: its tables and what is done in them, in SQL. Threads and
+//! waiting belong to `writer` and `embedded`; the time is always an argument.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use crate::clock::Timestamp;
 use crate::queue::{DeadLetter, Depth, Outgoing, RETENTION, Received, never_finished};
 
-/// Receives after which a message is dead-lettered. More than on SQS: all messages of a process die with it, and what kills
-/// it may be anything but the message that is then in flight each time, such as one to a site that hangs. One that does kill
-/// the process costs so many restarts, between which the others get on.
+/// Receives after which a message is dead-lettered. More than on SQS: when the process dies, all its messages in flight count,
+/// and the same ones may be in flight each time, such as those to a site that hangs. A message that kills the process costs
+/// as many restarts, between which the others are processed.
 pub(super) const MAX_RECEIVES: u32 = 100;
 
 /// The layout of the file. A file with a higher number was written by a newer release.
 const VERSION: u32 = 1;
 
-/// `id` is never used again, so that a receipt can't come to mean another message. `taken` tells a delivered message
-/// from a delayed one while neither is visible. `site` is the message group.
+/// `id` is never used again, so that a receipt can't come to mean another message. `taken` distinguishes a delivered
+/// message from a delayed one while neither is visible. `site` is the message group.
 const LAYOUT: &str = "
     CREATE TABLE messages (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -65,12 +65,12 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(version <= VERSION)
 }
 
-/// Makes visible what was in flight when the last process ended: nobody holds it any more.
+/// Makes visible what was in flight when the last process ended.
 pub(super) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     connection.execute("UPDATE messages SET visible_at = ?1, taken = 0 WHERE taken = 1", [now.0])
 }
 
-/// Deletes what has outlived the retention. Ids rise with the time of sending, so the oldest are looked at alone.
+/// Deletes what has outlived the retention. Ids rise with the time of sending, so only the oldest are read.
 pub(super) fn expire(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let before = now.before(RETENTION).0;
     for oldest in [

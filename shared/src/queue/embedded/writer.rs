@@ -1,5 +1,5 @@
-//! The thread that alone holds the queues' file. It runs the calls that have piled up as one transaction and answers
-//! them after the commit, so that many small sends share one. What a call does in the transaction is the caller's.
+//! The only thread that uses the queues' file. It runs waiting calls as one transaction and answers them after the commit, so
+//! that many small sends share one. What a call does in the transaction belongs to the caller.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -12,11 +12,11 @@ use super::table;
 use crate::clock::{SharedClock, Timestamp};
 use crate::queue::QueueError;
 
-/// Calls that share a commit at most: bounds how long the first of them waits and what a failed commit takes along.
+/// The most calls that share a commit: bounds how long the first of them waits, and how many fail with a commit.
 /// With this many the commit's own cost no longer shows.
 const CALLS_PER_COMMIT: usize = 512;
 
-/// Why a commit failed, for each of the calls that it took along.
+/// Why a commit failed, for each of its calls.
 type Failure = Arc<rusqlite::Error>;
 
 /// The thread is gone: it panicked.

@@ -1,6 +1,6 @@
 //! Calls on several messages at once. SQS answers for each message by itself: some may have failed although the call
 //! succeeded (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-batch-api-actions.html>).
-//! What is called with what is not known here.
+//! Which call that is belongs to `sqs`.
 
 use std::future::Future;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) const MAX_ENTRIES: usize = 10;
 /// memory holds the largest messages four times over.
 pub(super) const SIDE_BY_SIDE: usize = 4;
 
-/// How often a message is tried that SQS fails at, on top of the SDK's tries of whole calls.
+/// Rounds for entries that fail, on top of the SDK's retries of whole calls.
 const ROUNDS: u32 = 3;
 
 /// Before the second round; twice as long before the third. A webhook is answered while this goes on.
@@ -26,13 +26,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What SQS says of the messages of a call.
 pub(super) struct Answer {
-    /// The ids of those that it is done with.
+    /// The ids of entries that succeeded.
     pub(super) done: Vec<String>,
-    /// Those that it failed at, and why.
+    /// Entries that failed, and why.
     pub(super) failed: Vec<BatchResultErrorEntry>,
 }
 
-/// Makes the `call` with every batch, until each of the entries has succeeded, which `id` tells apart.
+/// Makes the `call` with every batch, until each of the entries, identified by `id`, has succeeded.
 ///
 /// # Errors
 /// A call fails, or an entry does: for good, or in each of several rounds. Nothing more is begun then.
@@ -65,7 +65,7 @@ where
     let mut pause = PAUSE;
     for round in 1.. {
         let answer = call(entries.clone()).await?;
-        // Only what SQS confirms is done: of what it does not mention, nobody knows.
+        // Only what SQS confirms is done.
         entries.retain(|entry| !answer.done.iter().any(|done| done == id(entry)));
         if entries.is_empty() {
             break;

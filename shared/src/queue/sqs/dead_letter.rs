@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::clock::Timestamp;
 use crate::queue::{DeadLetter, MAX_BYTES, MAX_RECEIVES, never_finished};
 
-/// Why it was dead-lettered. Only messages that SQS itself moved have none, and those that leave no room for it.
+/// Why it was dead-lettered. Missing where SQS itself moved the message, or where the body leaves no room for it.
 pub(super) const REASON: &str = "Reason";
 
 /// When it was dead-lettered, as ISO 8601.
@@ -63,8 +63,7 @@ impl From<Message> for DeadLetterMessage {
 }
 
 impl From<DeadLetterMessage> for DeadLetter {
-    /// SQS does not say when it moved a message by itself: that it was sent is the last that is known of it, some
-    /// deliveries earlier.
+    /// SQS does not say when it moved a message by itself; the time of sending is the closest known.
     fn from(letter: DeadLetterMessage) -> Self {
         let reason = letter.reason.unwrap_or_else(|| match room_for_reason(&letter.body) {
             0 => "the text is so large that there was no room for the reason".to_owned(),
@@ -74,7 +73,7 @@ impl From<DeadLetterMessage> for DeadLetter {
     }
 }
 
-/// The attributes that go with `body`: none when it leaves no room for them, for the text is worth more.
+/// The attributes that go with `body`; none when it leaves no room for them.
 pub(super) fn attributes(
     reason: &str,
     died_at: Timestamp,
@@ -84,7 +83,7 @@ pub(super) fn attributes(
     if room == 0 {
         return HashMap::new();
     }
-    // A reason is read by people, so that a sign will do for what SQS does not take.
+    // A reason is for people, so a replacement character does for those that SQS refuses.
     let mut reason = reason.replace(|character| !is_allowed(character), "\u{FFFD}");
     reason.truncate(reason.floor_char_boundary(room));
     if reason.is_empty() {

@@ -1,5 +1,5 @@
-//! Reading a dead-letter queue. SQS has no way to look at messages without taking them, so they are received,
-//! which hides them for a while, and released in the end. What is done with them meanwhile is not known here.
+//! Reading a dead-letter queue. SQS has no way to read messages without receiving them, so they are received,
+//! which makes them invisible for a while, and released in the end. What is done with them belongs to `sqs`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::dead_letter::{DIED_AT, DeadLetterMessage, REASON};
 use super::failure;
 use crate::queue::QueueError;
 
-/// How long a message stays hidden when whoever received it can't release it.
+/// The visibility timeout: how long a message stays invisible if it can't be released.
 const VISIBILITY: Duration = Duration::from_secs(120);
 
 /// For how long messages are received: what is still hidden when this ends can be deleted or released in time. It is also
@@ -30,8 +30,8 @@ const _: () = assert!(TIME.as_secs() * 2 <= VISIBILITY.as_secs());
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>).
 const LONG_POLL: Duration = Duration::from_secs(1);
 
-/// The messages of a dead-letter queue, each received once. Who drops it without [`DeadLetterReader::release`] hides them
-/// for two minutes.
+/// The messages of a dead-letter queue, each received once. Dropped without [`DeadLetterReader::release`], it leaves them
+/// invisible for two minutes.
 pub(super) struct DeadLetterReader<'a> {
     client: &'a Client,
     url: &'a str,
@@ -52,7 +52,7 @@ impl<'a> DeadLetterReader<'a> {
     /// SQS fails.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<DeadLetterMessage>>, QueueError> {
         if Instant::now() >= self.until {
-            tracing::warn!(taken = self.taken.len(), "there are more dead letters than could be looked at");
+            tracing::warn!(taken = self.taken.len(), "there are more dead letters than could be read");
             return Ok(None);
         }
         // One of the calls waits, so that it is certain when there is nothing; more of them would only wait together.
@@ -63,7 +63,7 @@ impl<'a> DeadLetterReader<'a> {
             return Ok(None);
         }
         let mut found: Vec<DeadLetterMessage> = messages.map(DeadLetterMessage::from).collect();
-        // Now and then SQS delivers one twice; the later receipt is the one that counts.
+        // SQS may deliver one twice; the later receipt is the valid one.
         found.retain(|message| self.taken.insert(message.id.clone(), message.receipt.clone()).is_none());
         Ok(Some(found))
     }
@@ -104,7 +104,7 @@ impl<'a> DeadLetterReader<'a> {
         batch::all(CALL, entries, DeleteMessageBatchRequestEntry::id, delete).await
     }
 
-    /// Makes visible again whatever was taken and is still there. When that fails, it comes back by itself.
+    /// Makes received messages that were not deleted visible again. If that fails, they become so after the timeout.
     pub(super) async fn release(mut self) {
         const CALL: &str = "ChangeMessageVisibilityBatch";
         let entry = |id, receipt| {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::pending::PendingEntity;
 use super::record::{Record, explained};
 use crate::clock::Timestamp;
-use crate::domain::{EntityKind, KeyFilter, Site, SubscriptionId};
+use crate::domain::{Associations, EntityKind, KeyFilter, Site, SubscriptionId};
 use crate::store::outcomes::Verdict;
 use crate::sync::entity::Content;
 
@@ -26,7 +26,8 @@ pub(super) fn filter(
     for mut pending in pending {
         let allowed = allowed.get(&pending.entity.link.subscription).copied().unwrap_or_default();
         let filter = KeyFilter { allowed, suppressed: &suppressed };
-        let (keys, refused) = pending.entity.issue_keys.clone().filtered(&filter);
+        let (keys, refused) = pending.entity.associations.issue_keys.clone().filtered(&filter);
+        let associations = Associations::from(keys);
         if !refused.is_empty() {
             record.may_bring_more(&pending);
         }
@@ -34,15 +35,16 @@ pub(super) fn filter(
             record.outcomes.push((vec![key], explained(&pending.entity, Verdict::Filtered { rule }, now)));
         }
         if pending.is_deletion() {
-            pending.entity.issue_keys = keys;
+            pending.entity.associations = associations;
             kept.push(pending);
-        } else if !keys.is_empty() {
-            pending.entity.set_issue_keys(keys);
+        } else if !associations.is_empty() {
+            pending.entity.set_associations(associations);
             kept.push(pending);
-        } else if pending.entity.key.kind == EntityKind::PullRequest && !pending.entity.issue_keys.is_empty()
+        } else if pending.entity.key.kind == EntityKind::PullRequest
+            && !pending.entity.associations.is_empty()
         {
             // Its title names only keys that must not be sent: it leaves the issues that it may be on.
-            pending.entity.issue_keys = keys;
+            pending.entity.associations = associations;
             pending.entity.content = Content::Deleted;
             pending.filtered = true;
             kept.push(pending);

@@ -107,7 +107,7 @@ impl PendingEntity {
             // GitLab's own app may have sent it, or we did before the ledger begins.
             None => match self.entity.key.kind {
                 EntityKind::PullRequest => self.filtered,
-                EntityKind::Branch => self.entity.issue_keys.is_empty(),
+                EntityKind::Branch => self.entity.associations.is_empty(),
                 _ => true,
             },
         }

@@ -65,7 +65,7 @@ impl Record {
                 tracing::warn!(entity.label = entity.label, "Jira rejected an entity");
             }
             let (unknown, known): (Vec<_>, Vec<_>) =
-                entity.issue_keys.as_slice().iter().cloned().partition(|key| unknown_keys.contains(key));
+                entity.associations.issue_keys().iter().cloned().partition(|key| unknown_keys.contains(key));
             let verdict = verdict(outcome, pending.is_deletion(), entity.version.known_at.0);
             self.outcomes.push((known, explained(entity, verdict, now)));
             self.outcomes.push((unknown, explained(entity, Verdict::UnknownIssue, now)));
@@ -101,7 +101,7 @@ pub(super) fn explained(entity: &Entity, verdict: Verdict, at: Timestamp) -> Out
         label: entity.label.clone(),
         at,
         verdict,
-        dropped_keys: entity.issue_keys.dropped(),
+        dropped_keys: entity.associations.issue_keys.dropped(),
     }
 }
 
@@ -156,7 +156,7 @@ fn projects(site: &Site, submitted: &[Submitted], now: Timestamp) -> (Vec<String
     let suppressed = site.suppressed_projects(now);
     let is_settled = |project: &String| site.known_projects.contains(project) || suppressed.contains(project);
     for Submitted { pending, outcome, unknown_keys } in submitted {
-        for key in pending.entity.issue_keys.as_slice() {
+        for key in pending.entity.associations.issue_keys() {
             let project = key.rsplit_once('-').map_or(key.as_str(), |(project, _)| project).to_owned();
             if is_settled(&project) || known.contains(&project) {
                 continue;

@@ -167,9 +167,10 @@ impl<'a> Submitter<'a> {
 /// Whether the issue that is written to too often is in all of a call's entities: then halving would only write more.
 fn shares_an_issue(call: &BulkCall, outcome: &SubmitOutcome) -> bool {
     let Some((first, others)) = call.entities.split_first() else { return false };
-    let in_all = |key: &&String| others.iter().all(|other| other.entity.issue_keys.as_slice().contains(key));
+    let in_all =
+        |key: &&String| others.iter().all(|other| other.entity.associations.issue_keys().contains(key));
     matches!(outcome, SubmitOutcome::Waiting(..))
-        && first.entity.issue_keys.as_slice().iter().any(|key| in_all(&key))
+        && first.entity.associations.issue_keys().iter().any(|key| in_all(&key))
 }
 
 // The tests need a store, and so the local process's engine.

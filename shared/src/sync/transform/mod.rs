@@ -16,8 +16,7 @@ use aws_lc_rs::digest;
 
 use super::entity::{Content, Entity, EntityVersion, Link};
 use crate::clock::Timestamp;
-use crate::domain::IssueKeys;
-use crate::domain::{EntityKey, EntityKind};
+use crate::domain::{Associations, EntityKey, EntityKind};
 use crate::gitlab::model::{Person, Project};
 use crate::jira::model::{Author, Repository};
 use crate::text::{clean, clean_or, optional_url, url_or};
@@ -79,14 +78,14 @@ impl Source {
         &self,
         key: EntityKey,
         label: String,
-        issue_keys: IssueKeys,
+        associations: impl Into<Associations>,
         version: EntityVersion,
         content: Content,
     ) -> Entity {
         Entity {
             key,
             label,
-            issue_keys,
+            associations: associations.into(),
             version,
             link: self.link.clone(),
             repository: Arc::clone(&self.repository),
@@ -100,11 +99,11 @@ impl Source {
         &self,
         key: EntityKey,
         label: String,
-        issue_keys: IssueKeys,
+        associations: impl Into<Associations>,
         known_at: Timestamp,
     ) -> Entity {
         let version = EntityVersion { known_at, changed_at: None, rank: 0, from_hook: false };
-        self.entity(key, label, issue_keys, version, Content::Deleted)
+        self.entity(key, label, associations, version, Content::Deleted)
     }
 
     fn page(&self, path: &str) -> String {

@@ -12,7 +12,7 @@ mod merge_request;
 use insta::assert_json_snapshot;
 
 use super::*;
-use crate::domain::SubscriptionId;
+use crate::domain::{IssueKeys, SubscriptionId};
 use crate::gitlab::model::{
     ChangedFile, Commit, Deployment, DeploymentJob, Environment, FeatureFlag, FileChange, FlagStrategy,
     MergeRequest, Pipeline, PipelineMergeRequest, ReviewState, Reviewer, TestCounts,
@@ -333,7 +333,7 @@ fn more_keys_than_jira_takes_are_cut_and_counted() {
         ];
         let expected: Vec<_> = (1..=count.min(500)).map(|number| format!("PAY-{number}")).collect();
         for entity in entities {
-            assert_eq!(entity.issue_keys.dropped(), dropped, "{}", entity.label);
+            assert_eq!(entity.associations.issue_keys.dropped(), dropped, "{}", entity.label);
             for sent in sent_keys(&entity.content) {
                 assert_eq!(sent, expected, "{}", entity.label);
             }

@@ -19,7 +19,7 @@ pub(super) fn read(call: BulkCall, answer: &Answer) -> Vec<Submitted> {
         .into_iter()
         .map(|pending| {
             let entity = &pending.entity;
-            let keys = entity.issue_keys.as_slice();
+            let keys = entity.associations.issue_keys();
             let unknown_keys: Vec<_> =
                 keys.iter().filter(|key| answer.unknown_issue_keys.contains(key)).cloned().collect();
             let rejection = answer

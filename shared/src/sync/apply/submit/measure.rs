@@ -25,7 +25,7 @@ impl Submitter<'_> {
         let origins = submitted.iter().flat_map(|it| &it.pending.origins);
         let mut traces = origins.map(|origin| origin.trace.to_string()).collect();
         some(&mut traces, MAX_TRACES);
-        let keys = submitted.iter().flat_map(|it| it.pending.entity.issue_keys.as_slice());
+        let keys = submitted.iter().flat_map(|it| it.pending.entity.associations.issue_keys());
         let mut keys = keys.cloned().collect();
         some(&mut keys, MAX_KEYS);
         Measure::new("delivered")

@@ -31,7 +31,7 @@ fn ids_are_the_sha_256_of_the_name() {
 #[test]
 fn the_key_in_a_branchs_name_files_it() {
     let entity = source().branch("BRANCH-1", &commit(), IssueKeys::extract(["BRANCH-1"]), KNOWN_AT);
-    assert_eq!(entity.issue_keys.as_slice(), ["BRANCH-1"]);
+    assert_eq!(entity.associations.issue_keys(), ["BRANCH-1"]);
     assert_eq!(content!(entity, Branch).issue_keys, ["BRANCH-1"]);
 }
 
@@ -55,7 +55,7 @@ fn a_newest_commit_without_keys_carries_the_branchs() {
 fn refiling_a_branch_leaves_no_other_key_on_its_newest_commit() {
     for head in [commit(), keyless_commit()] {
         let mut entity = source().branch("x", &head, IssueKeys::extract(["UTF-8 PAY-7"]), KNOWN_AT);
-        entity.set_issue_keys(IssueKeys::extract(["PAY-7"]));
+        entity.set_associations(IssueKeys::extract(["PAY-7"]).into());
         let branch = content!(entity, Branch);
         assert_eq!(
             (branch.issue_keys, branch.last_commit.issue_keys),

@@ -71,7 +71,7 @@ fn keys_come_from_the_commit_and_then_from_the_merge_requests() {
 fn a_pipeline_without_keys_has_none() {
     let keyless = Pipeline { commit_keys: IssueKeys::default(), merge_requests: Vec::new(), ..pipeline() };
     let entity = source().build(&keyless, KNOWN_AT, false).expect("it has a number");
-    assert!(entity.issue_keys.is_empty());
+    assert!(entity.associations.is_empty());
 }
 
 #[test]

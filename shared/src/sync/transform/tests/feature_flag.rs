@@ -94,7 +94,7 @@ fn an_environments_kind_is_the_first_one_its_name_mentions() {
 fn a_flag_without_keys_has_none() {
     let entity =
         source().feature_flag(&FeatureFlag { keys: IssueKeys::default(), ..feature_flag() }, KNOWN_AT);
-    assert!(entity.issue_keys.is_empty());
+    assert!(entity.associations.is_empty());
 }
 
 #[test]

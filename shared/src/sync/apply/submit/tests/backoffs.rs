@@ -112,7 +112,7 @@ async fn too_many_writes_to_one_issue_hold_up_its_entities_only() {
     let entities = (1..=8).map(|number| keyed(number, if hot.contains(&number) { "HOT-1" } else { "PAY-1" }));
     let waiting = SubmitOutcome::Waiting(world.in_seconds(90), HoldReason::IssueRateLimited);
     for one in world.submit(entities.collect()).await {
-        let is_hot = one.pending.entity.issue_keys.as_slice() == ["HOT-1"];
+        let is_hot = one.pending.entity.associations.issue_keys() == ["HOT-1"];
         assert_eq!(
             one.outcome,
             if is_hot { waiting.clone() } else { SubmitOutcome::Accepted },

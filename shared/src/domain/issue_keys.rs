@@ -7,9 +7,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::KeyRule;
-
-/// Jira takes at most this many values over all associations of one entity.
-pub const MAX_ISSUE_KEYS: usize = 500;
+use super::associations::MAX_ASSOCIATIONS;
 
 /// The character before a key must not be an ASCII word character; other letters and emoji before it are fine.
 static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
@@ -26,7 +24,7 @@ const MAX_HALF: usize = 255;
 /// than a third of it.
 const MAX_TOTAL: usize = 16 * 1024;
 
-/// The issue keys of one entity in the order they were first seen, without repeats, at most [`MAX_ISSUE_KEYS`].
+/// The issue keys of one entity in the order they were first seen, without repeats, at most [`MAX_ASSOCIATIONS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssueKeys {
     keys: Vec<String>,
@@ -75,7 +73,7 @@ impl IssueKeys {
             return;
         }
         let total = self.keys.iter().map(String::len).sum::<usize>() + key.len();
-        if self.keys.len() < MAX_ISSUE_KEYS && total <= MAX_TOTAL {
+        if self.keys.len() < MAX_ASSOCIATIONS && total <= MAX_TOTAL {
             self.keys.push(key.to_owned());
         } else {
             self.dropped += 1;
