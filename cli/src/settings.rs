@@ -259,6 +259,7 @@ mod tests {
             asked(uninstalled::Config::read),
             asked(oauth_application_id::OauthApplicationId::read),
             asked(create_branch::Config::read),
+            asked(repository_search::Config::read),
             asked(shared::config::ForgeFunction::read),
             asked(webhook::Config::read),
             asked(sync::Config::read),

@@ -79,6 +79,12 @@ pub const UNINSTALLED: Route = post("/-/jira_connect/events/uninstalled");
 pub const OAUTH_APPLICATION_ID: Route = get("/-/jira_connect/oauth_application_id");
 /// Somebody wants to create a branch from an issue.
 pub const BRANCHES_ROUTE: Route = get("/-/jira_connect/branches/route");
+/// Jira looks for linked groups, which it calls workspaces.
+pub const WORKSPACES_SEARCH: Route = get("/-/jira_connect/workspaces/search");
+/// Jira looks for projects of linked groups, which it calls repositories.
+pub const REPOSITORIES_SEARCH: Route = get("/-/jira_connect/repositories/search");
+/// Somebody associates one of them with a Jira project.
+pub const REPOSITORIES_ASSOCIATE: Route = post("/-/jira_connect/repositories/associate");
 /// GitLab delivers an event.
 pub const WEBHOOK: Route = post("/webhooks/gitlab/{subscription}");
 
@@ -135,6 +141,15 @@ pub const FUNCTIONS: &[Function] = &[
         access: &[
             Access::Table(&["BatchGetItem", "GetItem", "Query"]),
             Access::Open(&[Purpose::SharedSecret]),
+        ],
+    },
+    Function {
+        name: "repository-search",
+        trigger: Trigger::Http(&[WORKSPACES_SEARCH, REPOSITORIES_SEARCH, REPOSITORIES_ASSOCIATE]),
+        access: &[
+            Access::Table(&["BatchGetItem", "GetItem", "Query"]),
+            Access::Open(&[Purpose::SharedSecret, Purpose::GitlabToken]),
+            Access::Outbound,
         ],
     },
     Function {

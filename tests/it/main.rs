@@ -15,5 +15,6 @@ mod outage;
 mod payloads;
 mod program;
 mod properties;
+mod repository_search;
 mod secrets;
 mod stage;

@@ -16,10 +16,12 @@ use super::measure::measure;
 mod groups;
 mod hooks;
 mod reads;
+mod search;
 
 pub use super::error::GitlabError;
 pub use groups::{CreatedToken, Group, User};
 pub use hooks::{HookOwner, NewHook, StoredHook};
+pub use search::ActiveProject;
 
 /// GitLab's maximum, and so the fewest calls.
 pub const PAGE_SIZE: u32 = 100;
