@@ -12,7 +12,9 @@ const TEMPLATE: &str = include_str!("../../infra/forge/manifest.yml");
 /// What every app's id begins with; a UUID follows.
 const APP_ID: &str = "ari:cloud:ecosystem::app/";
 
-/// GitLab's own page for a new branch. It asks whoever comes to sign in: Forge's links carry no token.
+/// GitLab's own page for a new branch, of the GitLab of new links whatever a site has linked: Forge's links carry no token, so
+/// a page of ours could not know who comes, nor from which site, and would tell its links to anybody. GitLab's asks whoever
+/// comes to sign in.
 const NEW_BRANCH: &str = "/-/jira_connect/branches/new?issue_key={issue.key}&issue_summary={issue.summary}";
 
 /// What Jira's pages link to as documentation.
@@ -232,6 +234,15 @@ mod tests {
         assert_eq!(lines(&manifest, "baseUrl"), ["baseUrl: \"http://127.0.0.1:8080\""; 3]);
         assert_eq!(lines(&manifest, "value: \"GitLab\""), ["name: {value: \"GitLab\"}"]);
         assert!(!manifest.contains("${"), "{manifest}");
+    }
+
+    #[test]
+    fn the_link_to_create_a_branch_leads_to_gitlab_and_carries_the_issue_only() {
+        let manifest =
+            manifest(&addresses("https://jira.example.com", "https://gitlab.com"), ID, None).unwrap();
+        let url = "https://gitlab.com/-/jira_connect/branches/new?issue_key={issue.key}&issue_summary={issue.summary}";
+        let expected = [format!("createBranch: {{urlTemplate: {url:?}}}")];
+        assert_eq!(lines(&manifest, "createBranch"), expected);
     }
 
     #[test]

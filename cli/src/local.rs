@@ -119,6 +119,7 @@ impl Local {
             .merge(uninstalled::build(services, &settings.function(uninstalled::Config::read)?)?)
             .merge(oauth_application_id::router(settings.function(OauthApplicationId::read)?))
             .merge(create_branch::build(services, settings.function(create_branch::Config::read)?))
+            .merge(repository_search::build(services, &settings.function(repository_search::Config::read)?)?)
             .merge(forge_lifecycle::build(services, &forge)?)
             .merge(forge_token::build(services, &forge)?)
             .merge(self.one_key(subscriptions::build(services, &self.page)?))

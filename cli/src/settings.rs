@@ -235,6 +235,7 @@ mod tests {
             asked(uninstalled::Config::read),
             asked(oauth_application_id::OauthApplicationId::read),
             asked(create_branch::Config::read),
+            asked(repository_search::Config::read),
             asked(shared::config::ForgeFunction::read),
             asked(shared::config::PageFunction::read),
             asked(webhook::Config::read),

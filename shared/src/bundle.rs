@@ -89,6 +89,12 @@ pub const SUBSCRIPTIONS_ASSETS: Route = get("/-/jira_connect/subscriptions/asset
 pub const SUBSCRIPTIONS_API: Route = post("/-/jira_connect/subscriptions/api");
 /// GitLab sends a person back who signed in.
 pub const OAUTH_CALLBACKS: Route = get("/-/jira_connect/oauth_callbacks");
+/// Jira looks for linked groups, which it calls workspaces.
+pub const WORKSPACES_SEARCH: Route = get("/-/jira_connect/workspaces/search");
+/// Jira looks for projects of linked groups, which it calls repositories.
+pub const REPOSITORIES_SEARCH: Route = get("/-/jira_connect/repositories/search");
+/// Somebody associates one of them with a Jira project.
+pub const REPOSITORIES_ASSOCIATE: Route = post("/-/jira_connect/repositories/associate");
 /// GitLab delivers an event.
 pub const WEBHOOK: Route = post("/webhooks/gitlab/{subscription}");
 
@@ -169,6 +175,15 @@ pub const FUNCTIONS: &[Function] = &[
             Access::Seal(LINKING_SEALS),
             Access::Open(LINKING_OPENS),
             Access::Count(EVENTS_QUEUE),
+            Access::Outbound,
+        ],
+    },
+    Function {
+        name: "repository-search",
+        trigger: Trigger::Http(&[WORKSPACES_SEARCH, REPOSITORIES_SEARCH, REPOSITORIES_ASSOCIATE]),
+        access: &[
+            Access::Table(&["BatchGetItem", "GetItem", "Query"]),
+            Access::Open(&[Purpose::SharedSecret, Purpose::GitlabToken]),
             Access::Outbound,
         ],
     },

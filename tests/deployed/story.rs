@@ -34,6 +34,7 @@ async fn the_deployed_bundle_lives_through_its_story() {
     let subscription = stage.links().await;
     stage.events_arrive_on_issues().await;
     stage.people_create_branches().await;
+    stage.people_associate_repositories().await;
     stage.a_site_with_oauth_credentials_works_too().await;
     stage.a_site_with_the_forge_app_works_too().await;
     stage.outages_are_survived().await;
@@ -154,6 +155,23 @@ impl Stage {
         let url = format!("{}/oauth_application_id", self.connect_base_url());
         let answer: Value = client.get(url).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["application_id"], "demo-application", "{answer}");
+    }
+
+    /// What Jira's toolchain asks for, with a real hash of each request.
+    async fn people_associate_repositories(&self) {
+        let other = "the token's query-string hash is of another request";
+        let logged = async || self.bundle.log().await.matches(other).count();
+        let before = logged().await;
+        let workspaces = self.site.search_workspaces("ac me", 1, 20).await.unwrap();
+        assert_eq!(workspaces, Vec::<Value>::new());
+        let workspaces = self.site.search_workspaces("acme", 1, 20).await.unwrap();
+        assert_eq!(workspaces[0]["name"], "acme");
+        let found = self.site.search_repositories("", 1, 20, workspaces[0]["id"].as_str()).await.unwrap();
+        assert_eq!(found.len(), 1, "{found:?}\n{}", self.bundle.log().await);
+        let id = found[0]["id"].as_str().unwrap();
+        let associated = self.site.associate_repository(id).await.unwrap().unwrap();
+        assert_eq!(associated["url"], self.api.web_url());
+        assert_eq!(logged().await, before, "{}", self.bundle.log().await);
     }
 
     /// The other connection to Jira, and a hook that somebody makes by hand.

@@ -16,5 +16,6 @@ mod page;
 mod payloads;
 mod program;
 mod properties;
+mod repository_search;
 mod secrets;
 mod stage;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use gitlab_jira::demo::world::World;
+use gitlab_jira::operate::{Command, CredentialChoice};
 use secrecy::SecretString;
 use serde_json::Value;
 use shared::clock::{SharedClock, SystemClock};
 use shared::domain::ConnectionKind;
-use standins::gitlab::{GroupHandle, ProjectHandle, Role, Tier, UserHandle, Version, commit};
+use standins::gitlab::{GitlabStandin, GroupHandle, ProjectHandle, Role, Tier, UserHandle, Version, commit};
 
 /// A world in which Ada owns the linked group `acme` with the project `api`.
 pub struct Stage {
@@ -63,13 +64,31 @@ impl Stage {
     }
 
     /// What an operator command answers.
-    pub async fn command(&self, command: gitlab_jira::operate::Command) -> Value {
+    pub async fn command(&self, command: Command) -> Value {
         self.world.command(command).await.unwrap()
     }
 
     /// How many messages were dead-lettered.
     pub async fn dead(&self) -> u64 {
-        let status = self.command(gitlab_jira::operate::Command::Status).await;
+        let status = self.command(Command::Status).await;
         status["queues"]["events"]["dead"].as_u64().unwrap()
     }
+}
+
+/// Links a group of another instance, made there with one project.
+pub async fn link_elsewhere(
+    world: &World,
+    gitlab: &GitlabStandin,
+    group: &str,
+    project: &str,
+) -> GroupHandle {
+    let bob = gitlab.user("bob");
+    let made = gitlab.group(group, Tier::Premium);
+    made.grant(&bob, Role::Owner);
+    made.project(project);
+    let command = world.link_command(group, &bob.token(&["api"]), CredentialChoice::Auto);
+    let Command::GroupLink(mut link) = command else { panic!("{command:?}") };
+    link.gitlab_url = Some(gitlab.url().to_owned());
+    world.command(Command::GroupLink(link)).await.unwrap();
+    made
 }

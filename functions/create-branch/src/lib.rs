@@ -1,5 +1,7 @@
-//! Sends a person who wants a branch for a Jira issue to GitLab. The person's token stays here: GitLab gets the issue and
-//! the app's key, nothing else.
+//! Sends a person who wants a branch for a Jira issue to GitLab, by way of the [`chooser`] where the site has links to several
+//! instances. The person's token stays here: GitLab gets the issue and the app's key, nothing else.
+
+mod chooser;
 
 use std::sync::Arc;
 
@@ -11,9 +13,12 @@ use axum::routing::get;
 use http::{StatusCode, header};
 use shared::bundle::BRANCHES_ROUTE;
 use shared::config::{Variables, gitlab_url};
+use shared::domain::{Site, Subscription};
 use shared::http::{Error, JiraUser, TenantGate};
 use shared::services::Services;
 use url::Url;
+
+use chooser::Choice;
 
 /// What may go on to GitLab.
 const PASSED_ON: [&str; 3] = ["issue_key", "issue_summary", "addonkey"];
@@ -69,18 +74,59 @@ async fn route(
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Error> {
     let links = state.gate.store.subscriptions(user.site.id).await.map_err(Error::unavailable)?;
-    // A site keeps instances that it has no links to any more; their ids hang on it.
-    let is_linked = |instance: &&String| links.iter().any(|link| link.instance == **instance);
-    let instance =
-        user.site.instances.iter().find(is_linked).map_or(state.gitlab_url.as_str(), String::as_str);
-    let page = format!("{}/-/jira_connect/branches/new", instance.trim_end_matches('/'));
-    let mut page =
-        Url::parse(&page).map_err(|error| Error::status(StatusCode::INTERNAL_SERVER_ERROR).because(error))?;
-    let query = uri.query().unwrap_or_default();
-    let passed_on =
-        url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| PASSED_ON.contains(&name.as_ref()));
-    page.query_pairs_mut().extend_pairs(passed_on);
-    let location = HeaderValue::from_str(page.as_str())
-        .map_err(|error| Error::status(StatusCode::INTERNAL_SERVER_ERROR).because(error))?;
+    let issue = Issue::read(uri.query().unwrap_or_default());
+    let choices = choices(&user.site, &links, &issue)?;
+    let answer = match choices.as_slice() {
+        [] => redirect(&issue.page_of(state.gitlab_url.as_str())?)?,
+        [only] => redirect(&only.page)?,
+        several => chooser::page(issue.value("issue_key"), issue.value("issue_summary"), several),
+    };
+    // The address that led here has the person's token in it.
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")];
+    Ok((headers, answer).into_response())
+}
+
+/// The linked instances, in the order in which their first groups were linked. A site keeps instances that it has no links to
+/// any more; their ids hang on it.
+fn choices(site: &Site, links: &[Subscription], issue: &Issue) -> Result<Vec<Choice>, Error> {
+    let mut choices = Vec::new();
+    for instance in &site.instances {
+        let of_instance = links.iter().filter(|link| link.instance == *instance);
+        let groups: Vec<String> = of_instance.map(|link| link.group_path.clone()).collect();
+        if !groups.is_empty() {
+            choices.push(Choice { instance: instance.clone(), groups, page: issue.page_of(instance)? });
+        }
+    }
+    Ok(choices)
+}
+
+/// What of the query goes on to GitLab.
+struct Issue(Vec<(String, String)>);
+
+impl Issue {
+    fn read(query: &str) -> Self {
+        let pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned();
+        Self(pairs.filter(|(name, _)| PASSED_ON.contains(&name.as_str())).collect())
+    }
+
+    fn value(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// GitLab's page for a new branch.
+    fn page_of(&self, instance: &str) -> Result<Url, Error> {
+        let page = format!("{}/-/jira_connect/branches/new", instance.trim_end_matches('/'));
+        let mut page = Url::parse(&page).map_err(failure)?;
+        page.query_pairs_mut().extend_pairs(&self.0);
+        Ok(page)
+    }
+}
+
+fn redirect(page: &Url) -> Result<Response, Error> {
+    let location = HeaderValue::from_str(page.as_str()).map_err(failure)?;
     Ok((StatusCode::FOUND, [(header::LOCATION, location)]).into_response())
+}
+
+fn failure(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::status(StatusCode::INTERNAL_SERVER_ERROR).because(error)
 }

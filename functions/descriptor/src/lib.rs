@@ -7,7 +7,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use shared::bundle::{
-    BRANCHES_ROUTE, DESCRIPTOR, INSTALLED, LOGO, SUBSCRIPTIONS, UNINSTALLED, below_connect_base,
+    BRANCHES_ROUTE, DESCRIPTOR, INSTALLED, LOGO, REPOSITORIES_ASSOCIATE, REPOSITORIES_SEARCH, Route,
+    SUBSCRIPTIONS, UNINSTALLED, WORKSPACES_SEARCH, below_connect_base,
 };
 use shared::config::Identity;
 
@@ -25,7 +26,8 @@ pub fn router(identity: &Identity) -> Router {
 pub fn descriptor(identity: &Identity) -> Value {
     let documentation = "https://docs.gitlab.com/integration/jira/";
     let name = json!({"value": identity.display_name()});
-    let logo = format!("{}{}", identity.base_url, LOGO.path);
+    let url = |route: Route| format!("{}{}", identity.base_url, route.path);
+    let logo = url(LOGO);
     let provider = |key: &str, value: &str| {
         json!({
             "key": key, "name": {"value": value}, "actions": {},
@@ -57,7 +59,12 @@ pub fn descriptor(identity: &Identity) -> Value {
             "jiraDevelopmentTool": {
                 "key": "gitlab-development-tool", "application": name, "name": name,
                 "url": "https://gitlab.com", "logoUrl": logo, "capabilities": ["branch", "commit", "pull_request"],
-                "actions": {"createBranch": {"templateUrl": create_branch(identity)}},
+                "actions": {
+                    "createBranch": {"templateUrl": create_branch(identity)},
+                    "searchConnectedWorkspaces": {"templateUrl": url(WORKSPACES_SEARCH)},
+                    "searchRepositories": {"templateUrl": url(REPOSITORIES_SEARCH)},
+                    "associateRepository": {"templateUrl": url(REPOSITORIES_ASSOCIATE)},
+                },
             },
             "jiraBuildInfoProvider": provider("gitlab-ci", "GitLab CI"),
             "jiraDeploymentInfoProvider": provider("gitlab-deployments", "GitLab Deployments"),

@@ -18,11 +18,13 @@ mod browse;
 mod groups;
 mod hooks;
 mod reads;
+mod search;
 
 pub use super::error::GitlabError;
 pub use browse::{GROUPS_PER_PAGE, ListedGroup, MergeRequestTexts, OwnToken};
 pub use groups::{CreatedToken, Group, User};
 pub use hooks::{HookOwner, NewHook, StoredHook};
+pub use search::ActiveProject;
 
 /// GitLab's maximum, and so the fewest calls.
 pub const PAGE_SIZE: u32 = 100;

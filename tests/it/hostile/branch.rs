@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gitlab_jira::demo::world::World;
+use gitlab_jira::operate::Command;
 use serde_json::Value;
 use shared::clock::SystemClock;
 use shared::jwt::qsh::query_string_hash;
-use standins::gitlab::Version;
+use standins::gitlab::{GitlabStandin, Version};
 use standins::jira::{RsaKey, Signature, TenantToken};
 
 use super::{Fortress, refused};
-use crate::stage::Stage;
-use gitlab_jira::demo::world::World;
+use crate::stage::{Stage, link_elsewhere};
 
 const TARGET: &str = "/branches/route?issue_key=PAY-1&issue_summary=x";
 
@@ -102,6 +106,71 @@ async fn s33_the_query_decides_nothing_but_issue_and_summary() {
     let linked = location(&stage.world).await;
     let expected = format!("{}/-/jira_connect/branches/new?", stage.world.gitlab.url());
     assert!(linked.starts_with(&expected), "{linked}");
+}
+
+/// S33 with several instances: the person chooses, and nobody else's text becomes markup.
+#[tokio::test]
+async fn s33_with_several_instances_a_person_chooses_on_a_page_without_scripts() {
+    let world = World::start(Version::V19_1, Arc::new(SystemClock)).await.unwrap();
+    world.install().await.unwrap();
+    let stage = Stage::linked(world).await;
+    let second = GitlabStandin::start(Version::V17_3).await.unwrap();
+    let odd = r#"<img src=x onerror="alert(1)">"#;
+    link_elsewhere(&stage.world, &second, odd, "tool").await;
+    let query = "issue_key=PAY-1%22%3E%3Cscript%3E&issue_summary=%3C%2Ftitle%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E\
+                 &addonkey=a%26b&xdm_e=https://evil.example";
+    let target = format!("/branches/route?{query}");
+    let token = stage.world.site.token_for("GET", &target).unwrap().compact();
+    let url = format!("{}{target}&jwt={token}", stage.world.connect_base_url());
+    let answer = reqwest::get(&url).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(header("cache-control"), "no-store");
+    assert_eq!(header("referrer-policy"), "no-referrer");
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    let policy = header("content-security-policy");
+    let page = answer.text().await.unwrap();
+
+    // The policy allows this style, and nothing else.
+    let (_, style) = page.split_once("<style>").unwrap();
+    let hash = digest(&SHA256, style.split("</style>").next().unwrap().as_bytes());
+    let hash = STANDARD.encode(hash);
+    assert_eq!(
+        policy,
+        format!(
+            "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+    );
+    for text in ["<script", "<img", "</title><", "javascript:", "evil.example", "jwt", token.as_str()] {
+        assert!(!page.contains(text), "{text}: {page}");
+    }
+    assert!(page.starts_with(r#"<!DOCTYPE html><html lang="en">"#), "{page}");
+    assert!(page.contains("<title>Create a branch for PAY-1&quot;&gt;&lt;script&gt;</title>"), "{page}");
+    assert!(page.contains("&lt;img src=x onerror=&quot;alert(1)&quot;&gt;"), "{page}");
+
+    // A link for each instance, in the order in which they were linked; reached with the keyboard like every link.
+    let links: Vec<_> =
+        page.split("<a href=\"").skip(1).map(|link| link.split('"').next().unwrap()).collect();
+    let issue = "issue_key=PAY-1%22%3E%3Cscript%3E&amp;issue_summary=%3C%2Ftitle%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E\
+                 &amp;addonkey=a%26b";
+    let expected = [stage.world.gitlab.url(), second.url()]
+        .map(|instance| format!("{instance}/-/jira_connect/branches/new?{issue}"));
+    assert_eq!(links, expected);
+
+    // Nobody without a token sees which they are; and with one link left there is nothing to choose.
+    let stranger = reqwest::get(url.replace("jwt=ey", "jwt=xx")).await.unwrap();
+    refused(stranger, 403, "a stranger").await;
+    let subscription = stage.link["subscription"].as_str().unwrap().to_owned();
+    let unlink = Command::GroupUnlink { subscription, gitlab_token: None, keep_jira_data: true };
+    stage.command(unlink).await;
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let answer = http.get(&url).send().await.unwrap();
+    assert_eq!(answer.status(), 302);
+    assert_eq!(answer.headers()["referrer-policy"], "no-referrer");
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let location = answer.headers()["location"].to_str().unwrap();
+    assert!(location.starts_with(&format!("{}/-/jira_connect/branches/new?", second.url())), "{location}");
 }
 
 /// The hash of the link is not demanded yet, because Jira's own is not proved; a wrong one is logged. The secret is.

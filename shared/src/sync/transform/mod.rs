@@ -40,14 +40,7 @@ impl Source {
     /// its entities; the others' get a prefix, since ids are unique only within an instance.
     #[must_use]
     pub fn new(project: Project, link: Link, instance: &str, instance_index: usize) -> Self {
-        let repository = Repository {
-            id: repository_id(project.id, instance, instance_index),
-            name: clean_or(&project.name, 255, &project.path),
-            description: project.description.as_deref().map(|text| clean(text, 1024)),
-            url: url_or(&project.web_url, instance),
-            avatar: optional_url(absolute(project.avatar_url.as_deref(), instance).as_deref()),
-            ..Repository::default()
-        };
+        let repository = repository(&project, instance, instance_index);
         Self {
             project: Arc::new(project),
             link,
@@ -125,6 +118,25 @@ impl Source {
             avatar: optional_url(absolute(person.avatar_url.as_deref(), &self.instance).as_deref()),
         }
     }
+}
+
+/// A project as Jira's repository, without entities. `instance` and `instance_index` as for [`Source::new`].
+#[must_use]
+pub fn repository(project: &Project, instance: &str, instance_index: usize) -> Repository {
+    Repository {
+        id: repository_id(project.id, instance, instance_index),
+        name: clean_or(&project.name, 255, &project.path),
+        description: project.description.as_deref().map(|text| clean(text, 1024)),
+        url: url_or(&project.web_url, instance),
+        avatar: optional_url(absolute(project.avatar_url.as_deref(), instance).as_deref()),
+        ..Repository::default()
+    }
+}
+
+/// The id at Jira of a linked group as a workspace. `instance` and `instance_index` as for [`Source::new`].
+#[must_use]
+pub fn workspace_id(group: u64, instance: &str, instance_index: usize) -> String {
+    format!("{}{group}", id_prefix(instance, instance_index))
 }
 
 /// The id at Jira of a project as a repository. `instance` and `instance_index` as for [`Source::new`].

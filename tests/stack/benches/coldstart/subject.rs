@@ -59,7 +59,7 @@ impl Subject {
     fn of_bundle(host: &Host, program: &Path) -> Self {
         let name = program.file_name().unwrap().to_str().unwrap();
         let event = read(name);
-        let is_signed = event["headers"].get("authorization").is_some();
+        let is_signed = matches!(name, "installed" | "uninstalled");
         let answer = read(&format!("answers/{name}"));
         let (event, status) = if is_signed {
             (signed(host, event), Some(json!(200)))

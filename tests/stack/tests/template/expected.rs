@@ -68,6 +68,7 @@ pub fn variables(function: &str) -> Vec<String> {
         "installed" => drop(installed::Config::read(&mut variables)),
         "oauth-application-id" => drop(oauth_application_id::OauthApplicationId::read(&mut variables)),
         "subscriptions" => drop(subscriptions::Config::read(&mut variables)),
+        "repository-search" => drop(repository_search::Config::read(&mut variables)),
         "sync" => drop(sync::Config::read(&mut variables)),
         "uninstalled" => drop(uninstalled::Config::read(&mut variables)),
         "webhook" => drop(webhook::Config::read(&mut variables)),

@@ -38,6 +38,7 @@ mod site;
 mod state;
 mod store;
 mod tenant;
+mod toolchain;
 mod triggers;
 mod view;
 
