@@ -9,7 +9,7 @@ const { createRequire } = require("node:module");
 const [modules, file] = process.argv.slice(2);
 const { FullValidationProcessor } = createRequire(path.resolve(modules, "package.json"))("@forge/manifest");
 
-// About where Connect kept data, for apps that had a choice. A private Connect app had none.
+// That connect.remote is missing. infra/forge/manifest.yml says why.
 const meant = (finding) => finding.level === "warning" && finding.message.includes("Previous connect region");
 
 async function main() {

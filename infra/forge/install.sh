@@ -13,15 +13,15 @@ usage: infra/forge/install.sh --site SITE (--stack NAME | --data-dir DIR) [OPTIO
   --site SITE           the Jira site, such as acme.atlassian.net
   --stack NAME          the bundle: a CloudFormation stack, through your own AWS credentials
   --data-dir DIR        the bundle: a local one that is served, by its data directory
-  --update              deploy again and upgrade the site's installation, after a change of addresses or a new release
+  --update              deploy again after a change of addresses or a new release, and never register an app
   --update-stack        set the app's id as the stack's ForgeAppId, if it is not set (needs the AWS CLI)
   --connect-key KEY     replace the Connect app with this key, and keep what it sent
   --app-file FILE       where the app's id is kept (docs/CONNECTIONS.md has the default)
   --developer-space ID  where to register the app; asked for if there is a terminal
-  --dry-run             print what would be done, and change nothing
+  --dry-run             print what would be done, and change nothing; needs neither npm nor Forge's CLI
 
-Needs node (20.18.1 or newer), npm, Forge's CLI (npm install -g @forge/cli) and gitlab-jira. Sign in with `forge login`, or set
-FORGE_EMAIL and FORGE_API_TOKEN. GITLAB_JIRA names another program than the one on PATH.
+Needs node (22 or 24), npm, Forge's CLI (npm install -g @forge/cli, 12.15.0 or newer) and gitlab-jira. Sign in with
+`forge login`, or set FORGE_EMAIL and FORGE_API_TOKEN. GITLAB_JIRA names another program than the one on PATH.
 END
 }
 
@@ -29,6 +29,10 @@ readonly APP_PATTERN='^ari:cloud:ecosystem::app/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-
 # The id in a manifest until its app is registered.
 readonly NO_APP=ari:cloud:ecosystem::app/00000000-0000-0000-0000-000000000000
 readonly ENVIRONMENT=production
+# The first that takes an API token whose only scopes are Forge's.
+readonly OLDEST_CLI=12.15.0
+# What `forge install list` calls an installation of the newest version.
+readonly NEWEST=Up-to-date
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=${FORGE_WORK_DIR:-$here/../../target/forge}
@@ -95,16 +99,55 @@ parse() {
 }
 
 check_tools() {
-  local major said
-  command -v node >/dev/null || fail "there is no node: install Node.js 22 (https://nodejs.org)"
-  major=$(node --version) major=${major#v} major=${major%%.*}
-  ((major >= 20)) || fail "Forge's CLI needs Node.js 20.18.1 or newer, best 22, and this is $(node --version)"
+  local said
+  command -v node >/dev/null || fail "there is no node: install Node.js 24 (https://nodejs.org)"
+  check_node "$(node --version)"
+  command -v "$gitlab_jira" >/dev/null || fail "there is no $gitlab_jira: run cargo install --locked --path cli"
+  if $dry_run; then return; fi
   command -v npm >/dev/null || fail "there is no npm, which comes with Node.js: it builds the app's page"
   command -v forge >/dev/null || fail "there is no forge: run npm install -g @forge/cli"
-  command -v "$gitlab_jira" >/dev/null || fail "there is no $gitlab_jira: run cargo install --locked --path cli"
+  check_cli
+  answer_usage_question
   said=$(forge whoami 2>&1) ||
-    fail "forge is not signed in: run forge login, or set FORGE_EMAIL and FORGE_API_TOKEN (a token of id.atlassian.com). It says:
+    fail "forge is not signed in: run forge login, or set FORGE_EMAIL and FORGE_API_TOKEN (a token with scopes for the app Forge, of id.atlassian.com). It says:
 $said"
+}
+
+# The releases that Forge's CLI supports, without the two that its package excludes: they cut answers off.
+check_node() {
+  case $1 in
+    v22.23.1 | v24.17.0) fail "Node.js $1 has a fault that breaks Forge's CLI: install another release of Node.js 22 or 24" ;;
+    v22.* | v24.*) ;;
+    *) fail "Forge's CLI supports Node.js 22 and 24, and this is $1: install 24 (https://nodejs.org)" ;;
+  esac
+}
+
+check_cli() {
+  local version
+  # Warnings may stand before it.
+  version=$(forge --version 2>/dev/null | grep -oE '^[0-9]+\.[0-9]+\.[0-9]+' | tail -n 1) || version=unknown
+  [[ $(printf '%s\n' "$OLDEST_CLI" "$version" | sort -V | head -n 1) == "$OLDEST_CLI" && $version != unknown ]] ||
+    fail "Forge's CLI must be $OLDEST_CLI or newer, and this is $version: run npm install -g @forge/cli@latest"
+}
+
+# In the list that Forge's CLI printed as JSON in $1, where warnings may stand before it: the field $2 of the first entry
+# whose fields are as the names and values that follow; empty if there is none.
+entry() {
+  node -e 'const [said, field, ...wanted] = process.argv.slice(1);
+    const list = JSON.parse(said.slice(said.search(/^\[/m)));
+    const found = list.find((one) => wanted.every((name, at) => at % 2 || one[name] === wanted[at + 1]));
+    process.stdout.write(String(found?.[field] ?? ""));' "$@"
+}
+
+# Before its first command the CLI asks whether it may collect usage data, and fails where it can't ask.
+answer_usage_question() {
+  local settings
+  settings=$(forge settings list --json) || fail "forge settings list failed; it says why above"
+  if [[ -n $(entry "$settings" value setting usage-analytics) ]]; then return; fi
+  [[ -n ${FORGE_EMAIL:-} && -n ${FORGE_API_TOKEN:-} ]] ||
+    fail "forge was never used here: run forge login, or set FORGE_EMAIL and FORGE_API_TOKEN"
+  note "telling forge to collect no usage data (forge settings set usage-analytics true changes that)"
+  forge settings set usage-analytics false >/dev/null || fail "forge settings set failed; it says why above"
 }
 
 # Asks the bundle for the manifest of the app $1, and what else it says, as JSON.
@@ -257,21 +300,48 @@ forge_here() {
   fi
 }
 
-deploy_and_install() {
-  local deploy=(deploy --environment "$ENVIRONMENT") install
-  install=(install --site "$site" --product jira --environment "$ENVIRONMENT")
-  if $update; then install+=(--upgrade); fi
-  if [[ ! -t 0 ]]; then
-    # There is no terminal to ask at; the scopes are those of infra/forge/manifest.yml.
-    deploy+=(--non-interactive)
-    install+=(--confirm-scopes --non-interactive)
-  fi
+# What Forge says of the app on the site: $NEWEST, what is wrong with its version, or nothing where it is not installed.
+installed() {
+  local listed
+  listed=$(cd "$made" && forge install list --json) || return
+  entry "$listed" status site "$site" product Jira environment "$ENVIRONMENT"
+}
+
+deploy() {
+  local deploy=(deploy --environment "$ENVIRONMENT")
+  if [[ ! -t 0 ]]; then deploy+=(--non-interactive); fi
   note "checking the app"
+  if [[ -n $connect_key ]]; then note "Forge warns that connect.remote is not defined: this app has no Connect modules that it would be for"; fi
   forge_here lint
   note "deploying the app"
   forge_here "${deploy[@]}"
-  note "installing the app on $site"
-  forge_here "${install[@]}"
+}
+
+# Installs the app, or upgrades it where it is installed. Forge's CLI also ends well when it did neither: because nothing is
+# deployed, or somebody did not approve the scopes.
+install() {
+  local install=(install --site "$site" --product jira --environment "$ENVIRONMENT") status
+  if [[ ! -t 0 ]]; then
+    # There is no terminal to ask at; the scopes are those of infra/forge/manifest.yml.
+    install+=(--confirm-scopes --non-interactive)
+  fi
+  if $dry_run; then
+    run forge "${install[@]}"
+    echo "(with --upgrade where it is installed and not the newest version)"
+    return
+  fi
+  status=$(installed) || fail "forge install list failed; it says why above"
+  case $status in
+    "$NEWEST") note "the app is installed on $site" ;;
+    "") note "installing the app on $site" && forge_here "${install[@]}" ;;
+    *) note "upgrading the app on $site" && forge_here "${install[@]}" --upgrade ;;
+  esac
+  status=$(installed) || fail "forge install list failed; it says why above"
+  case $status in
+    "$NEWEST") ;;
+    "") fail "the app is not installed on $site, though forge did not fail: it says above what is missing. Run this again, and approve the scopes" ;;
+    *) fail "$site keeps an old version of the app ($status): run this again and approve the new scopes, or let an administrator of the site approve them under Manage apps" ;;
+  esac
 }
 
 main() {
@@ -282,9 +352,11 @@ main() {
   find_app
   tell_bundle
   build
-  deploy_and_install
+  deploy
+  install
   if ! $dry_run; then
     note "done. In Jira: Settings, Apps, GitLab. Then link a group: gitlab-jira group link --help"
+    note "Jira shows that page to other administrators once the app is set to Sharing: https://developer.atlassian.com/console/myapps/${app##*/}/manage/distribution"
   fi
 }
 

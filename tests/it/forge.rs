@@ -215,23 +215,103 @@ async fn the_page_shows_connections_and_links() {
     assert!(!answer.text.contains("eyJ"), "no token");
 }
 
-/// Hours without a token: work waits, the site says why, and the next token ends it.
+/// What is due so soon after a token has come that all of it is sent ten seconds after.
+async fn ten_seconds_later(stage: &Stage, clock: &ScaledClock, keys: &[String]) {
+    let began = clock.now();
+    clock.put_forward(Duration::from_secs(7));
+    until(async || keys.iter().all(|key| branches(stage, key) == 1)).await;
+    let took = clock.now().since(began);
+    assert!(took <= Duration::from_secs(10), "{took:?}");
+}
+
+/// FF1. Hours without a token: work waits, the site says why, and the next token ends it.
 #[tokio::test]
-async fn a_gap_of_six_hours_loses_nothing() {
+async fn ff1_a_gap_of_six_hours_loses_nothing_and_ends_with_the_token() {
     let (stage, forge, clock) = timed_stage().await;
     clock.put_forward(Duration::from_secs(6 * 3600));
-    stage.api.push("PAY-1-x", [commit("PAY-1 x").adds("a", 1)]).await;
+    let keys: Vec<String> = (1..=8).map(|number| format!("PAY-{number}")).collect();
+    for key in &keys {
+        stage.api.push(&format!("{key}-x"), [commit(&format!("{key} x")).adds("a", 1)]).await;
+    }
     until(async || condition(&stage.world).await == "awaiting_token").await;
     stage.settled().await;
+    // Held for two hours more, through a thousand looks.
+    for _ in 0..2 {
+        clock.put_forward(Duration::from_secs(3600));
+        stage.settled().await;
+    }
     assert_eq!((branches(&stage, "PAY-1"), stage.dead().await), (0, 0));
     let found = sites(&stage.world).await;
     assert!(found[0]["remedy"].as_str().unwrap().contains("forge logs"));
     assert!(found[0]["connections"][0]["needs"].as_str().unwrap().contains("token"));
+    let diagnosis = stage.command(Command::Doctor).await.to_string();
+    assert!(diagnosis.contains("has no token that can be used"), "{diagnosis}");
     assert_eq!(forge.tick().await.unwrap(), [200]);
     assert_eq!(condition(&stage.world).await, "active");
-    // The events look again every quarter of an hour.
-    clock.put_forward(Duration::from_secs(900));
-    until(async || branches(&stage, "PAY-1") == 1).await;
+    ten_seconds_later(&stage, &clock, &keys).await;
+    // FF14: what can't be asked is said.
+    let diagnosis = stage.command(Command::Doctor).await.to_string();
+    assert!(diagnosis.contains("Sharing") && diagnosis.contains("/manage/distribution"), "{diagnosis}");
+}
+
+/// FF1, FF2: Jira refuses the token, and the pauses have grown; the next one ends them.
+#[tokio::test]
+async fn ff2_the_next_token_ends_what_jiras_refusal_of_the_last_began() {
+    let (stage, forge, clock) = timed_stage().await;
+    clock.put_forward(Duration::from_secs(1_200));
+    stage.world.site.expire_tokens();
+    stage.api.push("PAY-1-x", [commit("PAY-1 x").adds("a", 1)]).await;
+    until(async || condition(&stage.world).await == "credential_rejected").await;
+    for pause in [60, 120, 240] {
+        stage.settled().await;
+        let calls = stage.world.site.calls().total();
+        clock.put_forward(Duration::from_secs(pause));
+        until(async || stage.world.site.calls().total() > calls).await;
+    }
+    stage.settled().await;
+    assert_eq!(forge.tick().await.unwrap(), [200]);
+    assert_eq!(condition(&stage.world).await, "active");
+    ten_seconds_later(&stage, &clock, &["PAY-1".to_owned()]).await;
+}
+
+/// FF4, FF5.
+#[tokio::test]
+async fn ff4_ff5_an_installation_of_one_site_is_no_key_to_another() {
+    let (stage, forge) = stage().await;
+    let other = stage.world.jira.site("other").await.unwrap();
+    let of_other = stage.world.forge.installation(&other);
+    assert_eq!(of_other.deliver("avi:forge:installed:app").await.unwrap(), [200]);
+    next_second().await;
+    let before = sites(&stage.world).await;
+    for call in [
+        of_other.event("avi:forge:upgraded:app"),
+        of_other.hourly(),
+        of_other.before_uninstall(),
+        of_other.page("admin", "/forge/page"),
+    ] {
+        let answer = call.unwrap().app_claim("installationId", forge.id()).send().await.unwrap();
+        assert_eq!(answer.status, 403, "{}", answer.text);
+        assert!(answer.text.contains("belongs to another site"), "{}", answer.text);
+    }
+    assert_eq!(sites(&stage.world).await, before);
+    push(&stage, "PAY-1").await;
+    assert_eq!(branches(&stage, "PAY-1"), 1);
+}
+
+/// FF6.
+#[tokio::test]
+async fn ff6_forges_token_comes_as_bearer_and_as_nothing_else() {
+    let world = world().await;
+    let forge = world.install_forge_app().await.unwrap();
+    let url = format!("{}/forge/token", world.base_url());
+    for (scheme, status) in [("Basic", 401), ("JWT", 401), ("Token", 401), ("Bearer", 200)] {
+        let call = forge.hourly().unwrap();
+        let answer = reqwest::Client::new()
+            .post(&url)
+            .header("authorization", format!("{scheme} {}", call.token()))
+            .header("x-forge-oauth-system", call.system_token().unwrap());
+        assert_eq!(answer.send().await.unwrap().status(), status, "{scheme}");
+    }
 }
 
 /// Deactivated for three days, and after one of them Forge brings nothing any more: the state has a name, and nothing is lost.

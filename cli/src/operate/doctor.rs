@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::bundle::{CONNECT_BASE, DESCRIPTOR};
 use shared::clock::Timestamp;
+use shared::domain::Connection;
 use shared::envelope::Context;
 use shared::text::count;
 
@@ -19,6 +20,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// A clock that is further off breaks tokens: Atlassian's live for three minutes, and some servers allow no leeway.
 const MAX_CLOCK_ERROR: Duration = Duration::from_secs(30);
+
+/// Where whoever registered a Forge app manages it.
+const DEVELOPER_CONSOLE: &str = "https://developer.atlassian.com/console/myapps";
 
 /// What `doctor` answers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -65,6 +69,7 @@ impl Operator {
         let mut checks = vec![address, clock, self.key().await];
         checks.extend(self.dead_letters().await);
         checks.push(self.installers());
+        checks.extend(self.forge_apps().await?);
         checks.extend(self.health().await?);
         Ok(Diagnosis { checks })
     }
@@ -161,6 +166,37 @@ impl Operator {
                 format!("{} may install the app", count(sites as u64, "Jira site", "Jira sites")),
             ),
         }
+    }
+
+    /// The Forge app of every site that has one: the site's condition tells of a missing token only with the next event. Whether
+    /// the app is set to Sharing is Atlassian's to know, so that is said and not checked.
+    async fn forge_apps(&self) -> Result<Vec<Check>, Refusal> {
+        let app = self.forge.app_id.as_deref().and_then(|id| id.rsplit_once('/'));
+        let console = app.map_or_else(
+            || DEVELOPER_CONSOLE.to_owned(),
+            |(_, uuid)| format!("{DEVELOPER_CONSOLE}/{uuid}/manage/distribution"),
+        );
+        let mut checks = Vec::new();
+        for site in self.store.sites().await? {
+            for installation in self.store.installations(site.id).await? {
+                let Connection::Forge { token, .. } = &installation.connection else { continue };
+                let token = token.as_ref().filter(|token| token.usable_until > self.clock.now());
+                let (finding, found) = match token {
+                    Some(token) => {
+                        let until = token.usable_until.iso8601();
+                        let sharing = format!("if its page opens for nobody but you, set the app to Sharing: {console}");
+                        (Finding::Ok, format!("has a token until {until}; {sharing}"))
+                    }
+                    None => (
+                        if site.writer == Some(installation.id) { Finding::Fail } else { Finding::Warn },
+                        "has no token that can be used: is the app still installed? `forge logs -e production` shows its calls"
+                            .to_owned(),
+                    ),
+                };
+                checks.push(Check::new("forge", finding, format!("{}: {found}", site.host())));
+            }
+        }
+        Ok(checks)
     }
 
     /// Sites and links that need attention.

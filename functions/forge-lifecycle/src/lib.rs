@@ -35,7 +35,7 @@ async fn installed(State(gate): State<ForgeGate>, call: ForgeCall) -> Result<Jso
 
 /// Only this connection closes. Others of the site, and its links, stay.
 async fn uninstall(State(gate): State<ForgeGate>, call: ForgeCall) -> Result<Json<Value>, Error> {
-    gate.installations.close(&call.invocation).await.map_err(Error::unavailable)?;
+    gate.close(&call).await?;
     Ok(done())
 }
 

@@ -62,6 +62,12 @@ pub struct SystemToken {
     pub sent_at: Timestamp,
     /// From when on it is not used any more, a while before it ends.
     pub usable_until: Timestamp,
+    /// Whether it came with a call of the app's page, and not with one that Forge makes by itself.
+    #[serde(default)]
+    pub of_page: bool,
+    /// When the last one was sent that Jira refused.
+    #[serde(default)]
+    pub refused_sent_at: Option<Timestamp>,
 }
 
 /// The kinds of connections.

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use secrecy::SecretString;
 
 use super::Error;
-use super::lifecycle::bearer;
+use super::lifecycle::token_of;
 use super::measured::CameThrough;
 use crate::domain::ConnectionKind;
 use crate::install::forge::{Admission, ForgeError, ForgeInstallations};
@@ -90,7 +90,10 @@ impl ForgeGate {
                 "No Forge app is set up here: set FORGE_APP_ID to its id.",
             ));
         };
-        let token = headers.get(header::AUTHORIZATION).and_then(bearer).ok_or_else(unauthorized)?;
+        let token = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| token_of("Bearer", value))
+            .ok_or_else(unauthorized)?;
         let invocation = verifier.verify(token).await.map_err(|error| match error {
             InvocationError::Refused(_) | InvocationError::Environment(_) => unauthorized().because(error),
             InvocationError::KeySetUnavailable(_) => Error::unavailable(error),
@@ -123,21 +126,32 @@ impl ForgeGate {
         invocation: &Invocation,
         system_token: Option<&SecretString>,
     ) -> Result<Admission, Error> {
-        self.installations.admit(invocation, system_token).await.map_err(|error| match error {
-            ForgeError::ApiUrl(_) => {
-                Error::new(StatusCode::UNPROCESSABLE_ENTITY, "apiBaseUrl is not below ATLASSIAN_API_URL.")
-                    .because(error)
-            }
-            ForgeError::NotAllowed(_) => Error::new(
-                StatusCode::FORBIDDEN,
-                "This site may not install the app: add it to ALLOWED_JIRA_SITES.",
-            )
-            .because(error),
-            ForgeError::NoAddress | ForgeError::Store(_) | ForgeError::Envelope(_) => {
-                Error::unavailable(error)
-            }
-        })
+        self.installations.admit(invocation, system_token).await.map_err(refusal)
     }
+
+    /// Closes the connection that a call came from.
+    ///
+    /// # Errors
+    /// What Forge is told.
+    pub async fn close(&self, call: &ForgeCall) -> Result<(), Error> {
+        self.installations.close(&call.invocation).await.map(drop).map_err(refusal)
+    }
+}
+
+fn refusal(error: ForgeError) -> Error {
+    let (status, text) = match &error {
+        ForgeError::ApiUrl(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "apiBaseUrl is not below ATLASSIAN_API_URL.")
+        }
+        ForgeError::NotAllowed(_) => {
+            (StatusCode::FORBIDDEN, "This site may not install the app: add it to ALLOWED_JIRA_SITES.")
+        }
+        ForgeError::OtherSite(_) => (StatusCode::FORBIDDEN, "The installation belongs to another site."),
+        ForgeError::NoAddress | ForgeError::Store(_) | ForgeError::Envelope(_) => {
+            return Error::unavailable(error);
+        }
+    };
+    Error::new(status, text).because(error)
 }
 
 /// Forge reads it as: the invocation token is not valid.

@@ -83,7 +83,11 @@ where
             .map_or_else(|| request.uri().clone(), |uri| uri.0.clone());
         let (method, headers) = (request.method().clone(), request.headers().clone());
         let connection = CameThrough::of(request.extensions());
-        let token = headers.get(header::AUTHORIZATION).and_then(bearer).ok_or_else(unauthorized)?.to_owned();
+        let token = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| token_of("JWT", value))
+            .ok_or_else(unauthorized)?
+            .to_owned();
         let body = axum::body::to_bytes(request.into_body(), MAX_BODY)
             .await
             .map_err(|_| Error::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB."))?;
@@ -112,9 +116,12 @@ fn unauthorized() -> Error {
     Error::status(StatusCode::UNAUTHORIZED)
 }
 
-/// The second word, whatever the first: Jira says `JWT`, proxies say `Bearer`.
-pub(super) fn bearer(value: &header::HeaderValue) -> Option<&str> {
-    value.to_str().ok()?.split_ascii_whitespace().nth(1)
+/// What follows `scheme`, if that and nothing else is there. Jira calls a Connect app with `JWT`, Forge a remote with `Bearer`;
+/// schemes are the same in small letters (<https://www.rfc-editor.org/rfc/rfc9110#section-11.1>).
+pub(super) fn token_of<'a>(scheme: &str, value: &'a header::HeaderValue) -> Option<&'a str> {
+    let mut words = value.to_str().ok()?.split_ascii_whitespace();
+    let (said, token, more) = (words.next()?, words.next()?, words.next());
+    (said.eq_ignore_ascii_case(scheme) && more.is_none()).then_some(token)
 }
 
 /// Jira sends JSON; an instance that forwards lifecycle events sends a form.
@@ -127,4 +134,35 @@ fn read_tenant(headers: &header::HeaderMap, body: &Bytes) -> Option<Tenant> {
     let fields: serde_json::Map<String, serde_json::Value> =
         url::form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), value.into())).collect();
     serde_json::from_value(fields.into()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FF6.
+    #[test]
+    fn ff6_only_the_scheme_that_is_asked_for_brings_a_token() {
+        let token = |scheme, text: &str| {
+            let value = header::HeaderValue::from_str(text).expect("a value");
+            token_of(scheme, &value).map(str::to_owned)
+        };
+        for (scheme, other) in [("JWT", "Bearer"), ("Bearer", "JWT")] {
+            for text in [format!("{scheme} a.b.c"), format!("{}  a.b.c ", scheme.to_lowercase())] {
+                assert_eq!(token(scheme, &text).as_deref(), Some("a.b.c"), "{text}");
+            }
+            for text in [
+                format!("{other} a.b.c"),
+                "Basic a.b.c".to_owned(),
+                "a.b.c".to_owned(),
+                format!("{scheme} "),
+                format!("{scheme} a.b.c d"),
+                format!("{scheme}: a.b.c"),
+                format!("{scheme},{other} a.b.c"),
+                String::new(),
+            ] {
+                assert_eq!(token(scheme, &text), None, "{scheme}: {text}");
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use ::http::{StatusCode, header};
 use axum::extract::{FromRef, FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 
-use super::lifecycle::bearer;
+use super::lifecycle::token_of;
 use super::measured::CameThrough;
 use super::{Error, connect_path};
 use crate::clock::SharedClock;
@@ -137,6 +137,9 @@ fn token(uri: &::http::Uri, parts: &Parts) -> Option<String> {
     let in_query = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "jwt");
     match in_query {
         Some((_, token)) => Some(token.into_owned()),
-        None => parts.headers.get(header::AUTHORIZATION).and_then(bearer).map(str::to_owned),
+        None => {
+            let header = parts.headers.get(header::AUTHORIZATION);
+            header.and_then(|value| token_of("JWT", value)).map(str::to_owned)
+        }
     }
 }

@@ -2,6 +2,8 @@
 //! so that each of them repairs what an earlier one should have done. Who called is `http`'s business, and calling Jira
 //! with the token is `connections`'.
 
+mod tokens;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,27 +13,13 @@ use url::Url;
 
 use crate::clock::{SharedClock, Timestamp};
 use crate::domain::{
-    Connection, ConnectionKind, Installation, InstallationId, Site, SiteCondition, SiteState, SystemToken,
+    Connection, ConnectionKind, Installation, InstallationId, Site, SiteCondition, SiteState,
 };
-use crate::envelope::{Context, Envelope, EnvelopeError, Purpose};
+use crate::envelope::{Envelope, EnvelopeError};
 use crate::jwt::invocation::Invocation;
-use crate::jwt::unverified;
 use crate::outbound::{HostGuard, is_listed_site, read_body, site_address};
 use crate::store::forge_installations::ForgePointer;
 use crate::store::{Store, StoreError};
-
-/// How long a token is good for that does not say: what Forge promises of one that it delivers on schedule
-/// (<https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>).
-const TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 3600);
-
-/// The same of one that comes with a page's call, of which Forge promises nothing.
-const PAGE_TOKEN_LIFETIME: Duration = Duration::from_secs(20 * 60);
-
-/// The longest that a token is good for, whatever it says.
-const LONGEST_LIFETIME: Duration = Duration::from_secs(4 * 3600);
-
-/// A token that has less to live is not used any more: a batch may take minutes.
-const LEAST_LIFETIME: Duration = Duration::from_secs(300);
 
 /// For how long after an uninstall calls of the same installation count as late ones. After that the app is evidently
 /// still there: an uninstall can fail after it was announced.
@@ -86,6 +74,9 @@ pub enum ForgeError {
     /// The site may not install.
     #[error("{0} is not listed in ALLOWED_JIRA_SITES")]
     NotAllowed(String),
+    /// The installation belongs to another site than the call is about.
+    #[error("the installation belongs to another site than {0}")]
+    OtherSite(String),
     /// Which site it is could not be found out, and only some may install.
     #[error("the site does not tell its address, which ALLOWED_JIRA_SITES needs")]
     NoAddress,
@@ -140,11 +131,14 @@ impl ForgeInstallations {
     /// Closes the connection that a call came from, if there is one; answers whether there was.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn close(&self, invocation: &Invocation) -> Result<bool, StoreError> {
+    /// [`ForgeError`].
+    pub async fn close(&self, invocation: &Invocation) -> Result<bool, ForgeError> {
         let Some(pointer) = self.store.forge_pointer(&invocation.installation_id).await? else {
             return Ok(false);
         };
+        if let Some(site) = self.store.site(pointer.site).await? {
+            check_site(&site, invocation)?;
+        }
         let Some(installation) = self.store.installation(pointer.site, pointer.installation).await? else {
             return Ok(false);
         };
@@ -167,15 +161,19 @@ impl ForgeInstallations {
         let mut again = None;
         if let Some(pointer) = self.store.forge_pointer(&invocation.installation_id).await? {
             match self.store.site(pointer.site).await? {
-                Some(site) => match self.store.installation(site.id, pointer.installation).await? {
-                    Some(installation) if pointer.closed_at.is_none() => {
-                        let site = self.with_address(site, Some(installation.id), invocation, token).await?;
-                        let site = self.let_write(site, installation.id).await?;
-                        return Ok(Some((site, installation)));
+                Some(site) => {
+                    check_site(&site, invocation)?;
+                    match self.store.installation(site.id, pointer.installation).await? {
+                        Some(installation) if pointer.closed_at.is_none() => {
+                            let site =
+                                self.with_address(site, Some(installation.id), invocation, token).await?;
+                            let site = self.let_write(site, installation.id).await?;
+                            return Ok(Some((site, installation)));
+                        }
+                        _ if is_late(&pointer, invocation) => return Ok(None),
+                        _ => again = Some((site, pointer.installation)),
                     }
-                    _ if is_late(&pointer, invocation) => return Ok(None),
-                    _ => again = Some((site, pointer.installation)),
-                },
+                }
                 // An operator removed the site.
                 None => self.store.forget_forge_pointer(&invocation.installation_id).await?,
             }
@@ -231,41 +229,6 @@ impl ForgeInstallations {
             return Ok(site);
         }
         Ok(self.store.take_over(&site, id).await?.unwrap_or(site))
-    }
-
-    /// Keeps the token, unless one that is good for longer has come.
-    async fn keep_token(
-        &self,
-        site: Site,
-        installation: Installation,
-        invocation: &Invocation,
-        token: &SecretString,
-    ) -> Result<Admission, ForgeError> {
-        let sent_at = invocation.issued_at;
-        let context = Context::installation(site.id, installation.id, Purpose::SystemToken);
-        let kept = SystemToken {
-            token: self.envelope.seal(token, &context).await?,
-            sent_at,
-            usable_until: usable_until(token, sent_at, invocation.person.is_some()),
-        };
-        let version = invocation.app_version.clone();
-        let changed = self
-            .store
-            .update_installation(&installation, |installation| {
-                if let Connection::Forge { token, app_version, .. } = &mut installation.connection
-                    && token.as_ref().is_none_or(|token| token.usable_until <= kept.usable_until)
-                {
-                    *token = Some(kept.clone());
-                    app_version.clone_from(&version);
-                }
-            })
-            .await?;
-        // It was uninstalled at this very moment.
-        let Some(installation) = changed else { return Ok(Admission::Outdated) };
-        if site.writer == Some(installation.id) && site.state.condition == SiteCondition::AwaitingToken {
-            self.store.set_condition(&site, SiteCondition::Active).await?;
-        }
-        Ok(Admission::Open(Box::new(site), installation))
     }
 
     /// The site with its own address, where only the gateway's was known, or where the address is this connection's to say.
@@ -363,6 +326,12 @@ fn installation(site: &Site, id: InstallationId, invocation: &Invocation) -> Ins
     Installation { id, site: site.id, connection, installed_at: invocation.issued_at }
 }
 
+/// An installation is of one site for as long as it is there.
+fn check_site(site: &Site, invocation: &Invocation) -> Result<(), ForgeError> {
+    let is_other = site.cloud_id.as_ref().is_some_and(|cloud_id| *cloud_id != invocation.cloud_id);
+    if is_other { Err(ForgeError::OtherSite(invocation.cloud_id.clone())) } else { Ok(()) }
+}
+
 /// Where the person whose call it is sees the site.
 fn told_address(invocation: &Invocation) -> Option<&str> {
     invocation.person.as_ref()?.site_url.as_deref()
@@ -379,15 +348,6 @@ fn is_silent(installation: &Installation, now: Timestamp) -> bool {
 
 fn is_late(pointer: &ForgePointer, invocation: &Invocation) -> bool {
     pointer.closed_at.is_none_or(|closed_at| invocation.issued_at <= closed_at.after(LATE_CALLS))
-}
-
-/// Until when a token is used. It is opaque by contract; where it says when it ends, that counts.
-fn usable_until(token: &SecretString, sent_at: Timestamp, of_page: bool) -> Timestamp {
-    let ends_at =
-        unverified::claimed_expiry(token.expose_secret()).map(|exp| Timestamp(exp.saturating_mul(1000)));
-    let assumed = if of_page { PAGE_TOKEN_LIFETIME } else { TOKEN_LIFETIME };
-    let ends_at = ends_at.unwrap_or_else(|| sent_at.after(assumed));
-    ends_at.min(sent_at.after(LONGEST_LIFETIME)).before(LEAST_LIFETIME)
 }
 
 #[cfg(all(test, feature = "embedded"))]

@@ -16,6 +16,9 @@ use crate::telemetry::{Measure, with_causes};
 /// bad release of either side takes.
 const MAX_ATTEMPTS: u32 = 10;
 
+/// A shorter wait is told only when it is a message's first: one that looks again every few seconds would say so for days.
+const TOLD_WAIT: Duration = Duration::from_secs(30);
+
 /// The version this release writes. The previous release's are read, too.
 const VERSION: u8 = 1;
 
@@ -201,7 +204,12 @@ impl<T> Message<T> {
                 return Next::Acknowledge;
             }
             Disposition::Wait { until, reason } => {
-                tracing::info!(trace.id = %trace, until = %until.iso8601(), reason, "a message waits");
+                let until_text = until.iso8601();
+                if self.held_since.is_some() && until.since(now) < TOLD_WAIT {
+                    tracing::debug!(trace.id = %trace, until = until_text, reason, "a message waits on");
+                } else {
+                    tracing::info!(trace.id = %trace, until = until_text, reason, "a message waits");
+                }
                 counts.waiting += 1;
                 self.wait(until, &reason, now)
             }

@@ -114,6 +114,10 @@ async fn a12_what_is_no_token_is_refused() {
         "JWT 123".to_owned(),
         "JWT ..".to_owned(),
         token.clone(),
+        // FF6: a scheme that Jira does not use.
+        format!("Bearer {token}"),
+        format!("Basic {token}"),
+        format!("JWT {token} {token}"),
         format!("JWT {signed}"),
         format!("JWT {signed}."),
         format!("JWT {token}.{token}"),

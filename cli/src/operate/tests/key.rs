@@ -48,6 +48,8 @@ impl Bench {
             token: self.seal("system", &Context::installation(site, id, Purpose::SystemToken)).await,
             sent_at: Timestamp(0),
             usable_until: Timestamp(0),
+            of_page: false,
+            refused_sent_at: None,
         };
         let connection =
             Connection::Forge { installation_id: "forge".to_owned(), app_version: None, token: Some(token) };

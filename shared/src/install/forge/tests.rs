@@ -1,12 +1,15 @@
 use serde_json::json;
 
+use super::tokens::usable_until;
 use super::*;
 use crate::clock::Clock as _;
 use crate::clock::stopped::StoppedClock;
-use crate::envelope::KeyFile;
+use crate::domain::HoldReason;
+use crate::envelope::{Context, KeyFile, Purpose};
 use crate::jwt::invocation::Person;
 use crate::outbound::test_server::{Answer, TestServer};
 use crate::outbound::{RedirectRule, outbound_client};
+use crate::store::backoffs::{Backoff, BackoffScope};
 use crate::store::embedded::EmbeddedEngine;
 
 const CLOUD: &str = "99999999-8888-7777-6666-555555555555";
@@ -68,6 +71,37 @@ impl Setup {
             }
             Admission::Outdated => panic!("outdated"),
         }
+    }
+
+    /// The token that is kept after a call has brought one.
+    async fn keep(&self, invocation: &Invocation, token: &str) -> String {
+        let admitted = self.forge.admit(invocation, Some(&SecretString::from(token))).await;
+        let Ok(Admission::Open(site, installation)) = admitted else { panic!("not open") };
+        let stored = self.forge.store.installation(site.id, installation.id).await.expect("read");
+        self.token_of(&stored.expect("there")).await
+    }
+
+    /// A call that an administrator makes on the app's page, now.
+    fn page_call(&self, installation: &str) -> Invocation {
+        let person = Person { account_id: "admin".to_owned(), site_url: None, is_on_admin_page: true };
+        Invocation { person: Some(person), ..self.call(installation) }
+    }
+
+    async fn site(&self, site: &Site) -> Site {
+        self.forge.store.site(site.id).await.expect("read").expect("there")
+    }
+
+    /// What is noted when Jira refuses the site's token.
+    async fn refuse(&self, site: &Site) {
+        let store = &self.forge.store;
+        store.set_condition(site, SiteCondition::CredentialRejected).await.expect("noted");
+        self.back_off(site, HoldReason::CredentialRejected).await;
+    }
+
+    async fn back_off(&self, site: &Site, reason: HoldReason) {
+        let now = self.clock.now();
+        let backoff = Backoff { until: now.after(HOUR), consecutive_failures: 5, since: now, reason };
+        self.forge.store.begin_backoff(&BackoffScope::Site(site.id), &backoff).await.expect("begun");
     }
 
     async fn is_outdated(&self, invocation: &Invocation) -> bool {
@@ -202,21 +236,121 @@ async fn a_site_whose_writer_is_gone_has_none() {
     assert_eq!((again.id, again.writer), (site.id, Some(second.id)));
 }
 
-/// Of a page's token nobody knows how long it is good for.
+/// FF2: Forge brings a new token because the last may not be good any more, whatever it says of its end.
 #[tokio::test]
-async fn the_token_that_is_good_for_longest_is_kept() {
+async fn ff2_the_newest_token_wins_however_soon_it_ends() {
     let setup = Setup::new().await;
-    let hourly = setup.call("one");
-    setup.open(&hourly).await;
+    let lasting =
+        |setup: &Setup, hours| jwt(json!({ "exp": setup.clock.now().after(hours * HOUR).seconds() }));
+    let (long, first) = (lasting(&setup, 4), setup.call("one"));
+    setup.keep(&first, &long).await;
+    setup.clock.advance(HOUR);
+    let (short, second) = (lasting(&setup, 1), setup.call("one"));
+    assert_eq!(setup.keep(&second, &short).await, short);
+    // A duplicate that comes late brings nothing new, and a token that has ended is none.
+    assert_eq!(setup.keep(&first, &long).await, short);
+    setup.clock.advance(HOUR / 2);
+    assert_eq!(setup.keep(&setup.call("one"), &lasting(&setup, 0)).await, short);
+}
+
+/// FF2: the site goes on with the next token, and at once.
+#[tokio::test]
+async fn ff2_a_token_that_jira_refuses_gives_way() {
+    let setup = Setup::new().await;
+    let first = setup.call("one");
+    let (site, _) = setup.open(&first).await;
+    setup.refuse(&site).await;
+    // The same call again, and one that was sent before it.
+    assert_eq!(setup.keep(&first, "the refused one").await, format!("token of {}", first.issued_at.0));
+    assert_eq!(setup.site(&site).await.state.condition, SiteCondition::CredentialRejected);
     setup.clock.advance(Duration::from_secs(60));
-    let mut page = setup.call("one");
-    page.person = Some(Person { account_id: "admin".to_owned(), site_url: None, is_on_admin_page: true });
-    let (_, installation) = setup.open(&page).await;
-    assert_eq!(setup.token_of(&installation).await, format!("token of {}", hourly.issued_at.0));
+    assert_eq!(setup.keep(&setup.call("one"), "the next").await, "the next");
+    assert_eq!(setup.site(&site).await.state.condition, SiteCondition::Active);
+    let backoff = setup.forge.store.backoff(&BackoffScope::Site(site.id)).await.expect("read");
+    assert!(backoff.is_none(), "{backoff:?}");
+}
+
+/// FF1: a pause that Jira asked for is not ended by a token.
+#[tokio::test]
+async fn ff1_a_token_ends_no_pause_but_its_own() {
+    let setup = Setup::new().await;
+    let (site, _) = setup.open(&setup.call("one")).await;
+    setup.refuse(&site).await;
+    setup.back_off(&site, HoldReason::SiteRateLimited).await;
+    setup.clock.advance(Duration::from_secs(60));
+    setup.open(&setup.call("one")).await;
+    assert!(setup.forge.store.backoff(&BackoffScope::Site(site.id)).await.expect("read").is_some());
+}
+
+/// FF3: only where Forge itself has brought nothing that works.
+#[tokio::test]
+async fn ff3_a_pages_token_never_outranks_one_that_forge_brings_by_itself() {
+    let setup = Setup::new().await;
+    let minute = Duration::from_secs(60);
+    // There is none yet.
+    assert_eq!(setup.keep(&setup.page_call("one"), "of the page").await, "of the page");
+    setup.clock.advance(minute);
+    assert_eq!(setup.keep(&setup.page_call("one"), "of the page again").await, "of the page again");
+    // Sent before the page's, and come after.
+    let hourly = Invocation { issued_at: setup.clock.now().before(minute), ..setup.call("one") };
+    assert_eq!(setup.keep(&hourly, "hourly").await, "hourly");
+    setup.clock.advance(minute);
+    let lasting = jwt(json!({ "exp": setup.clock.now().after(4 * HOUR).seconds() }));
+    assert_eq!(setup.keep(&setup.page_call("one"), &lasting).await, "hourly");
+    // The hour's is over.
     setup.clock.advance(4 * HOUR);
-    page.issued_at = setup.clock.now();
-    let (_, installation) = setup.open(&page).await;
-    assert_eq!(setup.token_of(&installation).await, format!("token of {}", page.issued_at.0));
+    assert_eq!(setup.keep(&setup.page_call("one"), "in the gap").await, "in the gap");
+    setup.clock.advance(minute);
+    assert_eq!(setup.keep(&setup.call("one"), "after the gap").await, "after the gap");
+}
+
+/// FF3, FF2: what Jira refused does not come back by a call that is repeated.
+#[tokio::test]
+async fn ff3_a_pages_token_stands_in_for_one_that_jira_refuses() {
+    let setup = Setup::new().await;
+    let first = setup.call("one");
+    let (site, _) = setup.open(&first).await;
+    setup.refuse(&site).await;
+    setup.clock.advance(Duration::from_secs(60));
+    assert_eq!(setup.keep(&setup.page_call("one"), "of the page").await, "of the page");
+    assert_eq!(setup.site(&site).await.state.condition, SiteCondition::Active);
+    assert_eq!(setup.keep(&first, "the refused one").await, "of the page");
+    let between = Invocation { issued_at: first.issued_at.after(Duration::from_secs(30)), ..first };
+    assert_eq!(setup.keep(&between, "hourly").await, "hourly");
+}
+
+/// FF4, FF5: an installation is of one site.
+#[tokio::test]
+async fn ff4_ff5_an_installation_of_one_site_with_the_id_of_another_changes_nothing() {
+    const OTHER: &str = "11111111-8888-7777-6666-555555555555";
+    let setup = Setup::new().await;
+    let (site, _) = setup.open(&setup.call("one")).await;
+    let gateway = setup.forge.api_base_url(OTHER);
+    let other = |installation: &str| Invocation::for_test(installation, OTHER, &gateway, setup.clock.now());
+    setup.open(&other("two")).await;
+    let everything = async || {
+        let store = &setup.forge.store;
+        let mut all = String::new();
+        for site in store.sites().await.expect("read") {
+            all += &format!("{site:?}{:?}", store.installations(site.id).await.expect("read"));
+        }
+        all
+    };
+    setup.clock.advance(HOUR);
+    let before = everything().await;
+    let page = Invocation { person: setup.page_call("one").person, ..other("one") };
+    for call in [other("one"), page] {
+        assert!(matches!(setup.admit(&call).await, Err(ForgeError::OtherSite(_))), "FF4");
+        assert!(matches!(setup.forge.close(&call).await, Err(ForgeError::OtherSite(_))), "FF5");
+    }
+    assert_eq!(everything().await, before);
+    // Nor when it was uninstalled.
+    assert!(setup.forge.close(&setup.call("one")).await.expect("closed"));
+    setup.clock.advance(HOUR);
+    let before = everything().await;
+    assert!(matches!(setup.admit(&other("one")).await, Err(ForgeError::OtherSite(_))));
+    assert_eq!(everything().await, before);
+    assert_eq!(setup.open(&setup.call("one")).await.0.id, site.id);
 }
 
 #[tokio::test]
@@ -310,16 +444,15 @@ fn a_token_is_used_until_shortly_before_it_ends() {
     let minutes =
         |token: &str| usable_until(&SecretString::from(token), sent_at, false).since(sent_at).as_secs() / 60;
     assert_eq!(minutes("opaque"), 115);
-    let saying = |exp: i64| {
-        use base64::Engine as _;
-        let encode = |text: String| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
-        format!(
-            "{}.{}.AQ",
-            encode(json!({ "alg": "RS256" }).to_string()),
-            encode(json!({ "exp": exp }).to_string())
-        )
-    };
+    let saying = |exp: i64| jwt(json!({ "exp": exp }));
     assert_eq!(minutes(&saying(sent_at.seconds() + 3 * 3600)), 175);
     assert_eq!(minutes(&saying(sent_at.seconds() + 30 * 3600)), 235);
     assert_eq!(minutes(&saying(sent_at.seconds() - 1)), 0);
+}
+
+/// A token that can be read, as some of Forge's can.
+fn jwt(claims: serde_json::Value) -> String {
+    use base64::Engine as _;
+    let encode = |text: String| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.AQ", encode(json!({ "alg": "RS256" }).to_string()), encode(claims.to_string()))
 }
