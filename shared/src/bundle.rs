@@ -26,6 +26,9 @@ pub struct Function {
 pub enum Access {
     /// These of DynamoDB's actions on the table. What a transaction writes counts as written by itself.
     Table(&'static [&'static str]),
+    /// These of DynamoDB's actions, on items alone whose partition key is like one of the patterns. For what strangers can
+    /// call. IAM knows no condition on the sort key, so who may write one item of a partition may write all of them.
+    Items(&'static [&'static str], &'static [&'static str]),
     /// New data keys for secrets of these purposes.
     Seal(&'static [Purpose]),
     /// The data keys of secrets of these purposes.
@@ -94,9 +97,12 @@ pub const FORGE_PAGE: Route = post("/forge/page");
 /// The queue between `webhook` and `sync`.
 pub const EVENTS_QUEUE: &str = "events";
 
+/// An installation, its site, what leads to them, and the backoffs that end with a new connection.
+const FORGE_PARTITIONS: &[&str] = &["FORGE#*", "CLOUD#*", "SITE#*", "SITES", "REST#*"];
+
 /// Any of Forge's calls may be the first that comes in, so each can make the installation.
 const FORGE_ACCESS: &[Access] = &[
-    Access::Table(&["BatchWriteItem", "GetItem", "PutItem", "Query"]),
+    Access::Items(&["BatchWriteItem", "GetItem", "PutItem", "Query"], FORGE_PARTITIONS),
     Access::Seal(&[Purpose::SystemToken]),
     Access::Outbound,
 ];
@@ -111,7 +117,10 @@ pub const FUNCTIONS: &[Function] = &[
         name: "installed",
         trigger: Trigger::Http(&[INSTALLED]),
         access: &[
-            Access::Table(&["BatchWriteItem", "GetItem", "PutItem"]),
+            Access::Items(
+                &["BatchWriteItem", "GetItem", "PutItem"],
+                &["TOKEN#*", "CLIENT#*", "SITE#*", "SITES", "REST#*"],
+            ),
             Access::Seal(&[Purpose::SharedSecret]),
             Access::Outbound,
         ],
@@ -119,7 +128,13 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "uninstalled",
         trigger: Trigger::Http(&[UNINSTALLED]),
-        access: &[Access::Table(&["BatchWriteItem", "GetItem", "PutItem", "Query"]), Access::Outbound],
+        access: &[
+            Access::Items(
+                &["BatchWriteItem", "GetItem", "PutItem", "Query"],
+                &["TOKEN#*", "CLIENT#*", "SITE#*"],
+            ),
+            Access::Outbound,
+        ],
     },
     Function {
         name: "oauth-application-id",
@@ -133,7 +148,7 @@ pub const FUNCTIONS: &[Function] = &[
         name: "create-branch",
         trigger: Trigger::Http(&[BRANCHES_ROUTE]),
         access: &[
-            Access::Table(&["BatchGetItem", "GetItem", "Query"]),
+            Access::Items(&["BatchGetItem", "GetItem", "Query"], &["CLIENT#*", "SITE#*", "SUBSCRIPTION#*"]),
             Access::Open(&[Purpose::SharedSecret]),
         ],
     },
@@ -141,7 +156,10 @@ pub const FUNCTIONS: &[Function] = &[
         name: "webhook",
         trigger: Trigger::Http(&[WEBHOOK]),
         access: &[
-            Access::Table(&["GetItem", "PutItem", "UpdateItem"]),
+            Access::Items(
+                &["GetItem", "PutItem", "UpdateItem"],
+                &["SUBSCRIPTION#*", "ANSWERS#*", "INTAKE#*"],
+            ),
             Access::Open(&[Purpose::HookSecret]),
             Access::Send(EVENTS_QUEUE),
         ],
@@ -156,7 +174,10 @@ pub const FUNCTIONS: &[Function] = &[
         name: "forge-page",
         trigger: Trigger::Http(&[FORGE_PAGE]),
         access: &[
-            Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"]),
+            Access::Items(
+                &["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"],
+                &["FORGE#*", "CLOUD#*", "SITE#*", "SITES", "REST#*", "SUBSCRIPTION#*"],
+            ),
             Access::Seal(&[Purpose::SystemToken]),
             Access::Outbound,
         ],
@@ -206,5 +227,22 @@ mod tests {
             .map(|route| (route.method, route.path))
             .collect();
         assert_eq!(routes.iter().collect::<HashSet<_>>().len(), routes.len());
+    }
+
+    #[test]
+    fn what_strangers_can_call_reaches_only_partitions_that_there_are() {
+        let store = include_str!("store/mod.rs");
+        let public = FUNCTIONS.iter().filter(|function| matches!(function.trigger, Trigger::Http(_)));
+        for access in public.flat_map(|function| function.access) {
+            assert!(!matches!(access, Access::Table(_)), "{access:?}");
+            let Access::Items(_, partitions) = access else { continue };
+            for partition in *partitions {
+                let kept = match partition.strip_suffix('*') {
+                    Some(beginning) => format!("| `{beginning}<"),
+                    None => format!("| `{partition}` |"),
+                };
+                assert!(store.contains(&kept), "{partition}");
+            }
+        }
     }
 }
