@@ -26,6 +26,9 @@ pub struct Function {
 pub enum Access {
     /// These of DynamoDB's actions on the table. What a transaction writes counts as written by itself.
     Table(&'static [&'static str]),
+    /// These of DynamoDB's actions, on items alone whose partition key is like one of the patterns. For what strangers can
+    /// call. IAM knows no condition on the sort key, so who may write one item of a partition may write all of them.
+    Items(&'static [&'static str], &'static [&'static str]),
     /// New data keys for secrets of these purposes.
     Seal(&'static [Purpose]),
     /// The data keys of secrets of these purposes.
@@ -110,16 +113,21 @@ pub const FORGE_PAGE: Route = post("/forge/page");
 /// The queue between `webhook` and `sync`.
 pub const EVENTS_QUEUE: &str = "events";
 
+/// An installation, its site, what leads to them, and the backoffs that end with a new connection.
+const FORGE_PARTITIONS: &[&str] = &["FORGE#*", "CLOUD#*", "SITE#*", "SITES", "REST#*"];
+
 /// Any of Forge's calls may be the first that comes in, so each can make the installation.
 const FORGE_ACCESS: &[Access] = &[
-    Access::Table(&["BatchWriteItem", "GetItem", "PutItem", "Query"]),
+    Access::Items(&["BatchWriteItem", "GetItem", "PutItem", "Query"], FORGE_PARTITIONS),
     Access::Seal(&[Purpose::SystemToken]),
     Access::Outbound,
 ];
 
 /// What links groups: reads and writes nearly all kinds of records, makes hooks and their secrets, calls GitLab and Jira.
-const LINKING_TABLE: Access =
-    Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"]);
+const LINKING_TABLE: Access = Access::Items(
+    &["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"],
+    &["CLIENT#*", "FORGE#*", "CLOUD#*", "SITE#*", "SITES", "REST#*", "SUBSCRIPTION#*", "SIGNIN#*"],
+);
 /// The secrets that linking makes.
 const LINKING_SEALS: &[Purpose] = &[Purpose::HookSecret, Purpose::GitlabToken, Purpose::SignIn];
 /// The secrets that linking uses: to call Jira through any connection, and GitLab as a person or through the link.
@@ -141,7 +149,10 @@ pub const FUNCTIONS: &[Function] = &[
         name: "installed",
         trigger: Trigger::Http(&[INSTALLED]),
         access: &[
-            Access::Table(&["BatchWriteItem", "GetItem", "PutItem"]),
+            Access::Items(
+                &["BatchWriteItem", "GetItem", "PutItem"],
+                &["TOKEN#*", "CLIENT#*", "SITE#*", "SITES", "REST#*"],
+            ),
             Access::Seal(&[Purpose::SharedSecret]),
             Access::Outbound,
         ],
@@ -149,7 +160,13 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "uninstalled",
         trigger: Trigger::Http(&[UNINSTALLED]),
-        access: &[Access::Table(&["BatchWriteItem", "GetItem", "PutItem", "Query"]), Access::Outbound],
+        access: &[
+            Access::Items(
+                &["BatchWriteItem", "GetItem", "PutItem", "Query"],
+                &["TOKEN#*", "CLIENT#*", "SITE#*"],
+            ),
+            Access::Outbound,
+        ],
     },
     Function {
         name: "oauth-application-id",
@@ -163,7 +180,7 @@ pub const FUNCTIONS: &[Function] = &[
         name: "create-branch",
         trigger: Trigger::Http(&[BRANCHES_ROUTE]),
         access: &[
-            Access::Table(&["BatchGetItem", "GetItem", "Query"]),
+            Access::Items(&["BatchGetItem", "GetItem", "Query"], &["CLIENT#*", "SITE#*", "SUBSCRIPTION#*"]),
             Access::Open(&[Purpose::SharedSecret]),
         ],
     },
@@ -182,7 +199,7 @@ pub const FUNCTIONS: &[Function] = &[
         name: "repository-search",
         trigger: Trigger::Http(&[WORKSPACES_SEARCH, REPOSITORIES_SEARCH, REPOSITORIES_ASSOCIATE]),
         access: &[
-            Access::Table(&["BatchGetItem", "GetItem", "Query"]),
+            Access::Items(&["BatchGetItem", "GetItem", "Query"], &["CLIENT#*", "SITE#*", "SUBSCRIPTION#*"]),
             Access::Open(&[Purpose::SharedSecret, Purpose::GitlabToken]),
             Access::Outbound,
         ],
@@ -191,7 +208,10 @@ pub const FUNCTIONS: &[Function] = &[
         name: "webhook",
         trigger: Trigger::Http(&[WEBHOOK]),
         access: &[
-            Access::Table(&["GetItem", "PutItem", "UpdateItem"]),
+            Access::Items(
+                &["GetItem", "PutItem", "UpdateItem"],
+                &["SUBSCRIPTION#*", "ANSWERS#*", "INTAKE#*"],
+            ),
             Access::Open(&[Purpose::HookSecret]),
             Access::Send(EVENTS_QUEUE),
         ],
@@ -258,5 +278,22 @@ mod tests {
             .map(|route| (route.method, route.path))
             .collect();
         assert_eq!(routes.iter().collect::<HashSet<_>>().len(), routes.len());
+    }
+
+    #[test]
+    fn what_strangers_can_call_reaches_only_partitions_that_there_are() {
+        let store = include_str!("store/mod.rs");
+        let public = FUNCTIONS.iter().filter(|function| matches!(function.trigger, Trigger::Http(_)));
+        for access in public.flat_map(|function| function.access) {
+            assert!(!matches!(access, Access::Table(_)), "{access:?}");
+            let Access::Items(_, partitions) = access else { continue };
+            for partition in *partitions {
+                let kept = match partition.strip_suffix('*') {
+                    Some(beginning) => format!("| `{beginning}<"),
+                    None => format!("| `{partition}` |"),
+                };
+                assert!(store.contains(&kept), "{partition}");
+            }
+        }
     }
 }

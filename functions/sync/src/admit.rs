@@ -86,7 +86,7 @@ impl EventSync {
         let label = ParsedHook { project: event.project, event: event.event }.label();
         let (at, delivery, answer) = (event.received_at, event.delivery, IntakeAnswer::Outside);
         let answered = AnsweredDelivery { at, delivery, label, issue_keys, answer };
-        if let Err(error) = self.store.record_answer(subscription.id, &answered).await {
+        if let Err(error) = self.store.record_answers(subscription.id, &[answered]).await {
             tracing::warn!(%error, "could not remember an event that leads to nothing");
         }
     }

@@ -4,6 +4,7 @@
 
 mod delivery;
 mod interest;
+mod notes;
 mod unverified;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use shared::sync::message::{EventMessage, Payload};
 use tokio::sync::Semaphore;
 
 use crate::delivery::{GitlabHook, unknown_hook};
+use crate::notes::Notes;
 use crate::unverified::UnverifiedLimit;
 
 /// A Lambda's request can't be larger than this
@@ -92,6 +94,7 @@ pub struct Webhook {
     queue: SharedQueue,
     clock: SharedClock,
     coverage: Cache<(SubscriptionId, u64), Option<Coverage>>,
+    notes: Notes,
     unverified: UnverifiedLimit,
     bodies: Arc<Semaphore>,
 }
@@ -106,8 +109,9 @@ impl Webhook {
         clock: SharedClock,
     ) -> Self {
         let coverage = Cache::builder().max_capacity(MAX_PROJECTS).time_to_live(COVERAGE_CACHE_TTL).build();
+        let notes = Notes::new(store.clone(), Arc::clone(&clock));
         let (unverified, bodies) = (UnverifiedLimit::default(), Arc::new(Semaphore::new(MAX_BODIES)));
-        Self { store, authenticator, queue, clock, coverage, unverified, bodies }
+        Self { store, authenticator, queue, clock, coverage, notes, unverified, bodies }
     }
 }
 
@@ -249,10 +253,7 @@ impl Webhook {
         let issue_keys = keys.as_slice().iter().take(MAX_LOGGED_KEYS).cloned().collect();
         let delivery = hook.delivery_id().map(str::to_owned);
         let answered = AnsweredDelivery { at, delivery, label, issue_keys, answer };
-        let recorded = self.store.record_answer(hook.subscription, &answered);
-        if !matches!(tokio::time::timeout(NOTE_TIMEOUT, recorded).await, Ok(Ok(()))) {
-            tracing::warn!(subscription.id = %hook.subscription, "a delivery that leads to nothing is not remembered");
-        }
+        self.notes.take(hook.subscription, answered).await;
     }
 
     /// When the delivery first came in. Where GitLab is read, the time of the read counts instead.

@@ -51,13 +51,22 @@ impl fmt::Display for Purpose {
     }
 }
 
-/// What a secret belongs to: the encryption context of KMS and the additional data of AES-GCM. It is not secret, and
-/// KMS writes it into its audit log, so it holds ids only.
+/// What a secret belongs to: the additional data of AES-GCM. It is not secret and holds ids only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Context {
     site: String,
     purpose: Purpose,
     record: String,
+}
+
+/// What a data key belongs to: the encryption context of KMS, which writes it into its audit log. A data key is a site's, for
+/// one purpose; the record that a secret is sealed for is bound by the seal alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EncryptionContext {
+    site: String,
+    purpose: Purpose,
+    /// Only where a record has a data key of its own, as in the first version of sealed secrets.
+    record: Option<String>,
 }
 
 impl Context {
@@ -102,23 +111,47 @@ impl Context {
         Self::new("doctor", Purpose::HookSecret, "doctor")
     }
 
-    /// The pairs of a KMS encryption context.
+    /// What the data key of its secret belongs to.
     #[must_use]
-    pub fn pairs(&self) -> [(&'static str, &str); 3] {
-        [("site", &self.site), ("purpose", self.purpose.as_str()), ("record", &self.record)]
+    pub fn encryption_context(&self) -> EncryptionContext {
+        EncryptionContext { site: self.site.clone(), purpose: self.purpose, record: None }
     }
 
-    /// One text of bytes per context: each part follows its length as eight big-endian bytes, so no two contexts share
-    /// an encoding and none is the beginning of another.
+    /// What its data key belongs to where a record has one of its own, as in the first version of sealed secrets.
+    #[must_use]
+    pub fn encryption_context_of_record(&self) -> EncryptionContext {
+        EncryptionContext { record: Some(self.record.clone()), ..self.encryption_context() }
+    }
+
+    /// One text of bytes per context.
     #[must_use]
     pub fn canonical(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(64);
-        for (_, part) in self.pairs() {
-            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(part.as_bytes());
-        }
-        bytes
+        canonical([self.site.as_str(), self.purpose.as_str(), &self.record])
     }
+}
+
+impl EncryptionContext {
+    /// The pairs of a KMS encryption context.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let record = self.record.as_deref().map(|record| ("record", record));
+        [("site", self.site.as_str()), ("purpose", self.purpose.as_str())].into_iter().chain(record)
+    }
+
+    /// One text of bytes per context.
+    #[must_use]
+    pub fn canonical(&self) -> Vec<u8> {
+        canonical(self.pairs().map(|(_, part)| part))
+    }
+}
+
+/// Each part follows its length as eight big-endian bytes, so that no two lists of parts share an encoding.
+fn canonical<'a>(parts: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -134,11 +167,18 @@ mod tests {
     /// A secret that is sealed already opens with the very same context only.
     #[test]
     fn contexts_of_stored_secrets_never_change() {
-        let pairs = |context: Context| context.pairs().map(|(_, value)| value.to_owned());
-        assert_eq!(pairs(Context::installation("S", "I", Purpose::SystemToken)), ["S", "system-token", "I"]);
-        assert_eq!(pairs(Context::hook("S", "L", None)), ["S", "hook-secret", "L"]);
-        assert_eq!(pairs(Context::hook("S", "L", Some(7))), ["S", "hook-secret", "L#7"]);
-        assert_eq!(pairs(Context::gitlab_token("S", "L")), ["S", "gitlab-token", "L"]);
+        for (context, purpose, record) in [
+            (Context::installation("S", "I", Purpose::SystemToken), "system-token", "I"),
+            (Context::hook("S", "L", None), "hook-secret", "L"),
+            (Context::hook("S", "L", Some(7)), "hook-secret", "L#7"),
+            (Context::gitlab_token("S", "L"), "gitlab-token", "L"),
+        ] {
+            assert_eq!(context.canonical(), canonical(["S", purpose, record]));
+            let (shared, own) = (context.encryption_context(), context.encryption_context_of_record());
+            let pairs = [("site", "S"), ("purpose", purpose), ("record", record)];
+            assert_eq!(shared.pairs().collect::<Vec<_>>(), pairs[..2]);
+            assert_eq!(own.pairs().collect::<Vec<_>>(), pairs);
+        }
     }
 
     #[test]
@@ -157,6 +197,9 @@ mod tests {
             context.canonical(),
             b"\0\0\0\0\0\0\0\x02s1\0\0\0\0\0\0\0\x0bhook-secret\0\0\0\0\0\0\0\x01r"
         );
+        assert_eq!(context.encryption_context_of_record().canonical(), context.canonical());
+        let of_data_key = b"\0\0\0\0\0\0\0\x02s1\0\0\0\0\0\0\0\x0bhook-secret";
+        assert_eq!(context.encryption_context().canonical(), of_data_key);
     }
 
     proptest! {

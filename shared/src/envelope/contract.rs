@@ -1,6 +1,6 @@
 //! What every [`KeyService`] must do, written once: each implementation's tests call [`holds_for`].
 
-use super::context::{Context, Purpose};
+use super::context::{Context, EncryptionContext, Purpose};
 use super::key_service::{KeyService, KeyServiceError};
 
 /// Runs the whole contract.
@@ -18,8 +18,8 @@ pub(crate) async fn holds_except_for_altered_bytes(service: &dyn KeyService) {
 }
 
 /// The context that keys of the contract are made for.
-pub(crate) fn context() -> Context {
-    Context::new("site", Purpose::SharedSecret, "record")
+pub(crate) fn context() -> EncryptionContext {
+    Context::new("site", Purpose::SharedSecret, "record").encryption_context()
 }
 
 async fn a_key_comes_back_in_its_context(service: &dyn KeyService) {
@@ -41,10 +41,10 @@ async fn keys_are_never_repeated(service: &dyn KeyService) {
 async fn another_context_is_refused(service: &dyn KeyService) {
     let made = service.generate_data_key(&context()).await.expect("a key");
     for other in [
-        Context::new("other", Purpose::SharedSecret, "record"),
-        Context::new("site", Purpose::HookSecret, "record"),
-        Context::new("site", Purpose::SharedSecret, "other"),
-        Context::new("siterecord", Purpose::SharedSecret, ""),
+        Context::new("other", Purpose::SharedSecret, "record").encryption_context(),
+        Context::new("site", Purpose::HookSecret, "record").encryption_context(),
+        Context::new("site", Purpose::SharedSecret, "record").encryption_context_of_record(),
+        Context::new("site", Purpose::SharedSecret, "").encryption_context_of_record(),
     ] {
         assert_eq!(service.unwrap_data_key(&made.wrapped, &other).await, Err(KeyServiceError::Refused));
     }

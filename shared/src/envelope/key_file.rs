@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::cipher::{Cipher, Encrypted, TAG_BYTES};
-use super::context::Context;
+use super::context::EncryptionContext;
 use super::key_service::{DataKey, KeyBytes, KeyService, KeyServiceError};
 use async_trait::async_trait;
 use aws_lc_rs::aead::NONCE_LEN;
@@ -149,14 +149,18 @@ impl KeyFile {
 
 #[async_trait]
 impl KeyService for KeyFile {
-    async fn generate_data_key(&self, context: &Context) -> Result<DataKey, KeyServiceError> {
+    async fn generate_data_key(&self, context: &EncryptionContext) -> Result<DataKey, KeyServiceError> {
         let plaintext = random_key().map_err(|error| KeyServiceError::Unavailable(error.to_string()))?;
         let encrypted = self.masters()[0].encrypt(&*plaintext, &additional_data(context));
         let wrapped = [&[WRAPPING][..], &encrypted.nonce, &encrypted.ciphertext].concat();
         Ok(DataKey { plaintext, wrapped })
     }
 
-    async fn unwrap_data_key(&self, wrapped: &[u8], context: &Context) -> Result<KeyBytes, KeyServiceError> {
+    async fn unwrap_data_key(
+        &self,
+        wrapped: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<KeyBytes, KeyServiceError> {
         let encrypted = parse_wrapped(wrapped).ok_or(KeyServiceError::Refused)?;
         let additional = additional_data(context);
         let decrypt = |master: &Arc<Cipher>| master.decrypt(&encrypted, &additional).ok();
@@ -168,7 +172,7 @@ impl KeyService for KeyFile {
 }
 
 /// The label keeps wrapped keys apart from anything else that the master key might ever encrypt.
-fn additional_data(context: &Context) -> Vec<u8> {
+fn additional_data(context: &EncryptionContext) -> Vec<u8> {
     [b"data key 1 ".as_slice(), &context.canonical()].concat()
 }
 
@@ -257,14 +261,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::envelope::{Purpose, contract};
+    use crate::envelope::contract::{self, context};
 
     fn directory() -> tempfile::TempDir {
         tempfile::tempdir().expect("a directory")
-    }
-
-    fn context() -> Context {
-        Context::new("site", Purpose::SharedSecret, "record")
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::context::Context;
+use super::context::EncryptionContext;
 
 /// An AES-256 key in memory that is overwritten when it is dropped.
 pub type KeyBytes = Zeroizing<[u8; 32]>;
@@ -45,12 +45,16 @@ pub trait KeyService: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`KeyServiceError`].
-    async fn generate_data_key(&self, context: &Context) -> Result<DataKey, KeyServiceError>;
+    async fn generate_data_key(&self, context: &EncryptionContext) -> Result<DataKey, KeyServiceError>;
 
     /// The key inside `wrapped`, if it was made by this service for exactly `context`.
     ///
     /// # Errors
     ///
     /// [`KeyServiceError`].
-    async fn unwrap_data_key(&self, wrapped: &[u8], context: &Context) -> Result<KeyBytes, KeyServiceError>;
+    async fn unwrap_data_key(
+        &self,
+        wrapped: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<KeyBytes, KeyServiceError>;
 }

@@ -11,7 +11,7 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
 use zeroize::Zeroizing;
 
-use super::context::Context;
+use super::context::EncryptionContext;
 use super::key_service::{DataKey, KeyBytes, KeyService, KeyServiceError};
 use crate::aws_error::cause;
 
@@ -49,7 +49,7 @@ impl Kms {
 
 #[async_trait]
 impl KeyService for Kms {
-    async fn generate_data_key(&self, context: &Context) -> Result<DataKey, KeyServiceError> {
+    async fn generate_data_key(&self, context: &EncryptionContext) -> Result<DataKey, KeyServiceError> {
         let made = self
             .client
             .generate_data_key()
@@ -64,7 +64,11 @@ impl KeyService for Kms {
         Ok(DataKey { plaintext, wrapped })
     }
 
-    async fn unwrap_data_key(&self, wrapped: &[u8], context: &Context) -> Result<KeyBytes, KeyServiceError> {
+    async fn unwrap_data_key(
+        &self,
+        wrapped: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<KeyBytes, KeyServiceError> {
         // With the key's id, KMS refuses what another key has wrapped, ours or a stranger's.
         let opened = self
             .client
@@ -79,8 +83,8 @@ impl KeyService for Kms {
     }
 }
 
-fn encryption_context(context: &Context) -> HashMap<String, String> {
-    context.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+fn encryption_context(context: &EncryptionContext) -> HashMap<String, String> {
+    context.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The key in an answer. The SDK's copy is overwritten; the answer's own text, which it parsed, is out of reach.

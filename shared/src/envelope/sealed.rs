@@ -9,8 +9,14 @@ use thiserror::Error;
 
 use super::cipher::{Encrypted, TAG_BYTES};
 
-/// The only version so far. It is authenticated together with the context, so it can't be changed from outside.
-pub(super) const VERSION: u8 = 1;
+/// How a secret was sealed. It is authenticated together with the context, so it can't be changed from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// Under a data key of the record's own. Secrets are opened so, and not sealed so any more.
+    OwnKey = 1,
+    /// Under a data key of the site and purpose.
+    SharedKey = 2,
+}
 
 /// Secrets are tokens and keys of at most a few hundred bytes; Forge's system tokens are the longest, a few kilobytes.
 pub(super) const MAX_SECRET_BYTES: usize = 16 * 1024;
@@ -24,6 +30,7 @@ const MAX_WRAPPED_BYTES: usize = 6144;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "SealedJson", into = "SealedJson")]
 pub struct Sealed {
+    pub(super) version: Version,
     pub(super) wrapped: Vec<u8>,
     pub(super) encrypted: Encrypted,
 }
@@ -58,21 +65,23 @@ impl TryFrom<SealedJson> for Sealed {
     type Error = SealedFormatError;
 
     fn try_from(json: SealedJson) -> Result<Self, SealedFormatError> {
-        if json.v != VERSION {
-            return Err(SealedFormatError::Version(json.v));
-        }
+        let version = match json.v {
+            1 => Version::OwnKey,
+            2 => Version::SharedKey,
+            other => return Err(SealedFormatError::Version(other)),
+        };
         let wrapped = decode("key", &json.key, 1, MAX_WRAPPED_BYTES)?;
         let nonce = decode("nonce", &json.nonce, 0, usize::MAX)?;
         let nonce = nonce.try_into().map_err(|_| SealedFormatError::Length("nonce"))?;
         let ciphertext = decode("data", &json.data, TAG_BYTES, MAX_SECRET_BYTES + TAG_BYTES)?;
-        Ok(Self { wrapped, encrypted: Encrypted { nonce, ciphertext } })
+        Ok(Self { version, wrapped, encrypted: Encrypted { nonce, ciphertext } })
     }
 }
 
 impl From<Sealed> for SealedJson {
     fn from(sealed: Sealed) -> Self {
         Self {
-            v: VERSION,
+            v: sealed.version as u8,
             key: STANDARD.encode(sealed.wrapped),
             nonce: STANDARD.encode(sealed.encrypted.nonce),
             data: STANDARD.encode(sealed.encrypted.ciphertext),
@@ -93,13 +102,13 @@ mod tests {
     #[test]
     fn the_stored_form_is_stable() {
         let encrypted = Encrypted { nonce: [1; 12], ciphertext: vec![2; 17] };
-        let sealed = Sealed { wrapped: vec![3; 4], encrypted };
-        let json = serde_json::to_string(&sealed).expect("JSON");
-        assert_eq!(
-            json,
-            r#"{"v":1,"key":"AwMDAw==","nonce":"AQEBAQEBAQEBAQEB","data":"AgICAgICAgICAgICAgICAgI="}"#
-        );
-        assert_eq!(serde_json::from_str::<Sealed>(&json).expect("sealed"), sealed);
+        for (version, number) in [(Version::OwnKey, 1), (Version::SharedKey, 2)] {
+            let sealed = Sealed { version, wrapped: vec![3; 4], encrypted: encrypted.clone() };
+            let json = serde_json::to_string(&sealed).expect("JSON");
+            let rest = r#""key":"AwMDAw==","nonce":"AQEBAQEBAQEBAQEB","data":"AgICAgICAgICAgICAgICAgI="}"#;
+            assert_eq!(json, format!(r#"{{"v":{number},{rest}"#));
+            assert_eq!(serde_json::from_str::<Sealed>(&json).expect("sealed"), sealed);
+        }
     }
 
     #[test]
@@ -108,7 +117,7 @@ mod tests {
         let long = STANDARD.encode(vec![0; 20_000]);
         for (v, key, nonce, data) in [
             (0, key, nonce, data),
-            (2, key, nonce, data),
+            (3, key, nonce, data),
             (1, "", nonce, data),
             (1, long.as_str(), nonce, data),
             (1, "*", nonce, data),
@@ -130,7 +139,7 @@ mod tests {
         #[test]
         fn reading_never_panics(text in ".*", key in ".*", nonce in ".*", data in ".*") {
             let _ = serde_json::from_str::<Sealed>(&text);
-            let _ = serde_json::from_value::<Sealed>(serde_json::json!({"v": 1, "key": key, "nonce": nonce, "data": data}));
+            let _ = serde_json::from_value::<Sealed>(serde_json::json!({"v": 2, "key": key, "nonce": nonce, "data": data}));
         }
     }
 }

@@ -10,9 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use super::cipher::Cipher;
-use super::context::Context;
+use super::context::{Context, EncryptionContext};
 use super::key_service::{KeyService, KeyServiceError};
-use super::sealed::{MAX_SECRET_BYTES, Sealed, VERSION};
+use super::sealed::{MAX_SECRET_BYTES, Sealed, Version};
 
 /// Data keys that are remembered, for opening and for sealing each. A batch touches a few sites; a process that
 /// serves more asks the key service more often.
@@ -22,9 +22,9 @@ const MAX_KEYS: u64 = 1000;
 /// seals goes on until then.
 const MAX_KEY_AGE: Duration = Duration::from_secs(300);
 
-/// Secrets sealed under one data key: few, so that one leaked key opens few, and far below the 2^32 texts up to which
-/// random nonces are safe (NIST SP 800-38D, 8.3).
-const MAX_KEY_USES: u32 = 100;
+/// Secrets sealed under one data key; the next one gets a new key. Enough for a group with thousands of project hooks, and
+/// far below the 2^32 texts up to which random nonces are safe (NIST SP 800-38D, 8.3). No other process seals under it.
+const MAX_KEY_USES: u32 = 10_000;
 
 /// Why a secret was not sealed or opened.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -51,8 +51,9 @@ impl From<&KeyServiceError> for EnvelopeError {
 
 /// Seals secrets for storage and opens them again.
 ///
-/// Data keys are remembered for at most five minutes, at most a thousand of them, and only together with their
-/// context, so a remembered key is as strict about its context as the key service is.
+/// Data keys are remembered for at most five minutes, at most a thousand of them, and only together with their encryption
+/// context, so a remembered key is as strict about it as the key service is. What a process seals for one site and purpose
+/// within that time shares a data key, and whoever opens all of it unwraps one.
 pub struct Envelope {
     service: Arc<dyn KeyService>,
     sealing: Cache<SealingId, Arc<SealingKey>>,
@@ -65,7 +66,7 @@ pub struct Envelope {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct SealingId {
     generation: u64,
-    context: Context,
+    context: EncryptionContext,
 }
 
 struct SealingKey {
@@ -74,10 +75,10 @@ struct SealingKey {
     uses: AtomicU32,
 }
 
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct OpeningId {
     wrapped: Vec<u8>,
-    context: Context,
+    context: EncryptionContext,
 }
 
 impl fmt::Debug for Envelope {
@@ -111,9 +112,10 @@ impl Envelope {
         }
         // Before the data key is chosen: whoever changes the master key learns of every secret that has an old one.
         *self.last_seal.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        let key = self.sealing_key(context).await?;
-        let encrypted = key.cipher.encrypt(secret, &additional_data(context));
-        Ok(Sealed { wrapped: key.wrapped.clone(), encrypted })
+        let key = self.sealing_key(context.encryption_context()).await?;
+        let version = Version::SharedKey;
+        let encrypted = key.cipher.encrypt(secret, &additional_data(version, context));
+        Ok(Sealed { version, wrapped: key.wrapped.clone(), encrypted })
     }
 
     /// Seals with new data keys from now on, because the master key was changed. Answers when the last secret was sealed, which
@@ -131,18 +133,18 @@ impl Envelope {
     pub async fn open(&self, sealed: &Sealed, context: &Context) -> Result<SecretString, EnvelopeError> {
         let cipher = self.opening_key(sealed, context).await?;
         let secret = cipher
-            .decrypt(&sealed.encrypted, &additional_data(context))
+            .decrypt(&sealed.encrypted, &additional_data(sealed.version, context))
             .map_err(|_| EnvelopeError::Refused)?;
         let text = std::str::from_utf8(&secret).map_err(|_| EnvelopeError::Refused)?;
         Ok(SecretString::from(text))
     }
 
     /// The remembered key of this context, or a new one when it was used up.
-    async fn sealing_key(&self, context: &Context) -> Result<Arc<SealingKey>, EnvelopeError> {
+    async fn sealing_key(&self, context: EncryptionContext) -> Result<Arc<SealingKey>, EnvelopeError> {
         let generation = self.generation.load(Ordering::SeqCst);
-        let id = SealingId { generation, context: context.clone() };
+        let id = SealingId { generation, context };
         loop {
-            let made = self.sealing.try_get_with_by_ref(&id, self.make_key(context)).await;
+            let made = self.sealing.try_get_with_by_ref(&id, self.make_key(&id.context)).await;
             let key = made.map_err(|error| EnvelopeError::from(&*error))?;
             if key.uses.fetch_add(1, Ordering::Relaxed) < MAX_KEY_USES {
                 return Ok(key);
@@ -151,25 +153,29 @@ impl Envelope {
         }
     }
 
-    async fn make_key(&self, context: &Context) -> Result<Arc<SealingKey>, KeyServiceError> {
+    async fn make_key(&self, context: &EncryptionContext) -> Result<Arc<SealingKey>, KeyServiceError> {
         let key = self.service.generate_data_key(context).await?;
         let cipher = Cipher::new(&key.plaintext);
         Ok(Arc::new(SealingKey { cipher, wrapped: key.wrapped, uses: AtomicU32::new(0) }))
     }
 
     async fn opening_key(&self, sealed: &Sealed, context: &Context) -> Result<Arc<Cipher>, EnvelopeError> {
-        let id = OpeningId { wrapped: sealed.wrapped.clone(), context: context.clone() };
+        let context = match sealed.version {
+            Version::OwnKey => context.encryption_context_of_record(),
+            Version::SharedKey => context.encryption_context(),
+        };
+        let id = OpeningId { wrapped: sealed.wrapped.clone(), context };
         let unwrapped = async {
-            let key = self.service.unwrap_data_key(&sealed.wrapped, context).await?;
+            let key = self.service.unwrap_data_key(&id.wrapped, &id.context).await?;
             Ok(Arc::new(Cipher::new(&key)))
         };
-        let cipher = self.opening.try_get_with(id, unwrapped).await;
+        let cipher = self.opening.try_get_with_by_ref(&id, unwrapped).await;
         cipher.map_err(|error: Arc<KeyServiceError>| EnvelopeError::from(&*error))
     }
 }
 
-fn additional_data(context: &Context) -> Vec<u8> {
-    [b"secret ".as_slice(), &[VERSION], &context.canonical()].concat()
+fn additional_data(version: Version, context: &Context) -> Vec<u8> {
+    [b"secret ".as_slice(), &[version as u8], &context.canonical()].concat()
 }
 
 #[cfg(test)]

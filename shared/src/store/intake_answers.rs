@@ -11,7 +11,8 @@ use crate::domain::SubscriptionId;
 /// As long as GitLab shows a delivery.
 const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How many are kept of a link. A delivery has its place by its id, so a new one replaces any of the others.
+/// How many items are kept of a link, each with the deliveries that were noted together. An item has its place by the id of its
+/// first delivery, so a new one replaces any of the others.
 const KEPT: u64 = 64;
 
 /// Why a delivery leads to nothing.
@@ -44,20 +45,21 @@ pub struct AnsweredDelivery {
 }
 
 impl Store {
-    /// Remembers a delivery of `subscription` that leads to nothing. One write, no read.
+    /// Remembers deliveries of `subscription` that lead to nothing. One write, no read.
     ///
     /// # Errors
     /// When the table can't be written.
-    pub async fn record_answer(
+    pub async fn record_answers(
         &self,
         subscription: SubscriptionId,
-        delivery: &AnsweredDelivery,
+        deliveries: &[AnsweredDelivery],
     ) -> Result<(), StoreError> {
-        let name = delivery.delivery.clone().unwrap_or_else(|| delivery.at.0.to_string());
+        let Some(first) = deliveries.first() else { return Ok(()) };
+        let name = first.delivery.clone().unwrap_or_else(|| first.at.0.to_string());
         let place =
             name.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % KEPT;
         let key = Key::new(partition(subscription), format!("{place:02}"));
-        self.put(&key, delivery, When::Always, Some(LIFETIME)).await
+        self.put(&key, &deliveries, When::Always, Some(LIFETIME)).await
     }
 
     /// The last deliveries of `subscription` that led to nothing, newest first.
@@ -65,12 +67,13 @@ impl Store {
     /// # Errors
     /// When the table can't be read.
     pub async fn answers(&self, subscription: SubscriptionId) -> Result<Vec<AnsweredDelivery>, StoreError> {
-        let mut answers: Vec<AnsweredDelivery> = self.query(&partition(subscription), "").await?;
+        let noted: Vec<Vec<AnsweredDelivery>> = self.query(&partition(subscription), "").await?;
+        let mut answers = noted.concat();
         answers.sort_by_key(|answer| std::cmp::Reverse(answer.at));
         Ok(answers)
     }
 }
 
 fn partition(subscription: SubscriptionId) -> String {
-    format!("ANSWER#{subscription}")
+    format!("ANSWERS#{subscription}")
 }

@@ -21,7 +21,7 @@
 //! | backoff | `REST#<scope>` | `REST` | a day longer than it lasts |
 //! | delivery of which Jira has everything | `SEEN#<subscription>` | `<SHA-256 of id and part>` | 8 days |
 //! | first intake of a delivery, without a token | `INTAKE#<subscription>` | `<SHA-256 of id>` | 8 days |
-//! | deliveries that led to nothing | `ANSWER#<subscription>` | `<place, of 64>` | 7 days |
+//! | deliveries that led to nothing, several at a time | `ANSWERS#<subscription>` | `<place, of 64>` | 7 days |
 //! | outcomes of an issue key | `OUTCOME#<site>#<issue key>` | `<kind>#<project>#<entity id>` | 30 days |
 //!
 //! This file, `write` and `batch` hold how items are read and written; the files beside them hold which. DynamoDB removes expired items late,

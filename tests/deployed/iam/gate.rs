@@ -44,6 +44,8 @@ struct Inner {
 struct Journal {
     /// Functions, each with what its role allows.
     used: BTreeSet<(String, String)>,
+    /// Functions, each with how often it opened a data key.
+    keys_opened: BTreeMap<String, usize>,
     denied: Vec<String>,
     /// A function, and the `X-Amz-Target` that is out of order for it.
     outage: Option<(&'static str, &'static str)>,
@@ -80,6 +82,11 @@ impl Gate {
     /// Ends the outage.
     pub fn repair(&self) {
         self.inner.journal.lock().unwrap().outage = None;
+    }
+
+    /// How often functions opened a data key since the last time that somebody asked.
+    pub fn take_keys_opened(&self) -> BTreeMap<String, usize> {
+        std::mem::take(&mut self.inner.journal.lock().unwrap().keys_opened)
     }
 
     /// What was denied since the last time that somebody asked.
@@ -119,14 +126,18 @@ impl Inner {
         let role = role.ok_or_else(|| format!("nobody knows the role of {function:?}"))?;
         let body: Value = serde_json::from_slice(request.body).map_err(|error| error.to_string())?;
         for call in Call::all_of(request.target, &body, ACCOUNT, REGION)? {
-            let grant = role.allows(&call).ok_or_else(|| {
+            let grants = role.allows(&call).ok_or_else(|| {
                 format!(
-                    "{function} is not authorized to perform: {} on resource: {} with the encryption context {:?}, \
-                     because no identity-based policy allows it",
-                    call.action, call.resource, call.context
+                    "{function} is not authorized to perform: {} on resource: {} with the encryption context {:?} and \
+                     the leading keys {:?}, because no identity-based policy allows it",
+                    call.action, call.resource, call.context, call.leading_keys
                 )
             })?;
-            self.journal.lock().unwrap().used.insert((function.to_owned(), grant));
+            let mut journal = self.journal.lock().unwrap();
+            journal.used.extend(grants.into_iter().map(|grant| (function.to_owned(), grant)));
+            if call.action == "kms:Decrypt" {
+                *journal.keys_opened.entry(function.to_owned()).or_default() += 1;
+            }
         }
         Ok(())
     }

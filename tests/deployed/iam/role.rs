@@ -15,6 +15,10 @@ const CONTEXT_KEYS: &str = "kms:EncryptionContextKeys";
 /// What the condition keys begin with that hold the values in an encryption context.
 const CONTEXT_VALUE: &str = "kms:EncryptionContext:";
 
+/// The condition key that holds the partition keys of items.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html>
+const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
+
 /// A role, by its one policy.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
@@ -54,6 +58,8 @@ struct Condition {
     string_equals: BTreeMap<String, Vec<String>>,
     #[serde(rename = "ForAllValues:StringEquals", default)]
     for_all_values: BTreeMap<String, Vec<String>>,
+    #[serde(rename = "ForAllValues:StringLike", default)]
+    all_values_like: BTreeMap<String, Vec<String>>,
 }
 
 impl Role {
@@ -64,26 +70,34 @@ impl Role {
         Ok(role)
     }
 
-    /// Which of the grants allows `call`.
-    pub fn allows(&self, call: &Call) -> Option<String> {
+    /// Which of the grants allow `call`.
+    pub fn allows(&self, call: &Call) -> Option<Vec<String>> {
         let statement = self.statement.iter().find(|statement| statement.allows(call))?;
         let values =
             statement.condition.string_equals.keys().filter_map(|key| call.context.get(context_name(key)));
-        Some(grant(&statement.sid, &call.action, values))
+        let of_action = grant(&statement.sid, &call.action, values);
+        let patterns = statement.condition.all_values_like.values().flatten();
+        let used = patterns.filter(|pattern| call.leading_keys.iter().any(|key| is_like(key, pattern)));
+        Some(
+            std::iter::once(of_action).chain(used.map(|pattern| of_items(&statement.sid, pattern))).collect(),
+        )
     }
 
-    /// All that is allowed: for each statement its actions, and for each of these the values that a condition names.
+    /// All that is allowed: for each statement its actions, for each of these the values that a condition names, and the
+    /// patterns of partition keys.
     pub fn grants(&self) -> impl Iterator<Item = String> {
         self.statement.iter().flat_map(|statement| {
             let values: Vec<&String> = statement.condition.string_equals.values().flatten().collect();
-            statement.action.iter().flat_map(move |action| {
+            let of_actions = statement.action.iter().flat_map(move |action| {
                 let of = |value: Option<&&String>| grant(&statement.sid, action, value.copied());
                 if values.is_empty() {
                     vec![of(None)]
                 } else {
                     values.iter().map(|value| of(Some(value))).collect()
                 }
-            })
+            });
+            let patterns = statement.condition.all_values_like.values().flatten();
+            of_actions.chain(patterns.map(|pattern| of_items(&statement.sid, pattern)))
         })
     }
 }
@@ -91,6 +105,15 @@ impl Role {
 /// One thing that a role allows, in a line.
 fn grant<'a>(sid: &str, action: &str, values: impl IntoIterator<Item = &'a String>) -> String {
     values.into_iter().fold(format!("{sid}: {action}"), |grant, value| format!("{grant} {value}"))
+}
+
+fn of_items(sid: &str, pattern: &str) -> String {
+    format!("{sid}: items like {pattern}")
+}
+
+/// Whether `text` is like a pattern that is wild at its end, if anywhere.
+fn is_like(text: &str, pattern: &str) -> bool {
+    pattern.strip_suffix('*').map_or(text == pattern, |beginning| text.starts_with(beginning))
 }
 
 /// The name in an encryption context that a condition key asks for.
@@ -105,21 +128,23 @@ impl Statement {
         // One key at most, so that a grant is an action with one value.
         let keys = self.condition.string_equals.len() <= 1
             && self.condition.string_equals.keys().all(|key| key.starts_with(CONTEXT_VALUE))
-            && self.condition.for_all_values.keys().all(|key| key == CONTEXT_KEYS);
+            && self.condition.for_all_values.keys().all(|key| key == CONTEXT_KEYS)
+            && self.condition.all_values_like.keys().all(|key| key == LEADING_KEYS);
+        let patterns = self.condition.all_values_like.values().flatten();
+        let mut beginnings = patterns.map(|pattern| pattern.strip_suffix('*').unwrap_or(pattern));
         let values = self.condition.string_equals.values().chain(self.condition.for_all_values.values());
         let understood = keys
             && !wild(resource)
             && !self.action.iter().any(|action| wild(action))
-            && !values.flatten().any(|value| wild(value));
+            && !values.flatten().any(|value| wild(value))
+            && !beginnings.any(wild);
         if understood { Ok(()) } else { Err(format!("this statement is not understood here: {self:?}")) }
     }
 
     fn allows(&self, call: &Call) -> bool {
-        let resource = match self.resource.strip_suffix('*') {
-            Some(beginning) => call.resource.starts_with(beginning),
-            None => call.resource == self.resource,
-        };
-        self.action.contains(&call.action) && resource && self.condition.holds(call)
+        self.action.contains(&call.action)
+            && is_like(&call.resource, &self.resource)
+            && self.condition.holds(call)
     }
 }
 
@@ -130,11 +155,16 @@ impl Condition {
         let equal = self.string_equals.iter().all(|(key, allowed)| {
             call.context.get(context_name(key)).is_some_and(|value| allowed.contains(value))
         });
+        let like = |key: &String, patterns: &[String]| patterns.iter().any(|pattern| is_like(key, pattern));
         equal
             && self
                 .for_all_values
                 .values()
                 .all(|allowed| call.context.keys().all(|name| allowed.contains(name)))
+            && self
+                .all_values_like
+                .values()
+                .all(|patterns| call.leading_keys.iter().all(|key| like(key, patterns)))
     }
 }
 
@@ -145,15 +175,24 @@ mod tests {
     const POLICY: &str = r#"{"Version": "2012-10-17", "Statement": [
         {"Sid": "Logs", "Effect": "Allow", "Action": ["logs:PutLogEvents"], "Resource": "arn:aws:logs:r:1:log-group:a:*"},
         {"Sid": "Table", "Effect": "Allow", "Action": ["dynamodb:GetItem", "dynamodb:PutItem"],
-         "Resource": "arn:aws:dynamodb:r:1:table/t"},
+         "Resource": "arn:aws:dynamodb:r:1:table/t",
+         "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["SITE#*", "SITES"]}}},
         {"Sid": "Open", "Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": "arn:aws:kms:r:1:key/k",
          "Condition": {"StringEquals": {"kms:EncryptionContext:purpose": ["hook-secret", "gitlab-token"]},
                        "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["site", "purpose", "record"]}}}]}"#;
 
+    fn call(action: &str, resource: &str) -> Call {
+        let (action, resource) = (action.to_owned(), resource.to_owned());
+        Call { action, resource, context: BTreeMap::new(), leading_keys: Vec::new() }
+    }
+
+    fn judged(call: &Call) -> Option<Vec<String>> {
+        Role::read(POLICY).unwrap().allows(call)
+    }
+
     fn verdict(action: &str, resource: &str, context: &[(&str, &str)]) -> Option<String> {
         let context = context.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let call = Call { action: action.to_owned(), resource: resource.to_owned(), context };
-        Role::read(POLICY).unwrap().allows(&call)
+        judged(&Call { context, ..call(action, resource) }).map(|grants| grants.join(", "))
     }
 
     #[test]
@@ -180,12 +219,28 @@ mod tests {
     }
 
     #[test]
+    fn items_of_other_partitions_are_out_of_reach() {
+        let get = |keys: &[&str]| {
+            let leading_keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            judged(&Call { leading_keys, ..call("dynamodb:GetItem", "arn:aws:dynamodb:r:1:table/t") })
+        };
+        assert_eq!(get(&["SITE#1"]).unwrap(), ["Table: dynamodb:GetItem", "Table: items like SITE#*"]);
+        let both = ["Table: dynamodb:GetItem", "Table: items like SITE#*", "Table: items like SITES"];
+        assert_eq!(get(&["SITES", "SITE#2", "SITE#1"]).unwrap(), both);
+        for outside in [&["CLIENT#1"][..], &["SITES#1"], &["SITE"], &["SITE#1", "CLIENT#1"], &[""]] {
+            assert_eq!(get(outside), None, "{outside:?}");
+        }
+    }
+
+    #[test]
     fn every_call_that_is_allowed_is_one_of_the_grants() {
         let grants: Vec<String> = Role::read(POLICY).unwrap().grants().collect();
         let expected = [
             "Logs: logs:PutLogEvents",
             "Table: dynamodb:GetItem",
             "Table: dynamodb:PutItem",
+            "Table: items like SITE#*",
+            "Table: items like SITES",
             "Open: kms:Decrypt hook-secret",
             "Open: kms:Decrypt gitlab-token",
         ];
@@ -203,6 +258,9 @@ mod tests {
             ("dynamodb:PutItem", "dynamodb:*"),
             ("table/t", "*/t"),
             ("ForAllValues:", "ForAnyValue:"),
+            ("ForAllValues:StringLike", "StringLike"),
+            ("dynamodb:LeadingKeys", "dynamodb:Attributes"),
+            ("SITE#*", "*#SITE"),
             ("kms:EncryptionContext:purpose", "aws:SourceIp"),
             ("kms:EncryptionContextKeys", "kms:EncryptionContext:site"),
             (r#""Sid": "Table""#, r#""Sid": "Table", "NotResource": "x""#),

@@ -139,7 +139,7 @@ async fn deliveries_that_led_to_nothing_are_found() {
         issue_keys: vec!["PAY-1".to_owned()],
         answer: IntakeAnswer::TokenMissing,
     };
-    bench.operator.store.record_answer(link.id, &answered).await.unwrap();
+    bench.operator.store.record_answers(link.id, &[answered]).await.unwrap();
     for about in ["PAY-1", id] {
         let text = bench.operator.run(explain(about)).await.unwrap().text();
         assert!(text.contains("acme/api pipeline 31") && text.contains("no token"), "{text}");

@@ -116,7 +116,7 @@ async fn the_key_and_the_context_are_always_named() {
     assert_eq!((&*made.plaintext, made.wrapped.as_slice()), (PLAINTEXT, b"wrapped".as_slice()));
     let opened = script.kms().unwrap_data_key(&made.wrapped, &context()).await.expect("a key");
     assert_eq!(&*opened, PLAINTEXT);
-    let context = json!({ "site": "site", "purpose": "shared-secret", "record": "record" });
+    let context = json!({ "site": "site", "purpose": "shared-secret" });
     let generate = json!({ "KeyId": KEY_ID, "KeySpec": "AES_256", "EncryptionContext": context });
     let decrypt = json!({
         "KeyId": KEY_ID, "CiphertextBlob": STANDARD.encode("wrapped"), "EncryptionContext": context,

@@ -46,13 +46,17 @@ impl Counted {
 
 #[async_trait]
 impl KeyService for Counted {
-    async fn generate_data_key(&self, context: &Context) -> Result<DataKey, KeyServiceError> {
+    async fn generate_data_key(&self, context: &EncryptionContext) -> Result<DataKey, KeyServiceError> {
         self.made.fetch_add(1, Ordering::Relaxed);
         self.check_up()?;
         self.inner.generate_data_key(context).await
     }
 
-    async fn unwrap_data_key(&self, wrapped: &[u8], context: &Context) -> Result<KeyBytes, KeyServiceError> {
+    async fn unwrap_data_key(
+        &self,
+        wrapped: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<KeyBytes, KeyServiceError> {
         self.unwrapped.fetch_add(1, Ordering::Relaxed);
         self.check_up()?;
         self.inner.unwrap_data_key(wrapped, context).await
@@ -109,12 +113,16 @@ struct Careless(Arc<Counted>);
 
 #[async_trait]
 impl KeyService for Careless {
-    async fn generate_data_key(&self, _: &Context) -> Result<DataKey, KeyServiceError> {
-        self.0.generate_data_key(&context()).await
+    async fn generate_data_key(&self, _: &EncryptionContext) -> Result<DataKey, KeyServiceError> {
+        self.0.generate_data_key(&context().encryption_context()).await
     }
 
-    async fn unwrap_data_key(&self, wrapped: &[u8], _: &Context) -> Result<KeyBytes, KeyServiceError> {
-        self.0.unwrap_data_key(wrapped, &context()).await
+    async fn unwrap_data_key(
+        &self,
+        wrapped: &[u8],
+        _: &EncryptionContext,
+    ) -> Result<KeyBytes, KeyServiceError> {
+        self.0.unwrap_data_key(wrapped, &context().encryption_context()).await
     }
 }
 
@@ -135,7 +143,7 @@ async fn a_key_moved_to_another_secret_is_refused() {
     let one = envelope.seal(&secret(), &context()).await.expect("sealed");
     let other = envelope.seal(&secret(), &other_contexts()[0]).await.expect("sealed");
     for envelope in [&envelope, &Envelope::new(Counted::new())] {
-        let mixed = Sealed { wrapped: one.wrapped.clone(), encrypted: other.encrypted.clone() };
+        let mixed = Sealed { wrapped: one.wrapped.clone(), ..other.clone() };
         assert_eq!(envelope.open(&mixed, &context()).await.map(|_| ()), Err(EnvelopeError::Refused));
     }
 }
@@ -159,8 +167,50 @@ async fn a_key_seals_a_limited_number_of_secrets() {
         envelope.seal(&secret(), &context()).await.expect("sealed");
     }
     assert_eq!(service.calls(), (2, 0));
-    envelope.seal(&secret(), &other_contexts()[0]).await.expect("sealed");
-    assert_eq!(service.calls(), (3, 0), "keys are not shared between contexts");
+    for other in &other_contexts()[..2] {
+        envelope.seal(&secret(), other).await.expect("sealed");
+    }
+    assert_eq!(service.calls(), (4, 0), "keys are not shared between sites and purposes");
+}
+
+/// As `webhook` opens the hooks of a group's projects, which were made one after another.
+#[tokio::test]
+async fn the_secrets_of_a_site_and_purpose_are_opened_with_one_key() {
+    let service = Counted::new();
+    let (sealing, opening) = (Envelope::new(service.clone()), Envelope::new(service.clone()));
+    for project in 0..500 {
+        let context = Context::hook("site", "link", Some(project));
+        for _ in ["token", "signing token"] {
+            let sealed = sealing.seal(&secret(), &context).await.expect("sealed");
+            opening.open(&sealed, &context).await.expect("opened");
+        }
+    }
+    assert_eq!(service.calls(), (1, 1));
+}
+
+/// A key file of the bytes 0 to 31, and what it and the first version made of a secret.
+const OLD_SEALED: &str = r#"{"v":1,"key":"AQABAgMEBQYHCAkKCyNnsHytjKhw4Sz55MGYCh73o/FDiAIlB0Qam/qd6IIxVfVkLATrv+FVCbZD7jn9Gw==","nonce":"MjM0NTY3ODk6Ozw9","data":"iP9fKJgRmIyoyMWvNBrZ48AkOs/nThceRhssyucSCvQ+k/g="}"#;
+
+#[tokio::test]
+async fn secrets_of_the_first_version_open_in_their_context_only() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("key");
+    std::fs::write(&path, (0..32).collect::<Vec<u8>>()).expect("written");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("own file");
+    let envelope = Envelope::new(Arc::new(KeyFile::open_or_create(&path).expect("a key file")));
+    let old: Sealed = serde_json::from_str(OLD_SEALED).expect("sealed");
+    for _remembered in [false, true] {
+        for other in other_contexts() {
+            assert_eq!(envelope.open(&old, &other).await.map(drop), Err(EnvelopeError::Refused), "{other:?}");
+        }
+        let opened = envelope.open(&old, &context()).await.expect("opened");
+        assert_eq!(opened.expose_secret(), secret().expose_secret());
+    }
+    let claimed = Sealed { version: Version::SharedKey, ..old };
+    assert_eq!(envelope.open(&claimed, &context()).await.map(drop), Err(EnvelopeError::Refused));
+    let new = envelope.seal(&secret(), &context()).await.expect("sealed");
+    let claimed = Sealed { version: Version::OwnKey, ..new };
+    assert_eq!(envelope.open(&claimed, &context()).await.map(drop), Err(EnvelopeError::Refused));
 }
 
 #[tokio::test]
@@ -168,7 +218,7 @@ async fn remembered_keys_are_bounded_in_number() {
     let service = Counted::new();
     let envelope = Envelope::new(service);
     for record in 0..MAX_KEYS + 200 {
-        let context = Context::new("site", Purpose::HookSecret, record.to_string());
+        let context = Context::new(record.to_string(), Purpose::HookSecret, "record");
         let sealed = envelope.seal(&secret(), &context).await.expect("sealed");
         envelope.open(&sealed, &context).await.expect("opened");
     }
@@ -258,6 +308,32 @@ proptest! {
             let sealed = envelope.seal(&SecretString::from(text.as_str()), &context).await.expect("sealed");
             let opened = envelope.open(&sealed, &context).await.expect("opened");
             prop_assert_eq!(opened.expose_secret(), &text);
+            Ok(())
+        })?;
+    }
+
+    /// Sealed under keys that are remembered and shared, where they are of one site and purpose.
+    #[test]
+    fn a_secret_opens_in_its_own_context_only(
+        contexts in prop::collection::vec((0..3_u8, 0..Purpose::ALL.len(), 0..3_u8), 2..6),
+    ) {
+        let contexts: Vec<Context> = contexts
+            .into_iter()
+            .map(|(site, purpose, record)| Context::new(site.to_string(), Purpose::ALL[purpose], record.to_string()))
+            .collect();
+        block_on(async {
+            let service = Counted::new();
+            let (sealing, opening) = (Envelope::new(service.clone()), Envelope::new(service.clone()));
+            for sealed_for in &contexts {
+                let sealed = sealing.seal(&secret(), sealed_for).await.expect("sealed");
+                for opened_for in &contexts {
+                    let opened = opening.open(&sealed, opened_for).await.map(drop);
+                    let expected = if opened_for == sealed_for { Ok(()) } else { Err(EnvelopeError::Refused) };
+                    prop_assert_eq!(opened, expected);
+                }
+            }
+            let keys: std::collections::HashSet<_> = contexts.iter().map(Context::encryption_context).collect();
+            prop_assert_eq!(service.calls().0 as usize, keys.len());
             Ok(())
         })?;
     }

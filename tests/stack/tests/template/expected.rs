@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::bundle::{Access, CONNECT_BASE, Function, Route, Trigger, WEBHOOK};
 use shared::config::{ForgeFunction, Identity, Variables};
-use shared::envelope::{Context, Purpose};
+use shared::envelope::{Context, EncryptionContext, Purpose};
 
 /// The name in a stack of what the code calls `name`.
 pub fn in_stack(name: &str) -> String {
@@ -91,13 +91,18 @@ pub fn statements(function: &Function, logs: &str) -> Vec<String> {
         statements.push(statement("Consume", &actions, &format!("!GetAtt {}.Arn", queue(name))));
     }
     statements.extend(function.access.iter().map(|access| match access {
-        Access::Table(actions) => {
-            let actions: Vec<String> = actions.iter().map(|action| format!("dynamodb:{action}")).collect();
-            let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
-            statement("Table", &actions, "!GetAtt Table.Arn")
+        Access::Table(actions) => of_table(actions),
+        Access::Items(actions, partitions) => format!(
+            "{}\nCondition:\n  ForAllValues:StringLike: {{\"dynamodb:LeadingKeys\": {partitions:?}}}",
+            of_table(actions)
+        ),
+        Access::Seal(purposes) => {
+            of_key("Seal", "kms:GenerateDataKey", purposes, &a_context().encryption_context())
         }
-        Access::Seal(purposes) => of_key("Seal", "kms:GenerateDataKey", purposes),
-        Access::Open(purposes) => of_key("Open", "kms:Decrypt", purposes),
+        // What was sealed in the first version, too.
+        Access::Open(purposes) => {
+            of_key("Open", "kms:Decrypt", purposes, &a_context().encryption_context_of_record())
+        }
         Access::Send(name) => {
             statement("Send", &["sqs:SendMessage"], &format!("!GetAtt {}.Arn", queue(name)))
         }
@@ -117,10 +122,19 @@ fn statement(sid: &str, actions: &[&str], resource: &str) -> String {
     format!("Sid: {sid}\nEffect: Allow\nAction: [{}]\nResource: {resource}", actions.join(", "))
 }
 
-fn of_key(sid: &str, action: &str, purposes: &[Purpose]) -> String {
+fn of_table(actions: &[&str]) -> String {
+    let actions: Vec<String> = actions.iter().map(|action| format!("dynamodb:{action}")).collect();
+    let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
+    statement("Table", &actions, "!GetAtt Table.Arn")
+}
+
+fn a_context() -> Context {
+    Context::new("", Purpose::SharedSecret, "")
+}
+
+fn of_key(sid: &str, action: &str, purposes: &[Purpose], context: &EncryptionContext) -> String {
     let purposes: Vec<&str> = purposes.iter().map(|purpose| purpose.as_str()).collect();
-    let context = Context::new("", Purpose::SharedSecret, "");
-    let keys = context.pairs().map(|(key, _)| key);
+    let keys: Vec<&str> = context.pairs().map(|(key, _)| key).collect();
     format!(
         "{}\nCondition:\n  StringEquals: {{\"kms:EncryptionContext:purpose\": [{}]}}\n  \
          ForAllValues:StringEquals: {{\"kms:EncryptionContextKeys\": [{}]}}",

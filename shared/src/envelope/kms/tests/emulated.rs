@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::super::Kms;
 use super::{Arc, Log};
-use crate::envelope::contract::{self, context};
+use crate::envelope::contract;
 use crate::envelope::{Context, Envelope, EnvelopeError, KeyService, KeyServiceError, Purpose, Sealed};
 
 /// Whether it notices altered ciphertexts and another key's id. Ministack encrypts without authentication.
@@ -53,6 +53,10 @@ fn secret() -> SecretString {
     SecretString::from("planted-secret-77d0")
 }
 
+fn context() -> Context {
+    Context::new("site", Purpose::SharedSecret, "record")
+}
+
 fn other_contexts() -> [Context; 3] {
     [
         Context::new("other", Purpose::SharedSecret, "record"),
@@ -77,9 +81,9 @@ async fn kms_keeps_the_contract() {
             continue;
         }
         contract::holds_except_for_altered_bytes(&lab.kms).await;
-        let mut made = lab.kms.generate_data_key(&context()).await.expect("a key");
+        let mut made = lab.kms.generate_data_key(&contract::context()).await.expect("a key");
         *made.wrapped.last_mut().expect("bytes") ^= 1;
-        let opened = lab.kms.unwrap_data_key(&made.wrapped, &context()).await;
+        let opened = lab.kms.unwrap_data_key(&made.wrapped, &contract::context()).await;
         assert!(
             opened.is_ok_and(|key| key != made.plaintext),
             "{emulator:?} authenticates: drop the exception"
@@ -93,8 +97,8 @@ async fn what_another_key_wrapped_is_refused() {
     for emulator in Emulator::ALL {
         let lab = Lab::new(emulator).await;
         let strangers = Kms::new(lab.client.clone(), &new_key(&lab.client).await);
-        let made = strangers.generate_data_key(&context()).await.expect("a key");
-        let opened = lab.kms.unwrap_data_key(&made.wrapped, &context()).await;
+        let made = strangers.generate_data_key(&contract::context()).await.expect("a key");
+        let opened = lab.kms.unwrap_data_key(&made.wrapped, &contract::context()).await;
         if authenticates(emulator) {
             assert_eq!(opened, Err(KeyServiceError::Refused));
         } else {
@@ -116,16 +120,20 @@ async fn a_secret_opens_only_as_and_where_it_was_sealed() {
         for remembered in [false, true] {
             let envelope = lab.envelope();
             let sealed = envelope.seal(&secret(), &context()).await.expect("sealed");
-            let others = envelope.seal(&secret(), &other_contexts()[2]).await.expect("sealed");
+            let [foreign, _, neighbour] = other_contexts();
+            let foreigners = envelope.seal(&secret(), &foreign).await.expect("sealed");
+            let neighbours = envelope.seal(&secret(), &neighbour).await.expect("sealed");
             if remembered {
                 envelope.open(&sealed, &context()).await.expect("opened");
-                envelope.open(&others, &other_contexts()[2]).await.expect("opened");
+                envelope.open(&foreigners, &foreign).await.expect("opened");
             }
             for other in other_contexts() {
                 assert_refused(&envelope, &sealed, &other, "another context").await;
             }
-            assert_refused(&envelope, &others, &context(), "another record's secret").await;
-            for tampered in tampered(&sealed, &others) {
+            for others in [&foreigners, &neighbours] {
+                assert_refused(&envelope, others, &context(), "another site's or record's secret").await;
+            }
+            for tampered in tampered(&sealed, &foreigners) {
                 assert_refused(&envelope, &tampered, &context(), "tampered").await;
             }
             let opened = envelope.open(&sealed, &context()).await.expect("opened");
