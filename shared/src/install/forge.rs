@@ -60,7 +60,7 @@ pub struct ForgeInstallations {
 #[derive(Clone, Debug)]
 pub enum Admission {
     /// It is a connection of this site.
-    Open(Box<Site>, Installation),
+    Open(Box<Site>, Box<Installation>),
     /// It was uninstalled, or another installation has taken its place. Nothing was changed.
     Outdated,
 }
@@ -124,7 +124,7 @@ impl ForgeInstallations {
         };
         match token {
             Some(token) => self.keep_token(site, installation, invocation, token).await,
-            None => Ok(Admission::Open(Box::new(site), installation)),
+            None => Ok(Admission::Open(Box::new(site), Box::new(installation))),
         }
     }
 

@@ -65,7 +65,7 @@ impl ForgeInstallations {
         if writes && is_kept(&installation, &new) {
             self.go_on(&site).await?;
         }
-        Ok(Admission::Open(Box::new(site), installation))
+        Ok(Admission::Open(Box::new(site), Box::new(installation)))
     }
 
     /// Ends what holds a site's work for want of a token.
