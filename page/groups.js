@@ -15,7 +15,7 @@ const MAX_DEPTH = 4;
 export function groups(app, _parameters, signal) {
   const list = el("div", { class: "stack tight" });
   const search = field("Search groups", el("input", { type: "search", autocomplete: "off", spellcheck: "false" }), {
-    help: `From ${SHORTEST_SEARCH} characters on.`,
+    help: `Type at least ${SHORTEST_SEARCH} characters.`,
   });
   // An answer that was overtaken is not shown.
   let newest = 0;
@@ -47,7 +47,7 @@ export function groups(app, _parameters, signal) {
     search.node,
     list,
     el("p", { class: "help" }, "Not seeing your group? You need at least the Maintainer role."),
-    el("div", {}, button("Back", () => app.go("overview"), { kind: "subtle" })),
+    el("div", {}, button("Back", () => app.go("overview"))),
   ];
 }
 

@@ -7,10 +7,10 @@ import { projectKeys } from "./words.js";
 export function issueKeys({ jira_projects, merge_requests }, kept) {
   const name = newId();
   const all = choice("radio", { name, checked: kept.length === 0 }, "All keys", "Whatever looks like a key is sent; Jira ignores those that it does not know.");
-  const only = choice("radio", { name, checked: kept.length > 0 }, "Only keys of these Jira projects", "Everything else is left out.");
+  const only = choice("radio", { name, checked: kept.length > 0 }, "Only keys of these Jira projects");
   const boxes = jira_projects.map(({ key }) => el("input", { type: "checkbox", value: key, "aria-label": `Send keys of ${key}`, checked: kept.length === 0 || kept.includes(key) }));
   const more = field("More Jira projects", el("input", { type: "text", autocomplete: "off", spellcheck: "false", value: kept.filter((key) => !jira_projects.some((project) => project.key === key)).join(", ") }), {
-    help: "Keys such as PAY, OPS.",
+    help: "Keys such as PAY, OPS. Everything else is left out.",
   });
   const choose = (limited) => {
     (limited ? only : all).input.checked = true;
@@ -34,9 +34,8 @@ export function issueKeys({ jira_projects, merge_requests }, kept) {
       el("legend", {}, "Issue keys"),
       found(jira_projects, merge_requests),
       unknown(jira_projects, keepThoseInJira),
-      jira_projects.length > 0 && table(jira_projects, boxes),
       el("div", {}, all.node, only.node),
-      el("div", { class: "under-choice narrow" }, more.node),
+      el("div", { class: "under-choice stack tight" }, jira_projects.length > 0 && table(jira_projects, boxes), more.node),
     ),
     value() {
       more.fail(null);
@@ -71,12 +70,11 @@ function table(projects, boxes) {
       "tr",
       {},
       el("td", {}, boxes[index]),
-      el("th", { scope: "row" }, key),
-      el("td", {}, count(issues, "issue", "issues")),
+      el("th", { scope: "row" }, el("div", { class: "row" }, key, in_jira === false && lozenge("Not in this Jira", "warning"))),
+      el("td", {}, issues.toLocaleString()),
       el("td", { class: "subtle" }, examples.join(", ")),
-      el("td", {}, in_jira === false && lozenge("Not in this Jira", "warning")),
     ),
   );
-  const head = ["Send", "Jira project", "Issues", "Examples", "State"].map((text) => el("th", { scope: "col" }, text));
+  const head = ["Send", "Jira project", "Issues", "Examples"].map((text) => el("th", { scope: "col" }, text));
   return el("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Issue keys by Jira project" }, el("table", {}, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
 }

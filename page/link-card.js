@@ -5,12 +5,12 @@ import { confirmUnlink } from "./unlink.js";
 import * as words from "./words.js";
 
 export function linkCard(app, link) {
-  const renew = () => button("Renew", () => app.link(link), { label: `Renew the link of ${link.path}` });
+  const renew = button("Renew", () => app.link(link), { label: `Renew the link of ${link.path}` });
   const unlink = button("Unlink", () => confirmUnlink(app, link), { kind: "subtle danger-text", label: `Unlink ${link.path}` });
   return el(
     "article",
     { class: "card stack tight", "aria-label": link.path },
-    el("div", { class: "row between" }, el("h3", { class: "row" }, link.path, state(link)), el("div", { class: "row" }, renew(), unlink)),
+    el("div", { class: "row between title" }, el("h3", { class: "row" }, link.path, state(link)), el("div", { class: "row" }, link.state === "active" && renew, unlink)),
     link.attention.map((sentence) => message("warning", sentence)),
     link.waits.map(wait),
     facts(link),
@@ -20,7 +20,7 @@ export function linkCard(app, link) {
 
 /** Something that is left alone for a while. */
 export function wait({ what, until, reason }) {
-  return message("information", el("p", {}, `${reason} ${what} is not called until `, time(until), "; events wait, and nothing is lost."));
+  return message("information", el("p", {}, `${reason} Calls to ${what} go on at `, time(until), "; until then events wait, and none is lost."));
 }
 
 function state({ state, attention }) {

@@ -6,18 +6,18 @@ import * as words from "./words.js";
 /** After so many milliseconds it is said why it takes long. */
 const LONG = 5000;
 
-/** `answer` is the preview, `request` what was chosen in it. */
-export function linking(app, { answer, request }, signal) {
+/** `answer` is the preview, `from` its elements, `request` what was chosen in it. */
+export function linking(app, { answer, request, from }, signal) {
   const node = el("div", { class: "stack" });
   const verb = answer.link ? "Renewing" : "Linking";
   const why = el("p", { class: "subtle" });
-  node.append(heading(`${verb} ${answer.path}`), spinner("Creating webhooks and storing the credential…"), why);
+  node.append(heading(`${verb} ${answer.path}`), spinner("Making webhooks and storing the credential…"), why);
   const timer = setTimeout(() => {
     why.textContent = answer.hook === "group" ? "GitLab takes its time." : `${projects(answer)} a webhook of its own; GitLab takes its time.`;
     app.say(why.textContent);
   }, LONG);
   signal.addEventListener("abort", () => clearTimeout(timer));
-  link(app, node, answer, request, signal, verb).finally(() => clearTimeout(timer));
+  link(app, { node, answer, request, from, signal }).finally(() => clearTimeout(timer));
   return node;
 }
 
@@ -26,7 +26,7 @@ function projects({ projects }) {
   return projects === 1 ? "1 project gets" : `Each of ${projects.toLocaleString()} projects gets`;
 }
 
-async function link(app, node, answer, request, signal, verb) {
+async function link(app, { node, answer, request, from, signal }) {
   try {
     const done = await app.api.call("link", request);
     if (!signal.aborted) app.go("linked", { done, wasLinked: answer.link !== null });
@@ -34,17 +34,16 @@ async function link(app, node, answer, request, signal, verb) {
     if (signal.aborted) return;
     if (refusal.cause === "not_administrator") app.go("refused", { sentence: refusal.message });
     else {
-      const title = heading(`${answer.path} is not linked`);
-      if (verb === "Renewing") title.textContent = `${answer.path} is not renewed`;
-      node.replaceChildren(title, message("error", refusal.message), el("div", { class: "row" }, nextSteps(app, answer, refusal)));
+      const title = heading(`${answer.path} is not ${answer.link ? "renewed" : "linked"}`);
+      node.replaceChildren(title, message("error", refusal.message), el("div", { class: "row" }, nextSteps(app, from, refusal)));
       title.focus();
     }
   }
 }
 
 /** What is left to do, by what went wrong. */
-function nextSteps(app, answer, { cause }) {
-  const again = button("Look at the choices again", () => app.go("preview", { group: answer.group }), { kind: "primary" });
+function nextSteps(app, from, { cause }) {
+  const again = button("Look at the choices again", () => app.go("preview", { kept: from }), { kind: "primary" });
   const signIn = button("Sign in again", () => app.signInAgain(), { kind: "primary" });
   // Without an answer it may have been done all the same.
   const check = button("See what is linked", () => app.go("overview"));

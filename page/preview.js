@@ -1,6 +1,6 @@
 // What linking a group would mean, before anything is made, and the choices that a person has.
 
-import { button, choice, count, el, field, heading, message, newId, slot, spinner } from "./dom.js";
+import { button, choice, count, el, field, heading, message, newId, spinner } from "./dom.js";
 import { issueKeys } from "./issue-keys.js";
 import { sessionLine } from "./session.js";
 
@@ -17,8 +17,9 @@ const CREDENTIALS = {
   none: ["No access token", "Only what webhooks say reaches Jira: no deployments, and fewer details."],
 };
 
-/** `group` is GitLab's id of it. */
-export function preview(app, { group }, signal) {
+/** `group` is GitLab's id of it; `kept` is what this made before, with what was chosen there. */
+export function preview(app, { group, kept = null }, signal) {
+  if (kept) return kept;
   const node = el("div", { class: "stack" });
   node.append(heading("Link a group"), spinner("Looking at the group: its projects, webhooks and issue keys…"));
   const failed = (sentence) => {
@@ -28,7 +29,7 @@ export function preview(app, { group }, signal) {
   app.load(signal, failed, async () => {
     const answer = await app.api.call("preview", { sign_in: app.session.sign_in, group });
     if (signal.aborted) return;
-    node.replaceChildren(...form(app, answer));
+    node.replaceChildren(...form(app, answer, node));
     node.querySelector("h1").focus({ preventScroll: true });
   });
   return node;
@@ -39,24 +40,24 @@ function back(app) {
   app.renewed = null;
 }
 
-function form(app, answer) {
+function form(app, answer, node) {
   const credential = credentialChoice(app, answer);
   const keys = issueKeys(answer, app.overview.links.find(({ id }) => id === answer.link)?.project_keys ?? []);
-  const failure = slot();
   const verb = answer.link ? "Renew" : "Link";
   const link = button(`${verb} ${answer.path}`, null, { kind: "primary", type: "submit" });
   const submit = (event) => {
     event.preventDefault();
-    failure.show(null);
     const [chosen, project_keys] = [credential.value(), keys.value()];
-    if (chosen && project_keys) app.go("linking", { answer, request: { sign_in: app.session.sign_in, group: answer.group, ...chosen, project_keys } });
+    if (!chosen || !project_keys) return;
+    const request = { sign_in: app.session.sign_in, group: answer.group, ...chosen, project_keys };
+    app.go("linking", { answer, request, from: node });
   };
   return [
     heading(`${verb} ${answer.path}`),
     sessionLine(app),
     answer.link && message("information", "This group is linked already. Renewing makes a new credential, repairs the webhooks, and keeps what Jira shows."),
     ...answer.related.map(related),
-    el("form", { class: "stack", on: { submit } }, what(answer), credential.node, keys.node, failure.node, el("div", { class: "row" }, link, button("Back", () => back(app), { kind: "subtle" }))),
+    el("form", { class: "stack", on: { submit } }, what(answer), credential.node, keys.node, el("div", { class: "row" }, link, button("Back", () => back(app), { kind: "subtle" }))),
   ].filter(Boolean);
 }
 
@@ -75,7 +76,7 @@ function what({ projects, hook }) {
     el("h2", {}, "What is linked"),
     el(
       "dl",
-      { class: "facts" },
+      { class: "facts wide" },
       el("div", {}, el("dt", {}, "Projects"), el("dd", {}, covered)),
       el("div", {}, el("dt", {}, "Webhooks"), el("dd", {}, HOOKS[hook] ?? hook)),
     ),

@@ -18,8 +18,8 @@ export function signIn(app, { gitlab = null, notice = null }) {
     el(
       "div",
       { class: "row" },
-      !gitlab && button("Use another GitLab", () => app.go("application"), { kind: "subtle" }),
-      button("Back", () => app.go("overview"), { kind: "subtle" }),
+      !gitlab && button("Use another GitLab", () => app.go("application")),
+      button("Back", () => app.go("overview"), { kind: gitlab ? "" : "subtle" }),
     ),
   ];
 }

@@ -42,6 +42,6 @@ function request(app, link, keep_jira_data) {
 }
 
 function sentence({ path, hooks_removed }, keep) {
-  const hooks = hooks_removed === 1 ? "1 webhook" : `${hooks_removed} webhooks`;
+  const hooks = hooks_removed === 1 ? "1 webhook is" : `${hooks_removed} webhooks are`;
   return `${path} is unlinked. ${hooks} removed from GitLab${keep ? "" : "; what it had sent is deleted from Jira"}.`;
 }

@@ -12,7 +12,7 @@ export function waiting(app, { begun, gitlab, opened }, signal) {
   const back = { gitlab: app.renewed?.gitlab };
   const byHand = codeForm(app, sign_in, opened);
   byHand.node.hidden = returns_by_itself;
-  const state = el("div", {}, opened.isClosed ? blocked() : spinner(`Waiting for you to authorize the app at ${words.instance(gitlab)}…`));
+  const state = el("div", {}, opened.isClosed ? blocked() : spinner("Waiting for GitLab…"));
   const cancel = button(
     "Cancel",
     () => {
@@ -28,7 +28,7 @@ export function waiting(app, { begun, gitlab, opened }, signal) {
   watch({ opened, state, byHand, seconds, signal, again: () => app.go("signIn", back) });
   return [
     heading("Sign in to GitLab"),
-    el("p", {}, `A window of ${words.instance(gitlab)} is open: sign in there, and authorize the app.`),
+    el("p", {}, `Sign in at ${words.instance(gitlab)} in the other window, and authorize the app there.`),
     state,
     byHand.node,
     el("div", { class: "row" }, open, cancel),
