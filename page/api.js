@@ -17,9 +17,18 @@ export class Api {
   }
 
   async call(call, parameters = {}) {
-    const answer = await this.#send({ call, ...parameters });
-    const { status, body } = answer;
+    const { status, body } = await this.#sent({ call, ...parameters });
     if (status >= 200 && status < 300 && body !== null && typeof body === "object" && !body.error) return body;
     throw new Refusal(body?.cause ?? "unavailable", body?.error || "The app does not answer now: try again in a minute.");
+  }
+
+  async #sent(request) {
+    try {
+      return await this.#send(request);
+    } catch (error) {
+      // A host that knows more than that there is no answer says it in a refusal.
+      if (error instanceof Refusal) throw error;
+      throw new Refusal("unavailable", "The app can't be reached: check your network, then try again.");
+    }
   }
 }

@@ -283,6 +283,7 @@ build() {
   rm -rf "$made/page" "$build"
   mkdir -p "$made" "$build"
   cp "$here/page/"* "$build"
+  cp -R "$here/../../page" "$build/page"
   npm ci --prefix "$build" --ignore-scripts --no-audit --no-fund --loglevel=error ||
     fail "npm could not fetch what builds the page; it says why above"
   npm run --prefix "$build" --silent build -- --log-level=warning "--define:PAGE_PATH=\"$(field page_path)\"" ||

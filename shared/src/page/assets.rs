@@ -29,11 +29,26 @@ macro_rules! assets {
 /// What a browser may ask for. `page/hosts/forge.js` is bundled into the Forge app instead.
 const ASSETS: &[Asset] = assets![
     "api.js": "text/javascript",
+    "application.js": "text/javascript",
     "callback.js": "text/javascript",
+    "controls.css": "text/css",
+    "dom.js": "text/javascript",
+    "groups.js": "text/javascript",
+    "hosts/browser.js": "text/javascript",
     "hosts/connect.js": "text/javascript",
     "hosts/local.js": "text/javascript",
+    "issue-keys.js": "text/javascript",
+    "link-card.js": "text/javascript",
+    "linking.js": "text/javascript",
+    "overview.js": "text/javascript",
     "page.css": "text/css",
+    "preview.js": "text/javascript",
+    "session.js": "text/javascript",
+    "sign-in.js": "text/javascript",
+    "unlink.js": "text/javascript",
     "view.js": "text/javascript",
+    "waiting.js": "text/javascript",
+    "words.js": "text/javascript",
 ];
 
 /// Long enough that no two releases share one.

@@ -49,6 +49,8 @@ struct ConnectionView {
 #[derive(Debug, Serialize)]
 struct LinkView {
     id: SubscriptionId,
+    /// GitLab's id of the group, which renewing begins with.
+    group: u64,
     path: String,
     gitlab: String,
     version: String,
@@ -122,6 +124,7 @@ impl PageApi {
             waits: self.waits(vec![(link.instance.clone(), scope)]).await?,
             attention: troubles.iter().map(health::link_remedy).collect(),
             id: link.id,
+            group: link.group_id,
             path: link.group_path,
             gitlab: link.instance,
             version: link.instance_version,

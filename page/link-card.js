@@ -1,0 +1,78 @@
+// A linked group on the first screen: what it is made of, what is wrong with it, and what can be done with it.
+
+import { button, el, field, lozenge, message, time } from "./dom.js";
+import { confirmUnlink } from "./unlink.js";
+import * as words from "./words.js";
+
+export function linkCard(app, link) {
+  const renew = button("Renew", () => app.link(link), { label: `Renew the link of ${link.path}` });
+  const unlink = button("Unlink", () => confirmUnlink(app, link), { kind: "subtle danger-text", label: `Unlink ${link.path}` });
+  return el(
+    "article",
+    { class: "card stack tight", "aria-label": link.path },
+    el("div", { class: "row between title" }, el("h3", { class: "row" }, link.path, state(link)), el("div", { class: "row" }, link.state === "active" && renew, unlink)),
+    link.attention.map((sentence) => message("warning", sentence)),
+    link.waits.map(wait),
+    facts(link),
+    projectKeys(app, link),
+  );
+}
+
+/** Something that is left alone for a while. */
+export function wait({ what, until, reason }) {
+  return message("information", el("p", {}, `${reason} Calls to ${what} go on at `, time(until), "; until then events wait, and none is lost."));
+}
+
+function state({ state, attention }) {
+  if (state === "pending") return lozenge("Incomplete", "error");
+  return attention.length > 0 ? lozenge("Needs attention", "warning") : lozenge("Linked", "success");
+}
+
+function fact(name, ...value) {
+  return el("div", {}, el("dt", {}, name), el("dd", {}, value));
+}
+
+function facts({ gitlab, version, hook, signed, credential, linked_at, linked_by }) {
+  return el(
+    "dl",
+    { class: "facts" },
+    fact("GitLab", words.instance(gitlab), version && el("span", { class: "subtle" }, ` ${version}`)),
+    fact("Webhook", words.hook(hook), el("span", { class: "subtle" }, signed ? ", signed" : ", with a secret token")),
+    fact("Access token", words.credential(credential)),
+    fact("Linked", time(linked_at), linked_by && el("span", { class: "subtle" }, ` by @${linked_by}`)),
+  );
+}
+
+/** Which Jira projects the link sends to, and the form that changes it. */
+function projectKeys(app, link) {
+  const node = el("div", { class: "keys" });
+  const showKeys = () => {
+    const keys = link.project_keys;
+    const edit = button("Edit", showForm, { kind: "link", label: `Edit the Jira projects of ${link.path}` });
+    const value = keys.length > 0 ? keys.map((key) => el("code", {}, key)) : "All that GitLab names";
+    node.replaceChildren(el("p", { class: "row" }, el("span", { class: "term" }, "Jira projects"), value, edit));
+    return edit;
+  };
+  const showForm = () => {
+    const input = el("input", { type: "text", autocomplete: "off", spellcheck: "false", value: link.project_keys.join(", ") });
+    const keys = field("Jira projects", input, { help: "Keys such as PAY, OPS. Leave it empty to send to all." });
+    const save = button("Save", null, { kind: "primary", type: "submit" });
+    const cancel = button("Cancel", () => showKeys().focus(), { kind: "subtle" });
+    const submit = (event) => {
+      event.preventDefault();
+      app.run(save, keys.fail, async () => {
+        const project_keys = words.projectKeys(input.value);
+        const answer = await app.api.call("set_project_keys", { link: link.id, project_keys });
+        app.go("overview", { answer, done: { sentence: saved(link.path, project_keys), notes: [] } });
+      });
+    };
+    node.replaceChildren(el("form", { on: { submit } }, keys.node, el("div", { class: "row" }, save, cancel)));
+    input.focus();
+  };
+  showKeys();
+  return node;
+}
+
+function saved(path, keys) {
+  return keys.length > 0 ? `${path} now sends only keys of ${keys.join(", ")}.` : `${path} now sends all keys that GitLab names.`;
+}

@@ -1,0 +1,47 @@
+// The question before a group is unlinked: what happens to GitLab's side and to Jira's data.
+
+import { button, choice, el, newId, slot } from "./dom.js";
+
+export function confirmUnlink(app, link) {
+  const [titleId, failure] = [newId(), slot()];
+  const name = newId();
+  const remove = choice(
+    "radio",
+    { name, checked: true },
+    "Delete from Jira what came through this link",
+    "Branches, commits, merge requests, builds, deployments and feature flags disappear from the issues.",
+  );
+  const keep = choice("radio", { name }, "Keep in Jira what was sent", "It stays as it is now, and no longer changes.");
+  const confirm = button("Unlink", null, { kind: "danger", type: "submit" });
+  const submit = (event) => {
+    event.preventDefault();
+    app.run(confirm, failure.show, async () => {
+      const done = await app.api.call("unlink", request(app, link, keep.input.checked));
+      dialog.close();
+      app.go("overview", { done: { sentence: sentence(done, keep.input.checked), notes: done.notes } });
+    });
+  };
+  const form = el(
+    "form",
+    { class: "stack", on: { submit } },
+    el("h2", { id: titleId }, `Unlink ${link.path}?`),
+    el("p", {}, "Its activity no longer reaches Jira. The app removes its webhooks from GitLab, and revokes a group access token that it created."),
+    el("fieldset", {}, el("legend", {}, "What Jira shows now"), remove.node, keep.node),
+    failure.node,
+    el("div", { class: "row end" }, button("Cancel", () => dialog.close(), { kind: "subtle" }), confirm),
+  );
+  const dialog = el("dialog", { "aria-labelledby": titleId, on: { close: () => dialog.remove() } }, form);
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+/** A person who is signed in there as an Owner may remove what the link's own token may not. */
+function request(app, link, keep_jira_data) {
+  const session = app.session?.gitlab === link.gitlab ? app.session.sign_in : null;
+  return { link: link.id, keep_jira_data, ...(session && { sign_in: session }) };
+}
+
+function sentence({ path, hooks_removed }, keep) {
+  const hooks = hooks_removed === 1 ? "1 webhook is" : `${hooks_removed} webhooks are`;
+  return `${path} is unlinked. ${hooks} removed from GitLab${keep ? "" : "; what it had sent is deleted from Jira"}.`;
+}
