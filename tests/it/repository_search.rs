@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gitlab_jira::demo::world::World;
-use gitlab_jira::operate::CredentialChoice;
+use gitlab_jira::operate::{Command, CredentialChoice};
 use reqwest::{Client, Response};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::clock::SystemClock;
+use shared::domain::HoldReason;
 use shared::jwt::qsh::{CONTEXT_QSH, query_string_hash};
+use shared::store::backoffs::{Backoff, BackoffScope};
 use standins::gitlab::{Fault, GitlabStandin, GroupHandle, Role, Tier, UserHandle, Version, commit};
 use standins::jira::{Signature, SiteHandle};
 
@@ -95,8 +97,8 @@ async fn s30_projects_of_a_linked_group_and_its_subgroups_are_found_and_associat
     assert_eq!(toolchain.workspaces("private").await, Vec::<String>::new());
     let found = site.search_repositories("we", 1, 20, None).await.unwrap();
     let id = web.id().to_string();
-    assert_eq!(found, [json!({"id": id, "name": "web", "workspace": workspace})]);
-    assert_eq!(toolchain.repositories("").await, ["api", "web"]);
+    assert_eq!(found, [json!({"id": id, "name": "Web", "workspace": workspace})]);
+    assert_eq!(toolchain.repositories("").await, ["Api", "Web"]);
     let of = async |workspace| site.search_repositories("", 1, 20, Some(workspace)).await.unwrap().len();
     assert_eq!([of(&acme.id().to_string()).await, of("1").await, of("acme").await], [2, 0, 0]);
 
@@ -104,13 +106,18 @@ async fn s30_projects_of_a_linked_group_and_its_subgroups_are_found_and_associat
     assert_eq!(associated["url"], web.web_url());
     assert_eq!(
         (&associated["name"], &associated["avatarUrl"]),
-        (&json!("web"), &json!("https://gitlab.example/web.png"))
+        (&json!("Web"), &json!("https://gitlab.example/web.png"))
     );
     for unknown in
         [&outside.id().to_string(), "999999", &format!("0{id}"), &format!("abcd1234-{id}"), "x", "-"]
     {
         assert_eq!(site.associate_repository(unknown).await.unwrap(), None, "{unknown}");
     }
+
+    // Paths change, and ids do not.
+    acme.rename("renamed");
+    assert_eq!(site.associate_repository(&id).await.unwrap().unwrap()["url"], web.web_url());
+    acme.rename("acme");
 
     // It is the repository that events bring.
     web.acting_as(&toolchain.ada).push("PAY-1-x", [commit("PAY-1 x").adds("a", 1)]).await;
@@ -137,7 +144,7 @@ async fn pages_go_through_all_links_and_neither_overlap_nor_shift() {
     };
     // In the order of links; a group in a linked group is searched with that one only.
     let all = page(1, 20).await;
-    assert_eq!(all, ["b1", "b2", "a1", "a2", "a3", "shop1"]);
+    assert_eq!(all, ["B1", "B2", "A1", "A2", "A3", "Shop1"]);
     for limit in 1..=7 {
         let mut paged = Vec::new();
         for number in 1..=7 {
@@ -150,7 +157,7 @@ async fn pages_go_through_all_links_and_neither_overlap_nor_shift() {
 
     // A page costs a call for each link before its end, and at most two more.
     let before = toolchain.world.gitlab.calls_to(PROJECTS);
-    assert_eq!(page(2, 4).await, ["a3", "shop1"]);
+    assert_eq!(page(2, 4).await, ["A3", "Shop1"]);
     assert!(toolchain.world.gitlab.calls_to(PROJECTS) - before <= 3 + 2);
     let before = toolchain.world.gitlab.calls_to(PROJECTS);
     assert_eq!(page(1_000_000, 20).await, Vec::<String>::new());
@@ -168,21 +175,21 @@ async fn each_instance_has_ids_of_its_own() {
     let site = toolchain.site();
 
     let found = site.search_repositories("", 1, 20, None).await.unwrap();
-    assert_eq!(names(&found), ["api", "tool"]);
+    assert_eq!(names(&found), ["Api", "Tool"]);
     let [api, tool] = [0, 1].map(|place: usize| found[place]["id"].as_str().unwrap().to_owned());
     assert_eq!(api, acme.project("api").id().to_string());
     let bare = other.project("tool").id().to_string();
     assert!(tool.ends_with(&format!("-{bare}")), "{tool}");
     let workspace = found[1]["workspace"]["id"].as_str().unwrap();
     let inside = site.search_repositories("", 1, 20, Some(workspace)).await.unwrap();
-    assert_eq!(names(&inside), ["tool"]);
+    assert_eq!(names(&inside), ["Tool"]);
 
     for (id, url) in [(&api, toolchain.world.gitlab.url()), (&tool, second.url())] {
         let associated = site.associate_repository(id).await.unwrap().unwrap();
         assert!(associated["url"].as_str().unwrap().starts_with(url), "{associated}");
     }
     let of_first = site.associate_repository(&bare).await.unwrap();
-    assert!(of_first.is_none_or(|project| project["name"] != "tool"), "without its prefix it is another's");
+    assert!(of_first.is_none_or(|project| project["name"] != "Tool"), "without its prefix it is another's");
 }
 
 /// Nothing tells the names of a link's projects without a token.
@@ -207,14 +214,14 @@ async fn a_gitlab_that_does_not_answer_costs_its_own_projects() {
     link_elsewhere(&toolchain.world, &slow, "slow", "tool").await;
     slow.inject(Fault::slow(Duration::from_secs(60)));
     let began = Instant::now();
-    assert_eq!(toolchain.repositories("").await, ["api"]);
+    assert_eq!(toolchain.repositories("").await, ["Api"]);
     assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
 
     // What could be there is not said to be missing; what GitLab refuses for good is.
     let site = toolchain.site();
     toolchain.world.gitlab.inject(Fault::status(503));
     slow.clear_faults();
-    assert_eq!(toolchain.repositories("").await, ["tool"]);
+    assert_eq!(toolchain.repositories("").await, ["Tool"]);
     slow.inject(Fault::status(500));
     let id = acme.project("api").id().to_string();
     let nothing = site.search_repositories("", 1, 20, None).await.unwrap_err().to_string();
@@ -227,6 +234,30 @@ async fn a_gitlab_that_does_not_answer_costs_its_own_projects() {
     }
     assert_eq!(toolchain.repositories("").await, Vec::<String>::new());
     assert_eq!(site.associate_repository(&id).await.unwrap(), None);
+}
+
+/// A limit that events ran into holds for people, too.
+#[tokio::test]
+async fn a_token_that_backs_off_is_left_alone() {
+    let toolchain = Toolchain::new().await;
+    toolchain.group("acme", &["api"]);
+    toolchain.link("acme").await;
+    let world = &toolchain.world;
+    let links = world.command(Command::GroupList { site: None }).await.unwrap();
+    let link = links["groups"][0]["id"].as_str().unwrap().to_owned();
+    let scope = BackoffScope::Gitlab(world.gitlab.url().to_owned(), link);
+    let store = &world.local.operator.store;
+    let now = world.local.operator.clock.now();
+    let reason = HoldReason::GitlabRateLimited;
+    let until = now.after(Duration::from_secs(60));
+    let backoff = Backoff { until, consecutive_failures: 1, since: now, reason };
+    store.begin_backoff(&scope, &backoff).await.unwrap();
+    let before = world.gitlab.calls().len();
+    let nothing = toolchain.site().search_repositories("", 1, 20, None).await.unwrap_err().to_string();
+    assert!(nothing.contains("503"), "{nothing}");
+    assert_eq!(world.gitlab.calls().len(), before);
+    store.end_backoff(&scope).await.unwrap();
+    assert_eq!(toolchain.repositories("").await, ["Api"]);
 }
 
 /// Asks as `site` would, with another token.

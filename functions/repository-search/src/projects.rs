@@ -221,7 +221,8 @@ impl Reader {
 
     /// One of a search's pages, and how many projects there are on all of them.
     async fn page(&self, search: &Search, number: usize) -> Result<(Vec<ActiveProject>, usize), Silence> {
-        let (group, words, size) = (self.workspace.link.group_id, &search.words, search.limit);
+        let (group, words) = (self.workspace.link.group_id, &search.words);
+        let [number, size] = [number, search.limit].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         let page = self.asked(self.client.search_projects(group, words, number, size)).await?;
         // GitLab counts to ten thousand, and nobody looks further.
         let total = page.total.map_or(usize::MAX, |total| usize::try_from(total).unwrap_or(usize::MAX));

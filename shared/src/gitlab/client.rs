@@ -108,17 +108,19 @@ impl GitlabClient {
         query: &[(&str, &str)],
         page: u32,
     ) -> Result<Page<T>, GitlabError> {
-        let (number, size) = (page.to_string(), PAGE_SIZE.to_string());
-        self.listing(path, &[query, &[("page", number.as_str()), ("per_page", size.as_str())]].concat()).await
+        self.page_of(PAGE_SIZE, path, query, page).await
     }
 
-    /// A page whose number and size are in the query.
-    async fn listing<T: DeserializeOwned>(
+    async fn page_of<T: DeserializeOwned>(
         &self,
+        size: u32,
         path: &[&str],
         query: &[(&str, &str)],
+        page: u32,
     ) -> Result<Page<T>, GitlabError> {
-        let (headers, items) = self.call(Method::GET, path, query, None).await?;
+        let (number, size) = (page.to_string(), size.to_string());
+        let query = [query, &[("page", number.as_str()), ("per_page", size.as_str())]].concat();
+        let (headers, items) = self.call(Method::GET, path, &query, None).await?;
         let next = header_number(&headers, "x-next-page").and_then(|next| u32::try_from(next).ok());
         Ok(Page { items, next, total: header_number(&headers, "x-total") })
     }

@@ -4,7 +4,7 @@ use super::{GitlabClient, GitlabError, Page};
 use crate::lenient;
 
 /// Groups of one page: what fits on a screen, and far below GitLab's limit on this call of 50 a minute.
-pub const GROUPS_PER_PAGE: usize = 20;
+pub const GROUPS_PER_PAGE: u32 = 20;
 
 /// A group that a person may choose.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -38,18 +38,11 @@ pub struct MergeRequestTexts {
 impl GitlabClient {
     /// A page of the groups in which this token's user is at least Maintainer, by path.
     pub async fn linkable_groups(&self, search: &str, page: u32) -> Result<Page<ListedGroup>, GitlabError> {
-        let (page, size) = (page.to_string(), GROUPS_PER_PAGE.to_string());
-        let mut query = vec![
-            ("min_access_level", "40"),
-            ("order_by", "path"),
-            ("sort", "asc"),
-            ("page", page.as_str()),
-            ("per_page", size.as_str()),
-        ];
+        let mut query = vec![("min_access_level", "40"), ("order_by", "path"), ("sort", "asc")];
         if !search.is_empty() {
             query.push(("search", search));
         }
-        self.listing(&["groups"], &query).await
+        self.page_of(GROUPS_PER_PAGE, &["groups"], &query, page).await
     }
 
     /// How many projects a group and its subgroups have that are not archived; `None` when GitLab does not count them.
@@ -59,20 +52,17 @@ impl GitlabClient {
             ("with_shared", "false"),
             ("archived", "false"),
             ("simple", "true"),
-            ("page", "1"),
-            ("per_page", "1"),
         ];
         let page: Page<serde::de::IgnoredAny> =
-            self.listing(&["groups", &group.to_string(), "projects"], &query).await?;
+            self.page_of(1, &["groups", &group.to_string(), "projects"], &query, 1).await?;
         Ok(page.total)
     }
 
     /// Whether this token's user may make hooks for the whole group: GitLab hides them from everybody else, and where the
     /// group's tier has none.
     pub async fn has_group_hooks(&self, group: u64) -> Result<bool, GitlabError> {
-        let query = [("page", "1"), ("per_page", "1")];
         let hooks: Result<Page<serde::de::IgnoredAny>, _> =
-            self.listing(&["groups", &group.to_string(), "hooks"], &query).await;
+            self.page_of(1, &["groups", &group.to_string(), "hooks"], &[], 1).await;
         match hooks {
             Ok(_) => Ok(true),
             Err(GitlabError::NotFound | GitlabError::Forbidden) => Ok(false),
@@ -87,10 +77,8 @@ impl GitlabClient {
             ("state", "all"),
             ("order_by", "created_at"),
             ("sort", "desc"),
-            ("page", "1"),
-            ("per_page", "100"),
         ];
-        let page = self.listing(&["groups", &group.to_string(), "merge_requests"], &query).await?;
+        let page = self.page(&["groups", &group.to_string(), "merge_requests"], &query, 1).await?;
         Ok(page.items)
     }
 

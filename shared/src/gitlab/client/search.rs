@@ -1,13 +1,11 @@
 //! Projects that people look for: those of a group by words, and one by its id, each with when something last happened in
 //! it.
 
-use http::Method;
 use serde::Deserialize;
 
 use super::{GitlabClient, GitlabError, Page};
 use crate::clock::Timestamp;
 use crate::gitlab::date;
-use crate::gitlab::error::header_number;
 use crate::gitlab::model::Project;
 use crate::gitlab::rest::RawProject;
 
@@ -45,10 +43,9 @@ impl GitlabClient {
         &self,
         group: u64,
         words: &str,
-        page: usize,
-        size: usize,
+        page: u32,
+        size: u32,
     ) -> Result<Page<ActiveProject>, GitlabError> {
-        let (group, page, size) = (group.to_string(), page.to_string(), size.to_string());
         let mut query = vec![
             ("include_subgroups", "true"),
             ("with_shared", "false"),
@@ -56,16 +53,12 @@ impl GitlabClient {
             ("simple", "true"),
             ("order_by", "id"),
             ("sort", "asc"),
-            ("page", page.as_str()),
-            ("per_page", size.as_str()),
         ];
         if !words.is_empty() {
             query.push(("search", words));
         }
-        let path = ["groups", group.as_str(), "projects"];
-        let (headers, items) = self.call::<Vec<RawActiveProject>>(Method::GET, &path, &query, None).await?;
-        let next = header_number(&headers, "x-next-page").and_then(|next| u32::try_from(next).ok());
-        let page = Page { items, next, total: header_number(&headers, "x-total") };
+        let path = ["groups", &group.to_string(), "projects"];
+        let page = self.page_of::<RawActiveProject>(size, &path, &query, page).await?;
         Ok(page.map(RawActiveProject::active_project))
     }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::clock::Timestamp;
 use crate::gitlab::model::{Commit, FileChange, Project, ReviewState, TestCounts};
 use crate::gitlab::rest::RawCommit;
 use crate::jira::client::scripted_server::{Request, Response, ScriptedServer};
@@ -125,6 +126,27 @@ async fn a_groups_projects_come_with_those_of_subgroups_and_without_shared_ones(
     for part in ["include_subgroups=true", "with_shared=false", "archived=false", "order_by=id"] {
         assert!(line.contains(part), "{line}");
     }
+}
+
+#[tokio::test]
+async fn what_people_look_for_is_one_parameter_and_comes_in_a_fixed_order() {
+    let raw = json!({"id": 42, "name": "api", "web_url": "https://gitlab.example.com/acme/api",
+                     "path_with_namespace": "acme/api", "last_activity_at": "2026-01-05T10:00:00.000Z"});
+    let (server, client) = answering(Response::json(200, &json!([raw])).with("X-Total", "7"));
+    let page = client.search_projects(9, "a&sort=desc", 3, 20).await.expect("a page");
+    let found = &page.items[0];
+    assert_eq!((found.project.id, page.total), (42, Some(7)));
+    assert_eq!(found.last_activity_at.map(Timestamp::iso8601).as_deref(), Some("2026-01-05T10:00:00.000Z"));
+    client.search_projects(9, "", 1, 20).await.expect("a page");
+    let projects = "GET /api/v4/groups/9/projects?include_subgroups=true&with_shared=false&archived=false&simple=true\
+                    &order_by=id&sort=asc";
+    assert_eq!(
+        server.lines(),
+        [
+            format!("{projects}&search=a%26sort%3Ddesc&page=3&per_page=20"),
+            format!("{projects}&page=1&per_page=20")
+        ]
+    );
 }
 
 /// What GitLab's answer with this status is read as.
