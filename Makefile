@@ -1,7 +1,7 @@
 # The commands of everyday work. `make` lists them; .ci/run runs every check there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture test emulated template deployed invoked check bench coldstart
+.PHONY: help demo picture test browser emulated template deployed invoked check bench coldstart
 
 CARGO ?= cargo
 # More arguments for the demo, such as ARGS=--once.
@@ -31,11 +31,14 @@ test: ## run every test (with cargo-nextest where it is installed)
 	fi
 
 emulated: .venv/emulators/done ## run the tests that need an emulator of AWS (installs two, in Python, on first use)
-	PATH="$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --exclude stack --lib --tests -- --ignored --skip deployed_bundle
+	PATH="$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --exclude stack --lib --tests -- --ignored --skip deployed_bundle --skip a_person_links --skip no_other_origin
 
 invoked: .venv/emulators/done .venv/sam/done ## invoke each function that `sam build` built, as Lambda does
 	PATH="$(CURDIR)/.venv/emulators/bin:$$(dirname $(CURDIR)/.venv/sam/lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64):$$PATH" \
 		BUNDLE_BUILD="$(BUNDLE_BUILD)" $(CARGO) test -p stack --test invoked -- --ignored
+
+browser: ## click through the page in Chromium (on Debian: apt-get install chromium chromium-driver)
+	$(CARGO) test -p gitlab-jira --test browser -- --ignored
 
 template: .venv/sam/done .venv/checkov/done ## check the SAM template (installs the SAM CLI and linters on first use)
 	.ci/template

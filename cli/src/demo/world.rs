@@ -211,11 +211,13 @@ fn settings(
     variables: &[(&str, &str)],
 ) -> anyhow::Result<Settings> {
     let (api, keys, key_set) = (jira.api_url(), jira.install_keys_url(), jira.forge_key_set_url());
+    let connect_js = jira.connect_js_url();
     let known = [
         ("BASE_URL", base_url),
         ("GITLAB_URL", gitlab.url()),
         ("ATLASSIAN_API_URL", api.as_str()),
         ("INSTALL_KEYS_URL", keys.as_str()),
+        ("CONNECT_JS_URL", connect_js.as_str()),
         ("FORGE_APP_ID", forge.id()),
         ("FORGE_JWKS_URL", key_set.as_str()),
         ("ALLOWED_PRIVATE_HOSTS", "http://127.0.0.1"),

@@ -72,12 +72,7 @@ impl GitlabClient {
 
     /// The texts of a group's newest merge requests, at most a hundred.
     pub async fn newest_merge_requests(&self, group: u64) -> Result<Vec<MergeRequestTexts>, GitlabError> {
-        let query = [
-            ("scope", "all"),
-            ("state", "all"),
-            ("order_by", "created_at"),
-            ("sort", "desc"),
-        ];
+        let query = [("scope", "all"), ("state", "all"), ("order_by", "created_at"), ("sort", "desc")];
         let page = self.page(&["groups", &group.to_string(), "merge_requests"], &query, 1).await?;
         Ok(page.items)
     }

@@ -7,6 +7,7 @@
 //! | gateway | `/jira/{devinfo,builds,deployments,featureflags}/0.1/cloud/{cloudId}/...` | provider APIs, bearer of OAuth credentials |
 //! | gateway | `/ex/jira/{cloudId}/rest/...` | the site's `/rest/...`, bearer of a Forge app |
 //! | gateway | `GET /install-keys/{kid}` | public keys of lifecycle callbacks, PEM |
+//! | gateway | `GET /all.js` | the script for pages of Connect apps |
 //! | gateway | `GET /.well-known/jwks.json` | public keys of Forge's invocation tokens |
 //! | site | `/rest/{devinfo/0.10,builds/0.1,deployments/0.1,featureflags/0.1}/...` | provider APIs, Connect JWT |
 //! | site | `/rest/api/3/{serverInfo,user,permissions/check,project/{key},issue/{key}}` | Jira's own REST API, Connect JWT |
@@ -26,6 +27,7 @@ mod credentials;
 mod descriptor;
 mod faults;
 mod forge;
+mod frames;
 mod keys;
 mod known;
 mod lifecycle;
@@ -53,6 +55,7 @@ pub use self::api::{Api, Connection};
 pub use self::calls::{Calls, RECORDING_DIR, RecordedCall};
 pub use self::faults::FailureRule;
 pub use self::forge::{ForgeApp, ForgeInstallation, RemoteAnswer, RemoteCall};
+pub use self::frames::Frames;
 pub use self::keys::{RsaKey, Signature, compact_token};
 pub use self::known::User;
 pub use self::lifecycle::LifecycleCall;
@@ -104,6 +107,12 @@ impl JiraStandin {
     #[must_use]
     pub fn install_keys_url(&self) -> String {
         format!("{}/install-keys", self.world.gateway_url)
+    }
+
+    /// The script for pages of Connect apps: what `https://connect-cdn.atl-paas.net/all.js` is in the real world.
+    #[must_use]
+    pub fn connect_js_url(&self) -> String {
+        format!("{}/all.js", self.world.gateway_url)
     }
 
     /// The key pair that signs lifecycle callbacks.

@@ -18,7 +18,7 @@ use super::faults::Instead;
 use super::provider::{self, Handled};
 use super::server::Reply;
 use super::state::{Site, SiteState, World};
-use super::{auth, rest, view};
+use super::{auth, frames, rest, view};
 
 /// What a path leads to.
 enum Target {
@@ -78,6 +78,10 @@ pub(super) async fn on_gateway(world: Arc<World>, request: Request<Bytes>) -> Re
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let (cloud_id, target) = match path.as_slice() {
         ["install-keys", kid @ ..] => return Reply::Answer(install_key(&world, &kid.join("/"))),
+        ["all.js"] => {
+            let script = ([(header::CONTENT_TYPE, "text/javascript")], frames::CONNECT_JS);
+            return Reply::Answer(script.into_response());
+        }
         [".well-known", "jwks.json"] => return Reply::Answer(key_set(&world)),
         ["oauth", "token"] => return token(&world, &request, &body).await,
         ["jira", api, version, "cloud", cloud_id, rest @ ..] => match Api::on_gateway(api, version) {

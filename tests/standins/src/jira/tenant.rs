@@ -106,9 +106,20 @@ impl SiteHandle {
     /// # Errors
     /// When no app is installed or it has no such module.
     pub fn page_url(&self, module: &str, account_id: &str) -> anyhow::Result<String> {
+        self.page_url_framed_by(module, account_id, false)
+    }
+
+    /// The same where the frame around it is at the site's own domain, if `by_display_url`.
+    pub(super) fn page_url_framed_by(
+        &self,
+        module: &str,
+        account_id: &str,
+        by_display_url: bool,
+    ) -> anyhow::Result<String> {
         let (site_url, app) = {
             let state = self.site.state();
-            (state.base_url.clone(), state.current_app()?.clone())
+            let display_url = state.display_url.clone().filter(|_| by_display_url);
+            (display_url.unwrap_or_else(|| state.base_url.clone()), state.current_app()?.clone())
         };
         let page = app.descriptor["modules"][module].clone();
         let path = page["url"].as_str().with_context(|| format!("the app has no module {module}"))?;

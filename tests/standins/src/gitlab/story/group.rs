@@ -34,6 +34,15 @@ impl GroupHandle {
         self.shared.world().group_path(self.id)
     }
 
+    /// The same group under another name; its path stays.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        if let Some(group) = self.shared.world().groups.get_mut(&self.id) {
+            group.name = name.to_owned();
+        }
+        self
+    }
+
     /// The project with this path in the group, made if need be: private, with one commit on `main`.
     pub fn project(&self, path: &str) -> ProjectHandle {
         let id = ensure_project(&mut self.shared.world(), self.id, path);
