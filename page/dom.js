@@ -82,13 +82,13 @@ export function message(kind, content, ...actions) {
   );
 }
 
-/** A place for one message that is read out when it appears: `show(sentence, …actions)`, or nothing to clear it. */
+/** A place for one message that is read out when it appears: `show(sentence)`, or nothing to clear it. */
 export function slot() {
   const node = el("div", { class: "slot", role: "alert" });
   return {
     node,
-    show(sentence, ...actions) {
-      node.replaceChildren(...(sentence ? [message("error", sentence, ...actions)] : []));
+    show(sentence) {
+      node.replaceChildren(...(sentence ? [message("error", sentence)] : []));
     },
   };
 }

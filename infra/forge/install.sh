@@ -285,7 +285,7 @@ main() {
   build
   deploy_and_install
   if ! $dry_run; then
-    note "done. In Jira: Settings, Apps, GitLab. Then link a group: gitlab-jira group link --help"
+    note "done. Link a group in Jira: Settings, Apps, GitLab"
   fi
 }
 
