@@ -82,13 +82,13 @@ export function message(kind, content, ...actions) {
   );
 }
 
-/** A place for one message that is read out when it appears: `show(sentence, …actions)`, or nothing to clear it. */
+/** A place for one message that is read out when it appears: `show(sentence)`, or nothing to clear it. */
 export function slot() {
   const node = el("div", { class: "slot", role: "alert" });
   return {
     node,
-    show(sentence, ...actions) {
-      node.replaceChildren(...(sentence ? [message("error", sentence, ...actions)] : []));
+    show(sentence) {
+      node.replaceChildren(...(sentence ? [message("error", sentence)] : []));
     },
   };
 }
@@ -137,6 +137,7 @@ export function choice(type, attributes, text, ...help) {
 export function copyable(text, what) {
   const code = el("code", {}, text);
   const copy = button("Copy", copyText, { label: `Copy ${what}` });
+  const told = el("span", { class: "for-readers", role: "status" });
   async function copyText() {
     // In a frame a browser may keep the clipboard to itself; then the text is at least selected.
     try {
@@ -146,9 +147,10 @@ export function copyable(text, what) {
       getSelection().selectAllChildren(code);
       copy.textContent = "Selected";
     }
+    told.textContent = copy.textContent;
     setTimeout(() => (copy.textContent = "Copy"), 2000);
   }
-  return el("div", { class: "copyable" }, code, copy);
+  return el("div", { class: "copyable" }, code, copy, told);
 }
 
 /** That something is being waited for. */

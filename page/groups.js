@@ -13,7 +13,7 @@ const SHORTEST_SEARCH = 3;
 const MAX_DEPTH = 4;
 
 export function groups(app, _parameters, signal) {
-  const list = el("div", { class: "stack tight" });
+  const list = el("div", { class: "stack tight", role: "region", "aria-label": "Groups", tabindex: "-1" });
   const search = field("Search groups", el("input", { type: "search", autocomplete: "off", spellcheck: "false" }), {
     help: `Type at least ${SHORTEST_SEARCH} characters.`,
   });
@@ -29,7 +29,10 @@ export function groups(app, _parameters, signal) {
       const answer = await app.api.call("groups", { sign_in: app.session.sign_in, search: search.input.value, page });
       if (turn !== newest || signal.aborted) return;
       list.setAttribute("aria-busy", "false");
+      const hadFocus = list.contains(document.activeElement);
       list.replaceChildren(...shown(app, answer, page, search.input.value, load));
+      // The button that was pressed is gone.
+      if (hadFocus) list.focus();
       app.say(`${count(answer.groups.length, "group", "groups")} shown`);
     });
   };

@@ -30,6 +30,8 @@ async function link(app, { node, answer, request, from, signal }) {
   try {
     const done = await app.api.call("link", request);
     if (!signal.aborted) app.go("linked", { done, wasLinked: answer.link !== null });
+    // Whoever chooses the same group next finds it as it is now.
+    app.overview = await app.api.call("overview").catch(() => app.overview);
   } catch (refusal) {
     if (signal.aborted) return;
     if (refusal.cause === "not_administrator") app.go("refused", { sentence: refusal.message });

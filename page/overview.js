@@ -5,39 +5,40 @@ import { linkCard, wait } from "./link-card.js";
 import { sessionLine } from "./session.js";
 import * as words from "./words.js";
 
-/** Shows `answer` if there is one, or asks; `done` is what was just done, `{sentence, notes}`. */
-export function overview(app, { answer = null, done = null }, signal) {
+/** Shows `answer` if there is one, or asks; `done` is what was just done, `{sentence, notes}`, `notice` what was not. */
+export function overview(app, { answer = null, done = null, notice = null }, signal) {
   const node = el("div", { class: "stack" });
-  if (answer) show(app, node, answer, done);
+  const said = done ? success(done) : notice && message("warning", notice);
+  if (answer) show(app, node, answer, said);
   else {
     node.append(heading("GitLab for Jira"), spinner("Loading linked groups…"));
-    load(app, node, done, signal);
+    load(app, node, said, signal);
   }
   return node;
 }
 
-function load(app, node, done, signal) {
+function load(app, node, said, signal) {
   const failed = (sentence) => {
-    const again = button("Try again", () => app.go("overview", { done }));
+    const again = button("Try again", () => app.go("overview"));
     node.replaceChildren(heading("GitLab for Jira"), message("error", sentence, again));
   };
   app.load(signal, failed, async () => {
     const answer = await app.api.call("overview");
     if (signal.aborted) return;
     const hadFocus = node.contains(document.activeElement);
-    show(app, node, answer, done);
+    show(app, node, answer, said);
     if (hadFocus) node.querySelector("h1").focus({ preventScroll: true });
   });
 }
 
-function show(app, node, answer, done) {
+function show(app, node, answer, said) {
   app.overview = answer;
   const { site, links, connections } = answer;
   const suppressed = site.suppressed_projects;
   node.replaceChildren(
     ...[
       header(app, links.length > 0),
-      done && success(done),
+      said,
       siteState(site),
       links.length > 0 ? linkList(app, links) : empty(app),
       suppressed.length > 0 && suppressedProjects(app, suppressed),

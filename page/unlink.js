@@ -16,8 +16,7 @@ export function confirmUnlink(app, link) {
   const submit = (event) => {
     event.preventDefault();
     app.run(confirm, failure.show, async () => {
-      const done = await app.api.call("unlink", request(app, link, keep.input.checked));
-      dialog.close();
+      const done = await unlink(app, link, keep.input.checked);
       app.go("overview", { done: { sentence: sentence(done, keep.input.checked), notes: done.notes } });
     });
   };
@@ -35,10 +34,17 @@ export function confirmUnlink(app, link) {
   dialog.showModal();
 }
 
-/** A person who is signed in there as an Owner may remove what the link's own token may not. */
-function request(app, link, keep_jira_data) {
-  const session = app.session?.gitlab === link.gitlab ? app.session.sign_in : null;
-  return { link: link.id, keep_jira_data, ...(session && { sign_in: session }) };
+/** A person who is signed in there as an Owner may remove what the link's own token may not; nobody has to be. */
+async function unlink(app, link, keep_jira_data) {
+  const request = { link: link.id, keep_jira_data };
+  if (app.session?.gitlab !== link.gitlab) return app.api.call("unlink", request);
+  try {
+    return await app.api.call("unlink", { ...request, sign_in: app.session.sign_in });
+  } catch (refusal) {
+    if (refusal.cause !== "sign_in_ended") throw refusal;
+    app.session = null;
+    return app.api.call("unlink", request);
+  }
 }
 
 function sentence({ path, hooks_removed }, keep) {

@@ -41,11 +41,12 @@ class App {
   /** Shows a screen. The focus moves to its heading, except to that of the first. */
   go(name, parameters = {}) {
     this.#left.abort();
+    for (const dialog of document.querySelectorAll("dialog")) dialog.close();
     this.#left = new AbortController();
     const isFirst = this.#root.childElementCount === 0;
     this.#root.className = `screen-${name}`;
     this.#root.replaceChildren(...[screens[name](this, parameters, this.#left.signal)].flat().filter(Boolean));
-    this.say("");
+    this.say(this.#root.querySelector(".spinner")?.textContent ?? "");
     if (isFirst) return;
     scrollTo(0, 0);
     this.#root.querySelector("h1")?.focus({ preventScroll: true });
@@ -84,6 +85,7 @@ class App {
   #lead(refusal) {
     if (refusal.cause === "sign_in_ended") this.signInAgain(refusal.message);
     else if (refusal.cause === "not_administrator") this.go("refused", { sentence: refusal.message });
+    else if (refusal.cause === "not_found") this.go("overview", { notice: refusal.message });
     else return false;
     return true;
   }

@@ -356,7 +356,7 @@ main() {
   deploy
   install
   if ! $dry_run; then
-    note "done. In Jira: Settings, Apps, GitLab. Then link a group: gitlab-jira group link --help"
+    note "done. Link a group in Jira: Settings, Apps, GitLab"
     note "Jira shows that page to other administrators once the app is set to Sharing: https://developer.atlassian.com/console/myapps/${app##*/}/manage/distribution"
   fi
 }

@@ -176,6 +176,21 @@ mod tests {
     }
 
     #[test]
+    fn every_script_and_style_of_the_page_is_served() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../page");
+        for folder in ["", "hosts/"] {
+            for file in std::fs::read_dir(page.join(folder)).expect("a folder of the page") {
+                let path = file.expect("a file").path();
+                let name = path.file_name().and_then(|name| name.to_str()).expect("a plain name");
+                let name = format!("{folder}{name}");
+                if path.extension().is_some_and(|extension| extension == "js" || extension == "css") {
+                    assert!(name == "hosts/forge.js" || asset(&name).is_some(), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_others_chose_is_text_in_the_documents() {
         let callback = Callback::Authorized {
             sign_in: crate::domain::SignInId::generate(),
