@@ -15,7 +15,7 @@ use housekeeping::{Housekeeping, UnhealthyCounts};
 use serde_json::Value;
 use shared::clock::{Clock as _, SystemClock};
 use shared::domain::SubscriptionId;
-use shared::envelope::{Context, DataKey, Envelope, KeyBytes, KeyService, KeyServiceError};
+use shared::envelope::{DataKey, EncryptionContext, Envelope, KeyBytes, KeyService, KeyServiceError};
 use shared::queue::{DeadLetter, Depth, MAX_BYTES, Outgoing, Queue, QueueError, SharedQueue};
 use shared::store::Store;
 use shared::sync::auth::HookAuthenticator;
@@ -84,11 +84,11 @@ struct NoKeys;
 
 #[async_trait]
 impl KeyService for NoKeys {
-    async fn generate_data_key(&self, _: &Context) -> Result<DataKey, KeyServiceError> {
+    async fn generate_data_key(&self, _: &EncryptionContext) -> Result<DataKey, KeyServiceError> {
         Err(KeyServiceError::Unavailable("down".to_owned()))
     }
 
-    async fn unwrap_data_key(&self, _: &[u8], _: &Context) -> Result<KeyBytes, KeyServiceError> {
+    async fn unwrap_data_key(&self, _: &[u8], _: &EncryptionContext) -> Result<KeyBytes, KeyServiceError> {
         Err(KeyServiceError::Unavailable("down".to_owned()))
     }
 }
