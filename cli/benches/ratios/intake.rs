@@ -22,18 +22,25 @@ const SENDERS: usize = 32;
 /// Requests of each sender and round.
 const REQUESTS: usize = 40;
 
-/// Every delivery is another one.
+/// Every delivery is another one, where its id is not signed.
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
+/// Of a link with a token, signed; and of one without, whose first intake is written to the table, so with an id of its own
+/// each, as only an unsigned one can have here.
 pub(crate) async fn run() {
-    let world = World::start(Version::V19_1, Arc::new(SystemClock)).await.unwrap();
+    measure("of a link with a token", Version::V19_1, CredentialChoice::Auto).await;
+    measure("of a link without one", Version::V17_3, CredentialChoice::None).await;
+}
+
+async fn measure(link: &str, version: Version, credential: CredentialChoice) {
+    let world = World::start(version, Arc::new(SystemClock)).await.unwrap();
     world.add_oauth_credentials().await.unwrap();
     let ada = world.gitlab.user("ada");
     let group = world.gitlab.group("acme", Tier::Premium);
     group.grant(&ada, Role::Owner);
     let api = group.project("api").acting_as(&ada);
-    let link = world.link_command("acme", &ada.token(&["api"]), CredentialChoice::None);
-    world.command(link).await.unwrap();
+    let command = world.link_command("acme", &ada.token(&["api"]), credential);
+    world.command(command).await.unwrap();
     // What is measured is taking in, not what `sync` does meanwhile.
     world.stop_pump();
     let held = world.gitlab.hold_deliveries();
@@ -51,7 +58,7 @@ pub(crate) async fn run() {
             .await;
     let rate = |seconds: f64| (SENDERS * REQUESTS) as f64 / seconds;
     row(
-        "webhook intake beside a bare axum handler, 32 senders",
+        &format!("webhook intake {link} beside a bare axum handler, 32 senders"),
         &format!("{:.0}/s beside {:.0}/s: {:.2}", rate(ours), rate(bare), bare / ours),
     );
 }

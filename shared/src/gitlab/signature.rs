@@ -103,14 +103,17 @@ pub fn verify_signature(
     let key = STANDARD
         .decode(signing_token.expose_secret().trim_start_matches(PREFIX))
         .map_err(|_| SignatureError::Signature)?;
-    let message = [headers.id.as_bytes(), b".", headers.timestamp.as_bytes(), b".", body].concat();
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    let mut tag = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &key));
+    for part in [headers.id.as_bytes(), b".", headers.timestamp.as_bytes(), b".", body] {
+        tag.update(part);
+    }
+    let tag = tag.sign();
     let valid = headers
         .signature
         .split(' ')
         .take(MAX_SIGNATURES)
         .filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok())
-        .any(|signature| hmac::verify(&key, &message, &signature).is_ok());
+        .any(|signature| constant_time::verify_slices_are_equal(tag.as_ref(), &signature).is_ok());
     if !valid {
         return Err(SignatureError::Signature);
     }

@@ -17,8 +17,10 @@ use crate::text::clean;
 )]
 #[derive(Deserialize)]
 pub(super) struct RawMergeRequestEvent {
-    #[serde(default, deserialize_with = "lenient::field")]
+    #[serde(default, deserialize_with = "lenient::nested")]
     project: RawProject,
+    #[serde_with(skip_apply)]
+    #[serde(default, deserialize_with = "lenient::nested")]
     object_attributes: Option<RawMergeRequest>,
     reviewers: Vec<RawReviewer>,
     #[serde(default, deserialize_with = "lenient::field")]

@@ -22,8 +22,10 @@ pub(super) struct RawPush {
     #[serde(rename = "ref")]
     git_ref: Option<String>,
     project_id: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::field")]
+    #[serde(default, deserialize_with = "lenient::nested")]
     project: RawProject,
+    #[serde_with(skip_apply)]
+    #[serde(default, deserialize_with = "lenient::nested_list")]
     commits: Vec<RawCommit>,
     total_commits_count: Option<u64>,
 }
@@ -71,9 +73,17 @@ pub(super) struct RawCommit {
     #[serde(default, deserialize_with = "date::lenient")]
     timestamp: Option<Timestamp>,
     url: Option<String>,
+    #[serde_with(skip_apply)]
+    #[serde(default, deserialize_with = "lenient::nested")]
     author: Option<RawPerson>,
+    #[serde_with(skip_apply)]
+    #[serde(default, deserialize_with = "lenient::nested")]
     added: Option<Vec<IgnoredAny>>,
+    #[serde_with(skip_apply)]
+    #[serde(default, deserialize_with = "lenient::nested")]
     modified: Option<Vec<IgnoredAny>>,
+    #[serde_with(skip_apply)]
+    #[serde(default, deserialize_with = "lenient::nested")]
     removed: Option<Vec<IgnoredAny>>,
 }
 
