@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::domain::{Site, SiteCondition, Subscription};
+use shared::clock::Timestamp;
+use shared::domain::{Site, SiteCondition, SiteId, Subscription};
 use shared::jira::client::JiraClient;
 use shared::jira::connections::ConnectionError;
 use shared::queue::disposition::Disposition;
@@ -13,11 +14,11 @@ use shared::store::StoreError;
 use shared::store::backoffs::BackoffScope;
 use shared::sync::apply::AllowedKeys;
 use shared::sync::entity::Link;
-use shared::sync::read::ProjectReader;
+use shared::sync::read::{GitlabReader, ProjectBatch, ProjectReader};
 use shared::sync::transform::Source;
 
 use crate::admit::AdmittedEvent;
-use crate::tasks::{self, ReadResult};
+use crate::tasks::{self, ReadResult, ReadTask};
 use crate::{BatchItem, EventSync};
 
 /// How long work for a site without a usable connection waits before it is looked at again.
@@ -75,11 +76,11 @@ impl EventSync {
         let gitlab = self.gitlab.reader(subscription).await?;
         let events = self.admit(subscription, gitlab.as_ref(), items, &mut decisions).await;
         let sources = sources(&site, subscription, &events);
-        let tasks = sources.iter().flat_map(|(source, events)| {
-            let reader = gitlab.as_ref();
-            let reader = reader.map(|reader| ProjectReader { reader, source, site: site.id });
-            tasks::tasks(source, reader, events, self.clock.now())
-        });
+        let (gitlab, unread, now) = (gitlab.as_ref(), ProjectBatch::default(), self.clock.now());
+        let projects = sources.iter().map(|project| tasks_of(project, gitlab, site.id, &unread, now));
+        let batches = tasks::read_together(projects, deadline).await;
+        let projects = sources.iter().zip(&batches);
+        let tasks = projects.flat_map(|(project, batch)| tasks_of(project, gitlab, site.id, batch, now));
         let mut versions = Vec::new();
         for result in tasks::run(tasks.collect(), deadline).await {
             match result {
@@ -140,6 +141,18 @@ fn sources<'a>(
         projects.entry(event.project.id).or_default().push(event);
     }
     projects.into_values().map(|events| (source(site, subscription, &events), events)).collect()
+}
+
+/// The tasks of a project whose batch has been read so far.
+fn tasks_of<'a>(
+    (source, events): &'a (Source, Vec<&'a AdmittedEvent>),
+    gitlab: Option<&'a GitlabReader<'a>>,
+    site: SiteId,
+    batch: &'a ProjectBatch,
+    now: Timestamp,
+) -> Vec<ReadTask<'a>> {
+    let reader = gitlab.map(|reader| ProjectReader { reader, source, site, batch });
+    tasks::tasks(source, reader, events, now)
 }
 
 fn source(site: &Site, subscription: &Subscription, events: &[&AdmittedEvent]) -> Source {

@@ -1,6 +1,6 @@
 //! GitLab's REST API (<https://docs.gitlab.com/api/rest/>) through one token: how it is called and paged. The calls themselves
-//! are grouped by who needs them: linking (`groups`, `hooks`) and syncing (`reads`); which calls an event is worth
-//! belongs to whoever makes them.
+//! are grouped by who needs them: linking (`groups`, `hooks`) and syncing (`reads`, and `graphql` beside this module); which
+//! calls an event is worth belongs to whoever makes them.
 
 use std::time::Instant;
 
@@ -20,6 +20,7 @@ mod reads;
 pub use super::error::GitlabError;
 pub use groups::{CreatedToken, Group, User};
 pub use hooks::{HookOwner, NewHook, StoredHook};
+pub use reads::MAX_FILES;
 
 /// GitLab's maximum, and so the fewest calls.
 pub const PAGE_SIZE: u32 = 100;
@@ -103,7 +104,17 @@ impl GitlabClient {
         query: &[(&str, &str)],
         page: u32,
     ) -> Result<Page<T>, GitlabError> {
-        let (number, size) = (page.to_string(), PAGE_SIZE.to_string());
+        self.page_of(PAGE_SIZE, path, query, page).await
+    }
+
+    async fn page_of<T: DeserializeOwned>(
+        &self,
+        size: u32,
+        path: &[&str],
+        query: &[(&str, &str)],
+        page: u32,
+    ) -> Result<Page<T>, GitlabError> {
+        let (number, size) = (page.to_string(), size.to_string());
         let query = [query, &[("page", number.as_str()), ("per_page", size.as_str())]].concat();
         let (headers, items) = self.call(Method::GET, path, &query, None).await?;
         let next = header_number(&headers, "x-next-page").and_then(|next| u32::try_from(next).ok());
@@ -145,14 +156,27 @@ impl GitlabClient {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<(HeaderMap, Vec<u8>), GitlabError> {
+        self.send_to(&["api", "v4"], method, path, query, body).await
+    }
+
+    /// Sends to a path below `root`.
+    pub(super) async fn send_to(
+        &self,
+        root: &[&str],
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(HeaderMap, Vec<u8>), GitlabError> {
         let began = Instant::now();
-        let answer = self.try_send(method, path, query, body).await;
+        let answer = self.try_send(root, method, path, query, body).await;
         measure(path, began, &answer);
         answer
     }
 
     async fn try_send(
         &self,
+        root: &[&str],
         method: Method,
         path: &[&str],
         query: &[(&str, &str)],
@@ -162,7 +186,7 @@ impl GitlabClient {
         url.path_segments_mut()
             .map_err(|()| GitlabError::Unexpected(None))?
             .pop_if_empty()
-            .extend(["api", "v4"])
+            .extend(root)
             .extend(path);
         let http = if method == Method::GET { &self.http.reads } else { &self.http.writes };
         let mut request = http.request(method, url).query(query).bearer_auth(self.token.expose_secret());

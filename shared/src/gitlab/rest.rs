@@ -103,13 +103,15 @@ impl RawCommit {
 
 #[derive(Deserialize)]
 pub(super) struct RawDiff {
+    #[serde(alias = "oldPath")]
     old_path: String,
+    #[serde(alias = "newPath")]
     new_path: String,
-    #[serde(default, deserialize_with = "lenient::field")]
+    #[serde(default, alias = "newFile", deserialize_with = "lenient::field")]
     new_file: bool,
-    #[serde(default, deserialize_with = "lenient::field")]
+    #[serde(default, alias = "deletedFile", deserialize_with = "lenient::field")]
     deleted_file: bool,
-    #[serde(default, deserialize_with = "lenient::field")]
+    #[serde(default, alias = "renamedFile", deserialize_with = "lenient::field")]
     renamed_file: bool,
     #[serde(default, deserialize_with = "lenient::field")]
     diff: String,

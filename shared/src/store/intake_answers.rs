@@ -1,4 +1,4 @@
-//! What `webhook` answered to deliveries that lead to nothing, the last few of each link: whoever looks for something that is
+//! Deliveries that led to nothing, or not to all they are about, the last few of each link: whoever looks for something that is
 //! not on its issue finds here that it came in, and why it went no further.
 
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub enum IntakeAnswer {
     NotUnderstood,
     /// What it is about can only be read with a token, and the link has none.
     TokenMissing,
+    /// It went on, but so many commits were pushed at once that only the newest were looked through.
+    CommitsLeftOut,
 }
 
 /// A delivery that led to nothing.
