@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Timestamp;
-use shared::domain::{Site, SiteCondition, SiteId, Subscription};
+use shared::domain::{EntityKey, EntityKind, Site, SiteCondition, SiteId, Subscription};
+use shared::gitlab::hooks::HookEvent;
 use shared::jira::client::JiraClient;
 use shared::jira::connections::ConnectionError;
 use shared::queue::disposition::Disposition;
 use shared::queue::worker::Deadline;
 use shared::store::StoreError;
 use shared::store::backoffs::BackoffScope;
+use shared::store::intake_answers::IntakeAnswer;
 use shared::sync::apply::AllowedKeys;
 use shared::sync::entity::Link;
 use shared::sync::read::{GitlabReader, ProjectBatch, ProjectReader};
@@ -75,6 +77,7 @@ impl EventSync {
         let mut decisions = Decisions(work.all(&Disposition::Done));
         let gitlab = self.gitlab.reader(subscription).await?;
         let events = self.admit(subscription, gitlab.as_ref(), items, &mut decisions).await;
+        let events = self.without_unknown(&site, subscription, events).await?;
         let sources = sources(&site, subscription, &events);
         let (gitlab, unread, now) = (gitlab.as_ref(), ProjectBatch::default(), self.clock.now());
         let projects = sources.iter().map(|project| tasks_of(project, gitlab, site.id, &unread, now));
@@ -99,6 +102,40 @@ impl EventSync {
         let deliveries: HashSet<_> = settled.filter_map(|(_, item)| item.delivery()).collect();
         self.remember(deliveries).await;
         Ok(decisions.0)
+    }
+
+    /// `events` without those of merge requests that name no issue and that Jira never heard of: they would be read for
+    /// nothing.
+    async fn without_unknown(
+        &self,
+        site: &Site,
+        subscription: &Subscription,
+        mut events: Vec<AdmittedEvent>,
+    ) -> Result<Vec<AdmittedEvent>, StoreError> {
+        let keyless: BTreeMap<usize, EntityKey> = events
+            .iter()
+            .filter_map(|event| match &event.event {
+                HookEvent::MergeRequest { merge_request, untold_changes: true, .. }
+                    if event.event.named_keys().is_empty() =>
+                {
+                    let source = source(site, subscription, &[event]);
+                    let id = source.merge_request_id(merge_request.id);
+                    Some((event.index, source.key(EntityKind::PullRequest, id)))
+                }
+                _ => None,
+            })
+            .collect();
+        if keyless.is_empty() {
+            return Ok(events);
+        }
+        let known = self.store.ledger(site.id, keyless.values()).await?;
+        let is_unknown =
+            |event: &mut AdmittedEvent| keyless.get(&event.index).is_some_and(|key| !known.contains_key(key));
+        let unknown: Vec<_> = events.extract_if(.., is_unknown).collect();
+        for event in unknown {
+            self.note_answer(subscription, event, IntakeAnswer::NoIssueKeys).await;
+        }
+        Ok(events)
     }
 
     /// A client of the site's writing connection, or what its messages wait for.

@@ -335,6 +335,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::gitlab::model::FileChange;
 
     fn project() -> Project {
         Project {
@@ -391,10 +392,11 @@ mod tests {
     #[test]
     fn lines_of_a_collapsed_diff_are_not_guessed() {
         let files = |diff: &str| {
-            let file = json!({"oldPath": "a", "newPath": "a", "newFile": true, "deletedFile": false, "renamedFile": false, "diff": diff});
+            let file = json!({"oldPath": "a", "newPath": "a", "newFile": "true", "deletedFile": "false", "renamedFile": "false", "diff": diff});
             commit_files(&json!({"sha": "a", "diffs": [file]}))
         };
-        assert_eq!(files("@@ -0,0 +1 @@\n+x\n").expect("files").files[0].added, 1);
+        let file = files("@@ -0,0 +1 @@\n+x\n").expect("files").files.remove(0);
+        assert_eq!((file.change, file.added), (FileChange::New, 1));
         assert_eq!(files(""), None);
     }
 

@@ -1,6 +1,21 @@
-//! Reading from GitLab what a hook or a listing leaves open, one object at a time, as entities that may be sent. Nothing here
-//! knows of queues or events: a batch of events and a page of history read the same way. What a hook says by itself is in
-//! [`hook`], for links without a token.
+//! Reading from GitLab what a hook or a listing leaves open, as entities that may be sent. Nothing here knows of queues or
+//! events: a batch of events and a page of history read the same way. What many objects of a project need is read together
+//! (`batch`), and what is missing then by itself. What a hook says by itself is in [`hook`], for links without a token.
+//!
+//! A hook is trusted for what can't have changed since, and read again for what may have, or what it does not say:
+//!
+//! | hook | trusted for | read, and why |
+//! | --- | --- | --- |
+//! | push | which commits have keys, if it lists all of them; that few enough files change | the commits: addresses may be `[REDACTED]`, and parents are not said; their files: it has no lines; the branch's head: later pushes may be there already |
+//! | branch deleted | the head it had | whether the branch is there again |
+//! | merge request | which one it is, the page of a fork, that it is open so that its branch is worth reading | the rest: it has neither author nor address nor notes, and may be late |
+//! | pipeline | ref of a tag, page, number, keys of the commit's message | status and date: only the end has one; tests; merge requests' descriptions |
+//! | deployment | the environment's tier | its number, ref and commit: it has none of them |
+//! | feature flag | its id, which the API does not tell | strategies |
+//! | tag | nothing of it is sent | |
+//!
+//! So every entity that is sent of a link with a token carries the moment just before its read as its number. Commits and
+//! their files never change, so how they are read plays no part in order.
 
 mod batch;
 mod branch;
