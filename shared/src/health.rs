@@ -93,6 +93,11 @@ fn attention_remedy(attention: &LinkAttention) -> String {
         LinkAttention::TokenInsufficient => {
             "The stored token may not read everything: give it read_api and the Developer role.".to_owned()
         }
+        LinkAttention::SlashesRefused => {
+            "A proxy in front of GitLab answers 404 where GitLab would not, to every path with an encoded slash (%2F): let it \
+             pass them on as they are (nocanon or AllowEncodedSlashes NoDecode in Apache, no path in nginx's proxy_pass)."
+                .to_owned()
+        }
         LinkAttention::ProjectsWithoutHook { count: projects, paths } => {
             let more = projects.saturating_sub(paths.len());
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };

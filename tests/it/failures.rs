@@ -116,7 +116,7 @@ async fn one_bad_entity_does_not_hold_up_the_others() {
 async fn gitlab_out_of_reach_is_tried_again_and_at_last_the_hook_has_to_do() {
     let stage = fast().await;
     stage.settled().await;
-    stage.world.gitlab.inject(Fault::status(503).on("/api/v4/projects"));
+    stage.world.gitlab.inject(Fault::status(503).on("/projects"));
     stage.api.push("PAY-6-x", [commit("PAY-6 x").adds("a", 1)]).await;
     let site = stage.world.site.clone();
     eventually(|| !site.issue("PAY-6").branches.is_empty()).await;
@@ -127,7 +127,7 @@ async fn gitlab_out_of_reach_is_tried_again_and_at_last_the_hook_has_to_do() {
 async fn gitlabs_rate_limit_is_waited_for() {
     let stage = fast().await;
     stage.settled().await;
-    let limit = Fault::status(429).retry_after(Duration::from_secs(600)).on("/api/v4/projects").times(1);
+    let limit = Fault::status(429).retry_after(Duration::from_secs(600)).on("/projects").times(1);
     stage.world.gitlab.inject(limit);
     stage.api.push("PAY-7-x", [commit("PAY-7 x").adds("a", 1)]).await;
     let site = stage.world.site.clone();

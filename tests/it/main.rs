@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that can't go on fails")]
 
+mod batches;
 mod chaos;
 mod connections;
 mod crash;

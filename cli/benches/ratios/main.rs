@@ -1,5 +1,6 @@
 //! The numbers that the documentation quotes, as ratios against a peer or a limit, by one command: `cargo bench`.
-//! Both sides of a ratio run in turn, so that a machine that slows down slows both.
+//! Both sides of a ratio run in turn, so that a machine that slows down slows both. `cargo bench -- calls` makes only the
+//! numbers of that name: `lifecycle`, `transform`, `intake` or `calls`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that can't go on ends")]
 
@@ -16,11 +17,22 @@ const ROUNDS: usize = 9;
 
 #[tokio::main]
 async fn main() {
+    // Cargo adds `--bench`.
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
     println!("| measured | result |\n| --- | --- |");
-    lifecycle::run().await;
-    transform::run();
-    intake::run().await;
-    story::run().await;
+    if is_wanted("lifecycle") {
+        lifecycle::run().await;
+    }
+    if is_wanted("transform") {
+        transform::run();
+    }
+    if is_wanted("intake") {
+        intake::run().await;
+    }
+    if is_wanted("calls") {
+        story::run().await;
+    }
 }
 
 /// The medians of two actions, run in turn.

@@ -1,5 +1,6 @@
 //! What 1,000 mixed events cost in calls. A count, not a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gitlab_jira::demo::world::World;
@@ -74,4 +75,14 @@ pub(crate) async fn run() {
             per_thousand(world.gitlab.calls().len() - before)
         ),
     );
+    let mut endpoints: BTreeMap<String, usize> = BTreeMap::new();
+    for call in world.site.recorded() {
+        *endpoints.entry(format!("Jira: {} {}", call.method, call.path)).or_default() += 1;
+    }
+    for call in world.gitlab.calls().into_iter().skip(before) {
+        *endpoints.entry(format!("GitLab: {} {}", call.method, call.route)).or_default() += 1;
+    }
+    for (endpoint, calls) in endpoints {
+        row(&format!("of these {endpoint}"), &per_thousand(calls).to_string());
+    }
 }

@@ -212,6 +212,7 @@ impl DeliveryOutcome {
             IntakeAnswer::Outside => "its project is outside the linked group",
             IntakeAnswer::NotUnderstood => "it does not say what it is about",
             IntakeAnswer::TokenMissing => "the link has no token to read it with: link the group with one",
+            IntakeAnswer::CommitsLeftOut => "of so many commits only the newest 500 were looked through",
         }
     }
 }

@@ -8,6 +8,7 @@ use shared::health::{self, LinkTrouble};
 use shared::queue::Depth;
 use shared::store::backoffs::BackoffScope;
 use shared::store::missed::Missed;
+use shared::text::count;
 
 use super::text::{clean, table};
 use super::wording::condition_name;
@@ -67,6 +68,9 @@ pub struct LinkStatus {
     pub attention: String,
     /// Deliveries that could not be queued.
     pub missed: Option<MissedDeliveries>,
+    /// Deliveries that came in and were not understood, in the last days.
+    #[serde(default)]
+    pub not_understood: Option<MissedDeliveries>,
 }
 
 /// Deliveries that could not be queued.
@@ -99,7 +103,8 @@ impl Operator {
             });
             for link in &subscriptions {
                 let missed = self.store.missed(link.id).await?;
-                links.extend(unhealthy(&site, link, missed));
+                let not_understood = self.store.not_understood(link.id).await?;
+                links.extend(unhealthy(&site, link, missed, not_understood));
             }
         }
         Ok(Status { queues, sites, links })
@@ -132,16 +137,41 @@ impl Operator {
     }
 }
 
-fn unhealthy(site: &Site, link: &Subscription, missed: Option<Missed>) -> Option<LinkStatus> {
+impl From<Missed> for MissedDeliveries {
+    fn from(missed: Missed) -> Self {
+        let Missed { since, last, deliveries } = missed;
+        Self { deliveries, since: since.iso8601(), last: last.iso8601() }
+    }
+}
+
+fn unhealthy(
+    site: &Site,
+    link: &Subscription,
+    missed: Option<Missed>,
+    not_understood: Option<Missed>,
+) -> Option<LinkStatus> {
     let troubles: Vec<LinkTrouble> = health::link_troubles(link, missed);
-    let attention = super::wording::link_remedies(link, &troubles)?;
-    let missed = missed.map(|missed| MissedDeliveries {
-        deliveries: missed.deliveries,
-        since: missed.since.iso8601(),
-        last: missed.last.iso8601(),
+    let remedies = super::wording::link_remedies(link, &troubles);
+    let odd = not_understood.map(|odd| {
+        let deliveries = count(odd.deliveries, "delivery", "deliveries");
+        format!(
+            "{deliveries} since {} could not be understood: look at Recent events on the hook's page in GitLab for what was sent.",
+            odd.since.iso8601()
+        )
     });
-    let (id, group) = (link.id, link.group_path.clone());
-    Some(LinkStatus { id, site: site.host().to_owned(), group, state: link.state, attention, missed })
+    let sentences: Vec<String> = remedies.into_iter().chain(odd).collect();
+    if sentences.is_empty() {
+        return None;
+    }
+    Some(LinkStatus {
+        id: link.id,
+        site: site.host().to_owned(),
+        group: link.group_path.clone(),
+        state: link.state,
+        attention: sentences.join(" "),
+        missed: missed.map(MissedDeliveries::from),
+        not_understood: not_understood.map(MissedDeliveries::from),
+    })
 }
 
 impl Status {

@@ -73,7 +73,7 @@ impl EventSync {
                 Some(Ok(Coverage::Outside)) | None => {
                     let reason = "The project is outside the linked group.".to_owned();
                     decisions.add(event.index, Disposition::Drop { reason });
-                    self.note_outside(subscription, event).await;
+                    self.note_answer(subscription, event, IntakeAnswer::Outside).await;
                 }
             }
         }
@@ -81,10 +81,15 @@ impl EventSync {
     }
 
     /// Remembers an event that leads to nothing, for whoever looks for it.
-    async fn note_outside(&self, subscription: &Subscription, event: AdmittedEvent) {
+    pub(crate) async fn note_answer(
+        &self,
+        subscription: &Subscription,
+        event: AdmittedEvent,
+        answer: IntakeAnswer,
+    ) {
         let issue_keys = event.event.named_keys().as_slice().to_vec();
         let label = ParsedHook { project: event.project, event: event.event }.label();
-        let (at, delivery, answer) = (event.received_at, event.delivery, IntakeAnswer::Outside);
+        let (at, delivery) = (event.received_at, event.delivery);
         let answered = AnsweredDelivery { at, delivery, label, issue_keys, answer };
         if let Err(error) = self.store.record_answers(subscription.id, &[answered]).await {
             tracing::warn!(%error, "could not remember an event that leads to nothing");

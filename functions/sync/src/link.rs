@@ -5,20 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Timestamp;
-use shared::domain::{ConnectionKind, HoldReason, Installation, Site, SiteCondition, Subscription};
+use shared::domain::{
+    ConnectionKind, EntityKey, EntityKind, HoldReason, Installation, Site, SiteCondition, SiteId,
+    Subscription,
+};
+use shared::gitlab::hooks::HookEvent;
 use shared::jira::client::JiraClient;
 use shared::jira::connections::ConnectionError;
 use shared::queue::disposition::Disposition;
 use shared::queue::worker::Deadline;
 use shared::store::StoreError;
 use shared::store::backoffs::{Backoff, BackoffScope};
+use shared::store::intake_answers::IntakeAnswer;
 use shared::sync::apply::AllowedKeys;
 use shared::sync::entity::Link;
-use shared::sync::read::ProjectReader;
+use shared::sync::read::{GitlabReader, ProjectBatch, ProjectReader};
 use shared::sync::transform::Source;
 
 use crate::admit::AdmittedEvent;
-use crate::tasks::{self, ReadResult};
+use crate::tasks::{self, ReadResult, ReadTask};
 use crate::{BatchItem, EventSync};
 
 /// How long work waits that a new token of Forge lets go on. The token comes when Forge likes, and a message that waits on SQS
@@ -108,12 +113,13 @@ impl EventSync {
         let mut decisions = Decisions(work.all(&Disposition::Done));
         let gitlab = self.gitlab.reader(subscription).await?;
         let events = self.admit(subscription, gitlab.as_ref(), items, &mut decisions).await;
+        let events = self.without_unknown(&site, subscription, events).await?;
         let sources = sources(&site, subscription, &events);
-        let tasks = sources.iter().flat_map(|(source, events)| {
-            let reader = gitlab.as_ref();
-            let reader = reader.map(|reader| ProjectReader { reader, source, site: site.id });
-            tasks::tasks(source, reader, events, self.clock.now())
-        });
+        let (gitlab, unread, now) = (gitlab.as_ref(), ProjectBatch::default(), self.clock.now());
+        let projects = sources.iter().map(|project| tasks_of(project, gitlab, site.id, &unread, now));
+        let batches = tasks::read_together(projects, deadline).await;
+        let projects = sources.iter().zip(&batches);
+        let tasks = projects.flat_map(|(project, batch)| tasks_of(project, gitlab, site.id, batch, now));
         let mut versions = Vec::new();
         for result in tasks::run(tasks.collect(), deadline).await {
             match result {
@@ -133,6 +139,40 @@ impl EventSync {
         let deliveries: HashSet<_> = settled.filter_map(|(_, item)| item.delivery()).collect();
         self.remember(deliveries).await;
         Ok(decisions.0)
+    }
+
+    /// `events` without those of merge requests that name no issue and that Jira never heard of: they would be read for
+    /// nothing.
+    async fn without_unknown(
+        &self,
+        site: &Site,
+        subscription: &Subscription,
+        mut events: Vec<AdmittedEvent>,
+    ) -> Result<Vec<AdmittedEvent>, StoreError> {
+        let keyless: BTreeMap<usize, EntityKey> = events
+            .iter()
+            .filter_map(|event| match &event.event {
+                HookEvent::MergeRequest { merge_request, untold_changes: true, .. }
+                    if event.event.named_keys().is_empty() =>
+                {
+                    let source = source(site, subscription, &[event]);
+                    let id = source.merge_request_id(merge_request.id);
+                    Some((event.index, source.key(EntityKind::PullRequest, id)))
+                }
+                _ => None,
+            })
+            .collect();
+        if keyless.is_empty() {
+            return Ok(events);
+        }
+        let known = self.store.ledger(site.id, keyless.values()).await?;
+        let is_unknown =
+            |event: &mut AdmittedEvent| keyless.get(&event.index).is_some_and(|key| !known.contains_key(key));
+        let unknown: Vec<_> = events.extract_if(.., is_unknown).collect();
+        for event in unknown {
+            self.note_answer(subscription, event, IntakeAnswer::NoIssueKeys).await;
+        }
+        Ok(events)
     }
 
     /// A client of the site's writing connection, or what its messages wait for.
@@ -191,6 +231,18 @@ fn sources<'a>(
         projects.entry(event.project.id).or_default().push(event);
     }
     projects.into_values().map(|events| (source(site, subscription, &events), events)).collect()
+}
+
+/// The tasks of a project whose batch has been read so far.
+fn tasks_of<'a>(
+    (source, events): &'a (Source, Vec<&'a AdmittedEvent>),
+    gitlab: Option<&'a GitlabReader<'a>>,
+    site: SiteId,
+    batch: &'a ProjectBatch,
+    now: Timestamp,
+) -> Vec<ReadTask<'a>> {
+    let reader = gitlab.map(|reader| ProjectReader { reader, source, site, batch });
+    tasks::tasks(source, reader, events, now)
 }
 
 fn source(site: &Site, subscription: &Subscription, events: &[&AdmittedEvent]) -> Source {

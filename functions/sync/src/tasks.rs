@@ -12,7 +12,7 @@ use shared::gitlab::hooks::HookEvent;
 use shared::queue::disposition::Disposition;
 use shared::queue::worker::Deadline;
 use shared::sync::apply::{Origin, PendingEntity};
-use shared::sync::read::{Object, ProjectReader, ReadError, hook};
+use shared::sync::read::{Object, ProjectBatch, ProjectReader, ReadError, hook};
 use shared::sync::transform::Source;
 
 use crate::admit::AdmittedEvent;
@@ -116,6 +116,31 @@ pub(crate) fn instead_of_read(error: ReadError, held_for: Duration, now: Timesta
     }
 }
 
+/// What the tasks of each project need, read together as far as there is time; in their order.
+pub(crate) async fn read_together<'a>(
+    projects: impl Iterator<Item = Vec<ReadTask<'a>>>,
+    deadline: Deadline,
+) -> Vec<ProjectBatch> {
+    let batches: Vec<_> = projects.map(|tasks| read_project(tasks, deadline)).collect();
+    stream::iter(batches).buffered(CONCURRENCY).collect().await
+}
+
+// Boxed, so that the compiler sees that it is `Send`.
+fn read_project(tasks: Vec<ReadTask<'_>>, deadline: Deadline) -> BoxFuture<'_, ProjectBatch> {
+    async move {
+        let objects: Vec<_> = tasks.iter().filter_map(ReadTask::object).collect();
+        let Some(reader) = tasks.iter().find_map(|task| task.reader) else { return ProjectBatch::default() };
+        // The tasks themselves say what becomes of their messages when there is no time.
+        let read = tokio::time::timeout(time_to_read(deadline), reader.read_together(&objects)).await;
+        read.unwrap_or_default()
+    }
+    .boxed()
+}
+
+fn time_to_read(deadline: Deadline) -> Duration {
+    deadline.left().saturating_sub(APPLYING_TIME)
+}
+
 /// Runs tasks side by side, as far as there is time.
 pub(crate) async fn run(tasks: Vec<ReadTask<'_>>, deadline: Deadline) -> Vec<ReadResult> {
     let tasks: Vec<_> = tasks.into_iter().map(|task| run_one(task, deadline)).collect();
@@ -125,8 +150,7 @@ pub(crate) async fn run(tasks: Vec<ReadTask<'_>>, deadline: Deadline) -> Vec<Rea
 // Boxed, so that the compiler sees that it is `Send`.
 fn run_one(task: ReadTask<'_>, deadline: Deadline) -> BoxFuture<'_, ReadResult> {
     async move {
-        let time = deadline.left().saturating_sub(APPLYING_TIME);
-        match tokio::time::timeout(time, task.entities()).await {
+        match tokio::time::timeout(time_to_read(deadline), task.entities()).await {
             Ok(read) => task.result(read),
             Err(_) => {
                 let (until, reason) = (task.now, HoldReason::OutOfTime.to_string());

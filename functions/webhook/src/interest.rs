@@ -5,7 +5,8 @@ use shared::gitlab::hooks::HookEvent;
 use shared::store::intake_answers::IntakeAnswer;
 
 /// Why an event that names `named` can lead to nothing, if so. Pipelines and deployments get their keys from elsewhere; a
-/// push without keys may be to the branch of a merge request that has some. Only the API tells.
+/// push without keys may be to the branch of a merge request that has some. Only the API tells. A merge request without keys
+/// may have lost them, unless its hook says what else changed.
 pub(crate) fn leads_to_nothing(
     event: &HookEvent,
     named: &IssueKeys,
@@ -13,6 +14,7 @@ pub(crate) fn leads_to_nothing(
 ) -> Option<IntakeAnswer> {
     match event {
         HookEvent::Push(_) if has_token => None,
+        HookEvent::MergeRequest { untold_changes: true, .. } => None,
         HookEvent::Push(_) | HookEvent::MergeRequest { .. } | HookEvent::FeatureFlag(_) => {
             named.is_empty().then_some(IntakeAnswer::NoIssueKeys)
         }

@@ -148,6 +148,8 @@ fn answer_to_gitlab(answer: IntakeAnswer) -> Answer {
         IntakeAnswer::Outside => OUTSIDE,
         IntakeAnswer::NotUnderstood => INCOMPLETE,
         IntakeAnswer::TokenMissing => TOKEN_MISSING,
+        // Known only when it is read.
+        IntakeAnswer::CommitsLeftOut => ACCEPTED,
     }
 }
 
@@ -202,9 +204,7 @@ impl Webhook {
             Ok(delivery) => delivery,
             Err(HookError::Ignored(_)) => return Ok(IGNORED),
             Err(error @ HookError::Incomplete { .. }) => {
-                let keys = IssueKeys::default();
-                self.note_answer(hook, arrived_at, IntakeAnswer::NotUnderstood, error.to_string(), &keys)
-                    .await;
+                self.note_not_understood(hook, arrived_at, error.to_string()).await;
                 return Ok(INCOMPLETE);
             }
             // GitLab disables hooks that are answered 4xx, and this one has proved to be ours.
@@ -212,8 +212,7 @@ impl Webhook {
                 // The error's own text repeats what the body says.
                 let (line, column) = (error.line(), error.column());
                 let label = format!("{:?} error in line {line}, column {column}", error.classify());
-                let keys = IssueKeys::default();
-                self.note_answer(hook, arrived_at, IntakeAnswer::NotUnderstood, label, &keys).await;
+                self.note_not_understood(hook, arrived_at, label).await;
                 return Ok(NOT_UNDERSTOOD);
             }
         };
@@ -239,6 +238,15 @@ impl Webhook {
         }
         note_accepted(hook, &messages, &keys);
         Ok(ACCEPTED)
+    }
+
+    /// Remembers and counts a delivery that is not understood.
+    async fn note_not_understood(&self, hook: &GitlabHook, at: Timestamp, label: String) {
+        self.note_answer(hook, at, IntakeAnswer::NotUnderstood, label, &IssueKeys::default()).await;
+        let counted = self.store.mark_not_understood(hook.subscription, at);
+        if !matches!(tokio::time::timeout(NOTE_TIMEOUT, counted).await, Ok(Ok(()))) {
+            tracing::warn!(subscription.id = %hook.subscription, "a delivery that is not understood is not counted");
+        }
     }
 
     /// Remembers a delivery that leads to nothing, for whoever looks for it.

@@ -58,6 +58,8 @@ pub enum LinkAttention {
     TokenRefused,
     /// GitLab answers 403, or hides what the link covers: the token's scopes or role do not suffice.
     TokenInsufficient,
+    /// A proxy in front of GitLab answers 404 to every path with an encoded slash, such as those of many branches.
+    SlashesRefused,
     /// GitLab let us make no hook in some projects of the group.
     ProjectsWithoutHook {
         /// How many.
@@ -82,6 +84,7 @@ enum StoredAttention {
 enum StoredCondition {
     TokenRefused,
     TokenInsufficient,
+    SlashesRefused,
     ProjectsWithoutHook { count: usize, paths: Vec<String> },
 }
 
@@ -95,6 +98,7 @@ impl From<StoredAttention> for LinkAttention {
         match stored {
             StoredAttention::Condition(StoredCondition::TokenRefused) => Self::TokenRefused,
             StoredAttention::Condition(StoredCondition::TokenInsufficient) => Self::TokenInsufficient,
+            StoredAttention::Condition(StoredCondition::SlashesRefused) => Self::SlashesRefused,
             StoredAttention::Condition(StoredCondition::ProjectsWithoutHook { count, paths }) => {
                 Self::ProjectsWithoutHook { count, paths }
             }
@@ -112,6 +116,7 @@ impl From<LinkAttention> for StoredAttention {
         Self::Condition(match attention {
             LinkAttention::TokenRefused => StoredCondition::TokenRefused,
             LinkAttention::TokenInsufficient => StoredCondition::TokenInsufficient,
+            LinkAttention::SlashesRefused => StoredCondition::SlashesRefused,
             LinkAttention::ProjectsWithoutHook { count, paths } => {
                 StoredCondition::ProjectsWithoutHook { count, paths }
             }

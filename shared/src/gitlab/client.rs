@@ -1,6 +1,6 @@
 //! GitLab's REST API (<https://docs.gitlab.com/api/rest/>) through one token: how it is called and paged. The calls themselves
-//! are grouped by who needs them: linking (`groups`, `hooks`) and syncing (`reads`); which calls an event is worth
-//! belongs to whoever makes them.
+//! are grouped by who needs them: linking (`groups`, `hooks`) and syncing (`reads`, and `graphql` beside this module); which
+//! calls an event is worth belongs to whoever makes them.
 
 use std::time::Instant;
 
@@ -24,6 +24,7 @@ pub use super::error::GitlabError;
 pub use browse::{GROUPS_PER_PAGE, ListedGroup, MergeRequestTexts, OwnToken};
 pub use groups::{CreatedToken, Group, User};
 pub use hooks::{HookOwner, NewHook, StoredHook};
+pub use reads::MAX_FILES;
 pub use search::ActiveProject;
 
 /// GitLab's maximum, and so the fewest calls.
@@ -160,14 +161,27 @@ impl GitlabClient {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<(HeaderMap, Vec<u8>), GitlabError> {
+        self.send_to(&["api", "v4"], method, path, query, body).await
+    }
+
+    /// Sends to a path below `root`.
+    pub(super) async fn send_to(
+        &self,
+        root: &[&str],
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(HeaderMap, Vec<u8>), GitlabError> {
         let began = Instant::now();
-        let answer = self.try_send(method, path, query, body).await;
+        let answer = self.try_send(root, method, path, query, body).await;
         measure(path, began, &answer);
         answer
     }
 
     async fn try_send(
         &self,
+        root: &[&str],
         method: Method,
         path: &[&str],
         query: &[(&str, &str)],
@@ -177,7 +191,7 @@ impl GitlabClient {
         url.path_segments_mut()
             .map_err(|()| GitlabError::Unexpected(None))?
             .pop_if_empty()
-            .extend(["api", "v4"])
+            .extend(root)
             .extend(path);
         let http = if method == Method::GET { &self.http.reads } else { &self.http.writes };
         let mut request = http.request(method, url).query(query).bearer_auth(self.token.expose_secret());

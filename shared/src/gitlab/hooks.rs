@@ -67,6 +67,9 @@ pub enum HookEvent {
         merge_request: MergeRequest,
         /// Keys that this very change took out of title or description.
         removed_keys: IssueKeys,
+        /// Whether the hook does not say what changed; then it may have lost keys without saying so.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        untold_changes: bool,
     },
     /// A pipeline changed.
     Pipeline(Pipeline),
@@ -86,7 +89,7 @@ impl HookEvent {
                 push.commits.iter().fold(of_branch(&push.branch), |keys, it| keys.union(&it.keys))
             }
             Self::BranchDeleted { branch, .. } => of_branch(branch),
-            Self::MergeRequest { merge_request, removed_keys } => {
+            Self::MergeRequest { merge_request, removed_keys, .. } => {
                 merge_request.keys.clone().union(removed_keys)
             }
             Self::FeatureFlag(flag) => flag.keys.clone(),
@@ -290,14 +293,32 @@ mod tests {
         let body = json!({"object_kind": "merge_request", "project": project(), "changes": {"title": {"previous": "PAY-7 x", "current": "x"}},
             "object_attributes": {"id": 900, "iid": 7, "title": "x", "description": null, "state": "opened", "source_branch": "s",
                 "target_branch": "main", "source_project_id": 42, "target_project_id": 42, "updated_at": "2026-01-05 10:00:00 UTC"}});
-        let HookEvent::MergeRequest { merge_request, removed_keys } =
+        let HookEvent::MergeRequest { merge_request, removed_keys, untold_changes } =
             parse_value(&body).expect("a merge request").event
         else {
             panic!("not a merge request")
         };
         assert!(merge_request.keys.is_empty());
-        assert_eq!(removed_keys.as_slice(), ["PAY-7"]);
+        assert_eq!((removed_keys.as_slice(), untold_changes), (["PAY-7".to_owned()].as_slice(), false));
         assert_eq!(merge_request.reference, "acme/api!7");
+    }
+
+    /// R06.
+    #[test]
+    fn changes_that_are_not_told_are_noticed() {
+        for (changes, untold) in [
+            (json!({}), true),
+            (Value::Null, true),
+            (json!({"labels": {"previous": [], "current": [1]}}), false),
+        ] {
+            let mut body = whole_events().remove(1);
+            body["changes"] = changes.clone();
+            let event = parse_value(&body).expect("a merge request").event;
+            assert!(
+                matches!(event, HookEvent::MergeRequest { untold_changes, .. } if untold_changes == untold),
+                "{changes}"
+            );
+        }
     }
 
     #[test]

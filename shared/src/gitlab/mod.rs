@@ -1,9 +1,10 @@
-//! GitLab from outside: its hooks, its REST API, and the things both of them speak of.
+//! GitLab from outside: its hooks, its REST and GraphQL APIs, and the things both of them speak of.
 
 pub mod client;
 pub mod date;
 pub mod diff;
 pub mod error;
+pub mod graphql;
 pub mod hooks;
 mod measure;
 pub mod model;

@@ -125,6 +125,14 @@ pub struct Push {
     pub total: u64,
 }
 
+impl Push {
+    /// Whether the hook carried all of its commits: it lists at most 20.
+    #[must_use]
+    pub fn carries_all(&self) -> bool {
+        self.total <= self.commits.len() as u64
+    }
+}
+
 /// A branch as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Branch {

@@ -1,6 +1,6 @@
 //! The shapes of GitLab's REST answers, and what of them we keep.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::date;
 use super::diff::count_lines;
@@ -101,15 +101,24 @@ impl RawCommit {
     }
 }
 
+/// Whether something is so: GraphQL writes it as text.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_bool().unwrap_or(value == "true"))
+}
+
+/// A file of a diff, by REST or GraphQL.
 #[derive(Deserialize)]
 pub(super) struct RawDiff {
+    #[serde(alias = "oldPath")]
     old_path: String,
+    #[serde(alias = "newPath")]
     new_path: String,
-    #[serde(default, deserialize_with = "lenient::field")]
+    #[serde(default, alias = "newFile", deserialize_with = "flag")]
     new_file: bool,
-    #[serde(default, deserialize_with = "lenient::field")]
+    #[serde(default, alias = "deletedFile", deserialize_with = "flag")]
     deleted_file: bool,
-    #[serde(default, deserialize_with = "lenient::field")]
+    #[serde(default, alias = "renamedFile", deserialize_with = "flag")]
     renamed_file: bool,
     #[serde(default, deserialize_with = "lenient::field")]
     diff: String,

@@ -1,4 +1,5 @@
-//! Why deliveries led to nothing, the last few of each link: for `explain`, when something is missing on its issue.
+//! Why deliveries led to nothing, or not to all they are about, the last few of each link: for `explain`, when something is
+//! missing on its issue.
 
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub enum IntakeAnswer {
     NotUnderstood,
     /// What it is about can only be read with a token, and the link has none.
     TokenMissing,
+    /// It went on, but so many commits were pushed at once that only the newest were looked through.
+    CommitsLeftOut,
 }
 
 /// A delivery that led to nothing.

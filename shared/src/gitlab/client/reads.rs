@@ -3,6 +3,7 @@
 use http::Method;
 
 use super::{GitlabClient, GitlabError, Page};
+use crate::clock::Timestamp;
 use crate::gitlab::error::header_number;
 use crate::gitlab::model::{
     Branch, Commit, Deployment, FeatureFlag, MergeRequest, Pipeline, Project, Reviewer, TestCounts,
@@ -13,7 +14,10 @@ use crate::gitlab::rest::{
 };
 
 /// Jira shows at most this many files of a commit.
-const MAX_FILES: &str = "10";
+pub const MAX_FILES: u32 = 10;
+
+/// Deployments of an environment that are read together: those of a batch, and the success before them.
+const DEPLOYMENTS: u32 = 20;
 
 impl GitlabClient {
     /// A project.
@@ -30,6 +34,37 @@ impl GitlabClient {
     pub async fn branch(&self, project: &Project, name: &str) -> Result<Branch, GitlabError> {
         let path = ["projects", &project.id.to_string(), "repository", "branches", name];
         Ok(self.get::<RawBranch>(&path, &[]).await?.branch(project))
+    }
+
+    /// Those branches of `names` that are there, as far as they are on the first page, and whether the others are not there.
+    /// GitLab before 15.8 lists all branches instead. The names stand in the query, and without slashes: proxies that take
+    /// offence at an encoded slash let this through.
+    pub async fn branches(
+        &self,
+        project: &Project,
+        names: &[&str],
+    ) -> Result<(Vec<Branch>, bool), GitlabError> {
+        let path = ["projects", &project.id.to_string(), "repository", "branches"];
+        let any: Vec<_> = names.iter().map(|name| regex::escape(name).replace('/', ".")).collect();
+        let query = [("regex", format!("^({})$", any.join("|"))), ("sort", "updated_desc".to_owned())];
+        let query = query.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let page = self.page::<RawBranch>(&path, &query, 1).await?;
+        let is_all = page.next.is_none();
+        let found = page.map(|branch| branch.branch(project)).items;
+        Ok((found.into_iter().filter(|branch| names.contains(&branch.name.as_str())).collect(), is_all))
+    }
+
+    /// A page of the commits of all branches that were made since a moment, newest first.
+    pub async fn commits_since(
+        &self,
+        project: &Project,
+        since: Timestamp,
+        page: u32,
+    ) -> Result<Page<Commit>, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "repository", "commits"];
+        let page =
+            self.page::<RawCommit>(&path, &[("all", "true"), ("since", &since.iso8601())], page).await?;
+        Ok(page.map(|commit| commit.commit(project)))
     }
 
     /// The newest commit that two have in common; `None` when there is none, or when one of them is gone.
@@ -68,8 +103,9 @@ impl GitlabClient {
     /// Fills in what a commit changes: some of its files with their lines, and how many there are.
     pub async fn add_files(&self, project: &Project, commit: &mut Commit) -> Result<(), GitlabError> {
         let path = ["projects", &project.id.to_string(), "repository", "commits", &commit.sha, "diff"];
-        let (headers, files) =
-            self.call::<Vec<RawDiff>>(Method::GET, &path, &[("per_page", MAX_FILES)], None).await?;
+        let query = [("per_page", MAX_FILES.to_string())];
+        let query = query.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let (headers, files) = self.call::<Vec<RawDiff>>(Method::GET, &path, &query, None).await?;
         let total = header_number(&headers, "x-total").and_then(|total| u32::try_from(total).ok());
         let seen = u32::try_from(files.len()).unwrap_or(u32::MAX);
         commit.file_count = Some(total.or(commit.file_count).unwrap_or(seen).max(seen));
@@ -148,6 +184,19 @@ impl GitlabClient {
     pub async fn deployment(&self, project: &Project, id: u64) -> Result<Deployment, GitlabError> {
         let path = ["projects", &project.id.to_string(), "deployments", &id.to_string()];
         Ok(self.get::<RawDeployment>(&path, &[]).await?.deployment())
+    }
+
+    /// The newest deployments to an environment, newest first, and whether these are all. As [`Self::deployment`] gives them.
+    pub async fn deployments(
+        &self,
+        project: &Project,
+        environment: &str,
+    ) -> Result<(Vec<Deployment>, bool), GitlabError> {
+        let path = ["projects", &project.id.to_string(), "deployments"];
+        let query = [("environment", environment), ("order_by", "id"), ("sort", "desc")];
+        let page = self.page_of::<RawDeployment>(DEPLOYMENTS, &path, &query, 1).await?;
+        let is_all = page.next.is_none();
+        Ok((page.map(RawDeployment::deployment).items, is_all))
     }
 
     /// A page of an environment's successful deployments, newest first.

@@ -1,6 +1,9 @@
 //! Merge request hooks.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::push::RawCommit;
 use super::{HookError, HookEvent, MAX_REVIEWERS, ParsedHook, RawPerson, RawProject, required};
@@ -35,6 +38,15 @@ pub(super) struct RawMergeRequestEvent {
 struct RawChanges {
     title: Option<RawChange>,
     description: Option<RawChange>,
+    #[serde(flatten)]
+    others: BTreeMap<String, IgnoredAny>,
+}
+
+impl RawChanges {
+    /// Whether nothing is said of what changed.
+    fn are_untold(&self) -> bool {
+        self.title.is_none() && self.description.is_none() && self.others.is_empty()
+    }
 }
 
 #[serde_with::apply(
@@ -90,7 +102,9 @@ impl RawMergeRequestEvent {
         let removed_keys = removed_keys(&self.changes);
         let reviewers = self.reviewers.into_iter().take(MAX_REVIEWERS).map(RawReviewer::reviewer).collect();
         let merge_request = raw.merge_request(&project, reviewers)?;
-        Ok(ParsedHook { project, event: HookEvent::MergeRequest { merge_request, removed_keys } })
+        let untold_changes = self.changes.are_untold();
+        let event = HookEvent::MergeRequest { merge_request, removed_keys, untold_changes };
+        Ok(ParsedHook { project, event })
     }
 }
 

@@ -1,10 +1,11 @@
 //! Branches: the commits that were pushed, and the branch as it is now.
 
 use super::hook::deleted_branch;
-use super::{Commit, GitlabError, PendingEntity, ProjectReader, Push, Read};
+use super::{Branch, Commit, GitlabError, IssueKeys, PendingEntity, ProjectReader, Push, Read, Timestamp};
+use crate::store::intake_answers::IntakeAnswer;
 
-/// GitLab's own app looks at this many commits of a push; also one page of the API.
-const MAX_COMMITS: usize = 100;
+/// So many commits of a push are looked at, the newest: five pages of the API. GitLab's own app looks at 100.
+const MAX_COMMITS: usize = 500;
 
 impl ProjectReader<'_> {
     pub(super) async fn branch(
@@ -13,6 +14,7 @@ impl ProjectReader<'_> {
         pushes: &[&Push],
         deleted_head: Option<&str>,
     ) -> Read<Vec<PendingEntity>> {
+        let (branch_known_at, branch) = self.branch_head(name).await?;
         let mut pushed: Vec<Commit> = Vec::new();
         for push in pushes {
             for commit in self.pushed_commits(push).await? {
@@ -24,15 +26,26 @@ impl ProjectReader<'_> {
         let known_at = self.reader.now();
         let mut entities: Vec<_> =
             pushed.iter().map(|commit| PendingEntity::from(self.source.commit(commit, known_at))).collect();
-        entities.extend(self.branch_now(name, deleted_head, &pushed).await?);
+        let branch = match branch {
+            Some(branch) => self.branch_now(branch, &pushed, branch_known_at).await?,
+            // It was deleted: a hook said so, or will.
+            None => deleted_head.map(|before| deleted_branch(self.source, name, before, branch_known_at)),
+        };
+        entities.extend(branch);
         Ok(entities)
     }
 
     /// The commits of a push that have keys, oldest first. The hook carries at most 20 and hides e-mail addresses.
     async fn pushed_commits(&self, push: &Push) -> Read<Vec<Commit>> {
-        let carried_all = push.total <= push.commits.len() as u64;
-        if carried_all && push.commits.iter().all(|commit| commit.keys.is_empty()) {
-            return Ok(Vec::new());
+        if push.carries_all() {
+            let mut known = Vec::new();
+            let keyed: Vec<_> = push.commits.iter().filter(|commit| !commit.keys.is_empty()).collect();
+            for commit in &keyed {
+                known.extend(self.known_commit(&commit.sha).await);
+            }
+            if known.len() == keyed.len() {
+                return Ok(known);
+            }
         }
         let commits = match self.listed(push).await {
             // The old head is gone after a force push, or the new one already.
@@ -50,37 +63,39 @@ impl ProjectReader<'_> {
             project.default_branch.clone().filter(|default| *default != push.branch)
         });
         let range = base.map_or_else(|| push.after.clone(), |base| format!("{base}..{}", push.after));
-        let mut commits = self.reader.client.commits(project, &range, 1).await?.items;
+        let (mut commits, mut next) = (Vec::new(), Some(1));
+        while let Some(page) = next.filter(|_| commits.len() < MAX_COMMITS) {
+            let read = self.reader.client.commits(project, &range, page).await?;
+            commits.extend(read.items);
+            next = read.next;
+        }
+        if next.is_some() {
+            self.note_left_out(push).await;
+        }
         commits.truncate(MAX_COMMITS);
         commits.reverse();
         Ok(commits)
     }
 
+    async fn note_left_out(&self, push: &Push) {
+        let own = IssueKeys::extract([push.branch.as_str()]);
+        let keys = push.commits.iter().fold(own, |keys, commit| keys.union(&commit.keys));
+        let label = format!("{} branch {}", self.source.project.path, push.branch);
+        self.reader.note_answer(label, &keys, IntakeAnswer::CommitsLeftOut).await;
+    }
+
     async fn branch_now(
         &self,
-        name: &str,
-        deleted_head: Option<&str>,
+        branch: Branch,
         pushed: &[Commit],
+        known_at: Timestamp,
     ) -> Read<Option<PendingEntity>> {
-        let known_at = self.reader.now();
-        match self.reader.client.branch(&self.source.project, name).await {
-            Ok(branch) => {
-                let keys = self.branch_keys(name, &branch.head.sha).await?;
-                if keys.is_empty() {
-                    return Ok(None);
-                }
-                let known = pushed.iter().find(|commit| commit.sha == branch.head.sha).cloned();
-                let head = self.with_files(known.unwrap_or(branch.head)).await?;
-                Ok(Some(self.source.branch(name, &head, keys, known_at).into()))
-            }
-            Err(GitlabError::NotFound) => match self.not_found().await {
-                // It was deleted: a hook said so, or will.
-                GitlabError::NotFound => {
-                    Ok(deleted_head.map(|before| deleted_branch(self.source, name, before, known_at)))
-                }
-                error => Err(error),
-            },
-            Err(error) => Err(error),
+        let keys = self.branch_keys(&branch.name, &branch.head.sha).await?;
+        if keys.is_empty() {
+            return Ok(None);
         }
+        let known = pushed.iter().find(|commit| commit.sha == branch.head.sha).cloned();
+        let head = self.with_files(known.unwrap_or(branch.head)).await?;
+        Ok(Some(self.source.branch(&branch.name, &head, keys, known_at).into()))
     }
 }

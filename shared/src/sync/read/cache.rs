@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
+use super::batch::GraphqlSupport;
 use crate::domain::IssueKeys;
-use crate::gitlab::model::{ChangedFile, MergeRequest};
+use crate::gitlab::model::{ChangedFile, Commit, MergeRequest};
 
 /// How long lookups hold. Merge requests change seldom within it, and when they do, their own hook tells.
 const CACHE_TTL: Duration = Duration::from_secs(60);
@@ -30,6 +31,10 @@ pub struct GitlabCache {
     pub(super) of_branch: MergeRequests,
     /// Merge requests that contain a commit.
     pub(super) of_commit: MergeRequests,
+    /// Commits, which never change.
+    pub(super) commits: Cache<CacheKey, Commit>,
+    /// What a link's token can be answered by GraphQL.
+    pub(super) graphql: Cache<CacheKey, GraphqlSupport>,
     /// How many files a commit changes, and some of them. A commit is read with its push, its branch and its merge request.
     pub(super) files: Cache<CacheKey, (Option<u32>, Vec<ChangedFile>)>,
     /// Tiers of environments.
@@ -50,6 +55,8 @@ impl Default for GitlabCache {
         Self {
             of_branch: cache(CACHE_TTL),
             of_commit: cache(CACHE_TTL),
+            commits: cache(LONG_CACHE_TTL),
+            graphql: cache(LONG_CACHE_TTL),
             files: cache(LONG_CACHE_TTL),
             tiers: cache(LONG_CACHE_TTL),
             deployment_keys: cache(LONG_CACHE_TTL),

@@ -8,14 +8,21 @@ const MAX_COMMITS: usize = 2_000;
 
 impl ProjectReader<'_> {
     pub(super) async fn deployment(&self, known: &Deployment) -> Read<Vec<PendingEntity>> {
-        let known_at = self.reader.now();
-        let mut deployment = self.reader.client.deployment(&self.source.project, known.id).await?;
+        let listed = self.batch.deployments.get(&known.environment.name).and_then(|(known_at, listed, _)| {
+            Some((*known_at, listed.iter().find(|listed| listed.id == known.id)?.clone()))
+        });
+        let (known_at, mut deployment) = match listed {
+            Some(listed) => listed,
+            None => {
+                let known_at = self.reader.now();
+                (known_at, self.reader.client.deployment(&self.source.project, known.id).await?)
+            }
+        };
         let environment = &mut deployment.environment;
-        if environment.tier.is_none() {
-            environment.tier = match environment.id {
-                Some(id) => self.tier(id, known.environment.tier.as_deref()).await?,
-                None => known.environment.tier.clone(),
-            };
+        // Nothing but the hook and the environment itself tells it.
+        environment.tier = environment.tier.take().or_else(|| known.environment.tier.clone());
+        if let (None, Some(id)) = (&environment.tier, environment.id) {
+            environment.tier = self.tier(id).await?;
         }
         deployment.keys = self.deployment_keys(&deployment).await?;
         if deployment.status == "success" {
@@ -29,13 +36,13 @@ impl ProjectReader<'_> {
             .collect())
     }
 
-    async fn tier(&self, environment: u64, hook: Option<&str>) -> Read<Option<String>> {
+    async fn tier(&self, environment: u64) -> Read<Option<String>> {
         let key = self.reader.cache_key(self.source.project.id, environment.to_string());
         if let Some(known) = self.reader.access.cache.tiers.get(&key).await {
             return Ok(known);
         }
         let tier = match self.reader.client.environment_tier(&self.source.project, environment).await {
-            Err(GitlabError::NotFound | GitlabError::Forbidden) => hook.map(str::to_owned),
+            Err(GitlabError::NotFound | GitlabError::Forbidden) => None,
             tier => tier?,
         };
         self.reader.access.cache.tiers.insert(key, tier.clone()).await;
@@ -53,7 +60,7 @@ impl ProjectReader<'_> {
         for merge_request in self.merge_requests_on(&deployment.sha, &deployment.git_ref).await? {
             keys.merge(&merge_request.keys);
         }
-        keys.merge(&self.reader.client.commit(&self.source.project, &deployment.sha).await?.keys);
+        keys.merge(&self.commit(&deployment.sha).await?.keys);
         if let Some(range) = self.shipped(deployment).await? {
             keys.merge(&self.scan(&range).await?);
         }
@@ -101,10 +108,17 @@ impl ProjectReader<'_> {
         if let Some(deployed) = remembered.ok().flatten().filter(|deployed| before(deployed.iid)) {
             return Ok(Some(deployed.sha));
         }
+        let is_previous = |other: &&Deployment| {
+            other.status == "success" && other.id != deployment.id && other.iid.is_some_and(before)
+        };
+        if let Some((_, listed, is_all)) = self.batch.deployments.get(environment) {
+            let previous = listed.iter().find(is_previous);
+            if previous.is_some() || *is_all {
+                return Ok(previous.map(|previous| previous.sha.clone()));
+            }
+        }
         let page = self.reader.client.successful_deployments(&self.source.project, environment, 1).await?;
-        let previous =
-            page.items.into_iter().find(|other| other.id != deployment.id && other.iid.is_some_and(before));
-        Ok(previous.map(|previous| previous.sha))
+        Ok(page.items.iter().find(is_previous).map(|previous| previous.sha.clone()))
     }
 
     /// Saves the next deployment a call; without it, the next one asks.

@@ -6,11 +6,27 @@ use crate::gitlab::model::Reviewer;
 
 impl ProjectReader<'_> {
     pub(super) async fn merge_request(&self, known: &MergeRequest) -> Read<Vec<PendingEntity>> {
+        let (known_at, mut merge_request) = match self.batch.merge_requests.get(&known.iid) {
+            Some(read) => read.clone(),
+            None => (self.reader.now(), self.whole_merge_request(known.iid).await?),
+        };
+        if let Some(known) = &known.source_project_url {
+            merge_request.source_project_url = Some(known.clone());
+        } else if merge_request.source_project_url.is_none() {
+            merge_request.source_project_url = self.source_project(&merge_request).await?;
+        }
+        let entity = merge_request_entity(self.source, &merge_request, known_at, false);
+        let mut entities = vec![PendingEntity::from(entity)];
+        entities.extend(self.source_branch(&merge_request).await?);
+        Ok(entities)
+    }
+
+    /// A merge request with its reviewers' verdicts and people's addresses.
+    async fn whole_merge_request(&self, iid: u64) -> Read<MergeRequest> {
         let project = &self.source.project;
-        let known_at = self.reader.now();
-        let mut merge_request = self.reader.client.merge_request(project, known.iid).await?;
+        let mut merge_request = self.reader.client.merge_request(project, iid).await?;
         if !merge_request.reviewers.is_empty() {
-            match self.reader.client.reviewers(project, known.iid).await {
+            match self.reader.client.reviewers(project, iid).await {
                 Ok(reviewers) => merge_request.reviewers = with_verdicts(&merge_request, reviewers),
                 // Who reviews is known; what they decided is not worth failing for.
                 Err(GitlabError::NotFound | GitlabError::Forbidden) => {}
@@ -18,14 +34,7 @@ impl ProjectReader<'_> {
             }
         }
         self.add_emails(&mut merge_request).await?;
-        merge_request.source_project_url = match &known.source_project_url {
-            Some(known) => Some(known.clone()),
-            None => self.source_project(&merge_request).await?,
-        };
-        let entity = merge_request_entity(self.source, &merge_request, known_at, false);
-        let mut entities = vec![PendingEntity::from(entity)];
-        entities.extend(self.source_branch(&merge_request).await?);
-        Ok(entities)
+        Ok(merge_request)
     }
 
     /// Jira matches people to its users by e-mail address.
@@ -75,24 +84,17 @@ impl ProjectReader<'_> {
         if !merge_request.is_open() || !here {
             return Ok(None);
         }
-        let known_at = self.reader.now();
         let name = &merge_request.source_branch;
-        match self.reader.client.branch(&self.source.project, name).await {
-            Ok(branch) => {
-                // The merge request has just changed: what is kept about its branch is old.
-                let key =
-                    self.reader.cache_key(self.source.project.id, format!("{} {name}", branch.head.sha));
-                self.reader.access.cache.of_branch.invalidate(&key).await;
-                let keys = self.branch_keys(name, &branch.head.sha).await?.union(&merge_request.keys);
-                if keys.is_empty() {
-                    return Ok(None);
-                }
-                let head = self.with_files(branch.head).await?;
-                Ok(Some(self.source.branch(name, &head, keys, known_at).into()))
-            }
-            Err(GitlabError::NotFound) => Ok(None),
-            Err(error) => Err(error),
+        let (known_at, Some(branch)) = self.branch_head(name).await? else { return Ok(None) };
+        // The merge request has just changed: what is kept about its branch is old.
+        let key = self.reader.cache_key(self.source.project.id, format!("{} {name}", branch.head.sha));
+        self.reader.access.cache.of_branch.invalidate(&key).await;
+        let keys = self.branch_keys(name, &branch.head.sha).await?.union(&merge_request.keys);
+        if keys.is_empty() {
+            return Ok(None);
         }
+        let head = self.with_files(branch.head).await?;
+        Ok(Some(self.source.branch(name, &head, keys, known_at).into()))
     }
 }
 

@@ -1,7 +1,23 @@
-//! Reading from GitLab what a hook or a listing leaves open, one object at a time, as entities that may be sent. Nothing here
-//! knows of queues or events: a batch of events and a page of history read the same way. What a hook says by itself is in
-//! [`hook`], for links without a token.
+//! Reading from GitLab what a hook or a listing leaves open, as entities that may be sent. Nothing here knows of queues or
+//! events: a batch of events and a page of history read the same way. What many objects of a project need is read together
+//! (`batch`), and what is missing then by itself. What a hook says by itself is in [`hook`], for links without a token.
+//!
+//! A hook is trusted for what can't have changed since, and read again for what may have, or what it does not say:
+//!
+//! | hook | trusted for | read, and why |
+//! | --- | --- | --- |
+//! | push | which commits have keys, if it lists all of them; that few enough files change | the commits: addresses may be `[REDACTED]`, and parents are not said; their files: it has no lines; the branch's head: later pushes may be there already |
+//! | branch deleted | the head it had | whether the branch is there again |
+//! | merge request | which one it is, the page of a fork, that it is open so that its branch is worth reading | the rest: it has neither author nor address nor notes, and may be late |
+//! | pipeline | ref of a tag, page, number, keys of the commit's message | status and date: only the end has one; tests; merge requests' descriptions |
+//! | deployment | the environment's tier | its number, ref and commit: it has none of them |
+//! | feature flag | its id, which the API does not tell | strategies |
+//! | tag | nothing of it is sent | |
+//!
+//! So every entity that is sent of a link with a token carries the moment just before its read as its number. Commits and
+//! their files never change, so how they are read plays no part in order.
 
+mod batch;
 mod branch;
 mod cache;
 mod deployment;
@@ -13,15 +29,17 @@ mod reader;
 
 use std::sync::Arc;
 
+pub use batch::ProjectBatch;
 pub use cache::GitlabCache;
 pub use reader::{GitlabAccess, GitlabReader, ReadError};
 
 use self::cache::{CacheKey, MergeRequests};
 use super::apply::PendingEntity;
 use super::transform::Source;
+use crate::clock::Timestamp;
 use crate::domain::{IssueKeys, SiteId};
 use crate::gitlab::client::GitlabError;
-use crate::gitlab::model::{Commit, Deployment, FeatureFlag, MergeRequest, Pipeline, Push};
+use crate::gitlab::model::{Branch, Commit, Deployment, FeatureFlag, MergeRequest, Pipeline, Push};
 
 /// An answer of GitLab.
 type Read<T> = Result<T, GitlabError>;
@@ -57,6 +75,8 @@ pub struct ProjectReader<'a> {
     pub source: &'a Source,
     /// The site that the project is linked to.
     pub site: SiteId,
+    /// What was read for all objects of a batch.
+    pub batch: &'a ProjectBatch,
 }
 
 impl ProjectReader<'_> {
@@ -98,24 +118,100 @@ impl ProjectReader<'_> {
         }
     }
 
+    /// A branch, and the moment just before it was read; no branch if it is not there.
+    async fn branch_head(&self, name: &str) -> Read<(Timestamp, Option<Branch>)> {
+        if let Some(known) = self.batch.branches.get(name) {
+            return Ok(known.clone());
+        }
+        let (project, known_at) = (&self.source.project, self.reader.now());
+        let branch = match self.reader.client.branch(project, name).await {
+            Ok(branch) => Some(branch),
+            Err(GitlabError::NotFound) => match self.not_found().await {
+                GitlabError::NotFound if name.contains('/') => self.listed_branch(name).await?,
+                GitlabError::NotFound => None,
+                error => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        if let Some(branch) = &branch {
+            self.keep(&branch.head).await;
+        }
+        Ok((known_at, branch))
+    }
+
+    /// A branch whose own path, with its slash, is answered 404. A proxy may have answered; a listing has no slash.
+    async fn listed_branch(&self, name: &str) -> Read<Option<Branch>> {
+        let (found, is_all) = self.reader.client.branches(&self.source.project, &[name]).await?;
+        let branch = found.into_iter().next();
+        if branch.is_some() {
+            self.reader.note_slashes().await;
+        }
+        // Where the listing is longer than a page, GitLab is too old to look for a name, and the 404 is all there is.
+        if branch.is_none() && !is_all {
+            tracing::info!("a branch with a slash is not on the first page of branches; it counts as gone");
+        }
+        Ok(branch)
+    }
+
+    /// Remembers a commit, which never changes.
+    async fn keep(&self, commit: &Commit) {
+        let key = self.reader.cache_key(self.source.project.id, commit.sha.clone());
+        self.reader.access.cache.commits.insert(key, commit.clone()).await;
+    }
+
+    async fn known_commit(&self, sha: &str) -> Option<Commit> {
+        let key = self.reader.cache_key(self.source.project.id, sha.to_owned());
+        self.reader.access.cache.commits.get(&key).await
+    }
+
+    /// A commit by its SHA.
+    async fn commit(&self, sha: &str) -> Read<Commit> {
+        if let Some(known) = self.known_commit(sha).await {
+            return Ok(known);
+        }
+        let commit = self.reader.client.commit(&self.source.project, sha).await?;
+        self.keep(&commit).await;
+        Ok(commit)
+    }
+
+    async fn knows_files(&self, sha: &str) -> bool {
+        let key = self.reader.cache_key(self.source.project.id, sha.to_owned());
+        self.reader.access.cache.files.contains_key(&key)
+    }
+
     /// The branch's own keys and those of its open merge requests.
     async fn branch_keys(&self, branch: &str, head: &str) -> Read<IssueKeys> {
+        let own = IssueKeys::extract([branch]);
+        let open = self.open_merge_requests(branch, head).await?;
+        let here = open.iter().filter(|it| it.source_project_id == Some(self.source.project.id));
+        Ok(here.fold(own, |keys, merge_request| keys.union(&merge_request.keys)))
+    }
+
+    /// The open merge requests from a branch with a given head.
+    async fn open_merge_requests(&self, branch: &str, head: &str) -> Read<Arc<Vec<MergeRequest>>> {
+        if let Some(all) = self.batch.of_branches.get(branch) {
+            let open = all.iter().map(|it| &it.merge_request).filter(|it| it.state == "opened");
+            return Ok(Arc::new(open.cloned().collect()));
+        }
         let cache = &self.reader.access.cache.of_branch;
         let key = self.reader.cache_key(self.source.project.id, format!("{head} {branch}"));
-        let merge_requests = match cache.get(&key).await {
-            Some(known) => known,
-            None => {
-                let read = self.reader.client.open_merge_requests(&self.source.project, branch).await?;
-                let read = Arc::new(read);
-                remember(cache, key, &read).await;
-                read
-            }
+        if let Some(known) = cache.get(&key).await {
+            return Ok(known);
+        }
+        let read = match self.reader.client.open_merge_requests(&self.source.project, branch).await {
+            // A list is never unknown while its project is known.
+            Err(GitlabError::NotFound) if branch.contains('/') => match self.not_found().await {
+                GitlabError::NotFound => {
+                    self.reader.note_slashes().await;
+                    Vec::new()
+                }
+                error => return Err(error),
+            },
+            read => read?,
         };
-        let own = IssueKeys::extract([branch]);
-        Ok(merge_requests
-            .iter()
-            .filter(|merge_request| merge_request.source_project_id == Some(self.source.project.id))
-            .fold(own, |keys, merge_request| keys.union(&merge_request.keys)))
+        let read = Arc::new(read);
+        remember(cache, key, &read).await;
+        Ok(read)
     }
 
     /// The merge requests that contain a commit.

@@ -5,21 +5,33 @@ use crate::gitlab::model::PipelineMergeRequest;
 
 impl ProjectReader<'_> {
     pub(super) async fn pipeline(&self, known: &Pipeline) -> Read<Vec<PendingEntity>> {
-        let project = &self.source.project;
-        let known_at = self.reader.now();
-        let mut pipeline = self.reader.client.pipeline(project, known.id).await?;
+        let (known_at, mut pipeline) = match self.batch.pipelines.get(&known.id) {
+            Some((known_at, pipeline)) => {
+                (*known_at, Pipeline { web_url: known.web_url.clone(), ..pipeline.clone() })
+            }
+            None => (self.reader.now(), self.pipeline_with_tests(known.id).await?),
+        };
+        if !has_ended(&pipeline) {
+            pipeline.tests = None;
+        }
         pipeline.iid = pipeline.iid.or(known.iid);
         pipeline.tag |= known.tag;
         pipeline.commit_keys = known.commit_keys.clone();
         pipeline.merge_requests = self.merge_requests_on(&pipeline.sha, &pipeline.git_ref).await?;
-        if matches!(pipeline.status.as_str(), "success" | "failed") {
-            pipeline.tests = match self.reader.client.test_counts(project, known.id).await {
+        Ok(self.source.build(&pipeline, known_at, false).into_iter().map(PendingEntity::from).collect())
+    }
+
+    async fn pipeline_with_tests(&self, id: u64) -> Read<Pipeline> {
+        let project = &self.source.project;
+        let mut pipeline = self.reader.client.pipeline(project, id).await?;
+        if has_ended(&pipeline) {
+            pipeline.tests = match self.reader.client.test_counts(project, id).await {
                 // No tests, or not for this token: then nothing is said of them.
                 Err(GitlabError::NotFound | GitlabError::Forbidden) => None,
                 counts => counts?,
             };
         }
-        Ok(self.source.build(&pipeline, known_at, false).into_iter().map(PendingEntity::from).collect())
+        Ok(pipeline)
     }
 
     /// The merge request that a ref is of (`refs/merge-requests/41/merge`), or those that contain a commit and come from the
@@ -31,15 +43,28 @@ impl ProjectReader<'_> {
     ) -> Read<Vec<PipelineMergeRequest>> {
         let own = git_ref.strip_prefix("refs/merge-requests/").and_then(|rest| rest.split('/').next());
         if let Some(iid) = own.and_then(|iid| iid.parse().ok()) {
+            if let Some((_, known)) = self.batch.merge_requests.get(&iid) {
+                return Ok(vec![of_pipeline(known)]);
+            }
             return match self.reader.client.merge_request(&self.source.project, iid).await {
                 Ok(merge_request) => Ok(vec![of_pipeline(&merge_request)]),
                 Err(GitlabError::NotFound) => Ok(Vec::new()),
                 Err(error) => Err(error),
             };
         }
+        if let Some(all) = self.batch.of_branches.get(git_ref)
+            && all.iter().all(|of_branch| of_branch.head.as_deref() == Some(sha))
+        {
+            return Ok(all.iter().map(|of_branch| of_pipeline(&of_branch.merge_request)).collect());
+        }
         let found = self.merge_requests_of(sha).await?;
         Ok(found.iter().filter(|found| found.source_branch == git_ref).map(of_pipeline).collect())
     }
+}
+
+/// Whether its tests are all there. Others may follow when it is retried; then it says so itself.
+fn has_ended(pipeline: &Pipeline) -> bool {
+    matches!(pipeline.status.as_str(), "success" | "failed")
 }
 
 fn of_pipeline(merge_request: &MergeRequest) -> PipelineMergeRequest {

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
+
 use super::cache::{CacheKey, GitlabCache};
 use crate::clock::{SharedClock, Timestamp};
-use crate::domain::{HoldReason, LinkAttention, Subscription, lies_under};
+use crate::domain::{HoldReason, IssueKeys, LinkAttention, Subscription, lies_under};
 use crate::envelope::{Context, Envelope, EnvelopeError};
-use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp};
+use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp, Group};
 use crate::gitlab::model::Project;
 use crate::outbound::HostGuard;
 use crate::store::backoffs::{Backoff, BackoffScope};
+use crate::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
 use crate::store::{Store, StoreError};
 
 /// What reading GitLab needs, beside a link.
@@ -74,6 +77,8 @@ pub struct GitlabReader<'a> {
     backoff: Mutex<Option<Backoff>>,
     /// Whether this reader has noted that the token is accepted.
     accepted: AtomicBool,
+    /// The linked group, once it was read.
+    group: OnceCell<Group>,
 }
 
 impl GitlabAccess {
@@ -111,6 +116,7 @@ impl GitlabAccess {
             subscription,
             backoff: Mutex::new(backoff),
             accepted: AtomicBool::new(false),
+            group: OnceCell::new(),
         }))
     }
 }
@@ -119,6 +125,11 @@ impl GitlabReader<'_> {
     /// Now, just before a read: the moment its answer is known to be true.
     pub(super) fn now(&self) -> Timestamp {
         self.access.clock.now()
+    }
+
+    /// Names the link in caches.
+    pub(super) fn link(&self) -> String {
+        self.subscription.id.to_string()
     }
 
     pub(super) fn cache_key(&self, project: u64, about: String) -> CacheKey {
@@ -152,7 +163,8 @@ impl GitlabReader<'_> {
     }
 
     async fn is_inside(&self, project: &Project) -> Result<bool, GitlabError> {
-        let group = match self.client.group(&self.subscription.group_id.to_string()).await {
+        let id = self.subscription.group_id.to_string();
+        let group = match self.group.get_or_try_init(|| self.client.group(&id)).await {
             // The link's hook has been authenticated, so the group exists: it is the token that does not see it.
             Err(GitlabError::NotFound) => return Err(GitlabError::Forbidden),
             group => group?,
@@ -203,6 +215,20 @@ impl GitlabReader<'_> {
             if let Err(error) = self.access.store.update_subscription(self.subscription.id, note).await {
                 tracing::warn!(%error, "could not note that a link needs no attention");
             }
+        }
+    }
+
+    /// Something in front of GitLab answers 404 to paths with an encoded slash, which proves nothing of what they name.
+    pub(super) async fn note_slashes(&self) {
+        self.note_attention(LinkAttention::SlashesRefused).await;
+    }
+
+    /// Remembers that something was not looked through to its end, for whoever looks for the rest.
+    pub(super) async fn note_answer(&self, label: String, keys: &IssueKeys, answer: IntakeAnswer) {
+        let (at, issue_keys) = (self.now(), keys.as_slice().to_vec());
+        let answered = AnsweredDelivery { at, delivery: None, label, issue_keys, answer };
+        if let Err(error) = self.access.store.record_answer(self.subscription.id, &answered).await {
+            tracing::warn!(%error, "could not remember that something was left out");
         }
     }
 

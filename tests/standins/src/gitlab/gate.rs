@@ -33,6 +33,7 @@ pub struct Fault {
     kind: FaultKind,
     method: Option<String>,
     prefix: String,
+    part: String,
     left: Option<u32>,
 }
 
@@ -45,7 +46,7 @@ enum FaultKind {
 
 impl Fault {
     fn new(kind: FaultKind) -> Self {
-        Fault { kind, method: None, prefix: String::new(), left: None }
+        Fault { kind, method: None, prefix: String::new(), part: String::new(), left: None }
     }
 
     /// The call is answered with this status and does nothing.
@@ -83,6 +84,13 @@ impl Fault {
         self
     }
 
+    /// Only for paths with this in them, as they are sent: `%2F`.
+    #[must_use]
+    pub fn with(mut self, part: &str) -> Self {
+        part.clone_into(&mut self.part);
+        self
+    }
+
     /// Only for this method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
@@ -101,6 +109,7 @@ impl Fault {
         self.left != Some(0)
             && self.method.as_deref().is_none_or(|own| own == method)
             && path.starts_with(&self.prefix)
+            && path.contains(&self.part)
     }
 }
 

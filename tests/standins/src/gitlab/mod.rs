@@ -1,5 +1,5 @@
 //! A stateful GitLab: groups, projects, repositories, merge requests, pipelines, deployments and feature flags,
-//! the part of the REST API that reads them, and webhooks that are really delivered.
+//! the parts of the REST and GraphQL APIs that read them, and webhooks that are really delivered.
 //!
 //! A test acts in it through Rust ([`GitlabStandin`] and the handles it gives out); the product sees only
 //! HTTP. The stand-in follows GitLab's public documentation (<https://docs.gitlab.com/api/rest/>,
@@ -17,6 +17,7 @@
 
 mod clock;
 mod gate;
+mod graphql;
 mod hooks;
 mod oauth;
 mod pages;

@@ -74,6 +74,11 @@ impl Version {
         self >= Version::V17_3
     }
 
+    /// GraphQL shows the files of commits.
+    pub(crate) fn shows_commit_diffs(self) -> bool {
+        self >= Version::V17_3
+    }
+
     /// Deployments that wait for an approval.
     pub(crate) fn blocks_deployments(self) -> bool {
         self >= Version::V17_3

@@ -154,6 +154,20 @@ impl Delivery {
         self
     }
 
+    /// The same delivery as GitLab would have sent it with another body.
+    ///
+    /// # Panics
+    /// If its hook is gone.
+    #[must_use]
+    pub fn saying(self, body: impl Into<Bytes>) -> Self {
+        let shared = Arc::clone(&self.shared);
+        let world = shared.world();
+        let mut delivery = self.with_body(body);
+        let hook = world.hooks.get(&delivery.hook).expect("the hook of a delivery that is about to be sent");
+        delivery.set_headers(&world, hook);
+        delivery
+    }
+
     /// The same delivery with one header set.
     ///
     /// # Panics

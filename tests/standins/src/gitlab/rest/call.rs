@@ -158,6 +158,11 @@ impl Call {
         self.params.is_empty()
     }
 
+    /// As it was sent.
+    pub(crate) fn value(&self, name: &str) -> Option<Value> {
+        self.params.get(name).cloned()
+    }
+
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         match self.params.get(name)? {
             Value::String(text) => Some(text.clone()),

@@ -26,12 +26,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, get, on, post};
 
 use super::gate;
+use super::graphql;
 use super::oauth;
 use super::pages;
 use super::shared::Shared;
 use super::state::World;
-use answer::{Answer, Outcome, extended};
-use call::Call;
+use answer::extended;
+pub(super) use answer::{Answer, Outcome};
+pub(super) use call::Call;
 use error::Refusal;
 
 /// What a credential must be allowed to do.
@@ -153,9 +155,14 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/oauth/authorize", get(oauth::authorize))
         .route("/oauth/token", post(oauth::token))
         .route("/oauth/revoke", post(oauth::revoke))
+        .route(graphql::PATH, post(query))
         .fallback(pages::show)
         .layer(from_fn_with_state(Arc::clone(shared), gate::guard))
         .with_state(Arc::clone(shared))
+}
+
+async fn query(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    run(&shared, Need::Read, graphql::answer, request).await
 }
 
 async fn run(shared: &Shared, need: Need, handler: Handler, request: Request) -> Response {

@@ -68,12 +68,16 @@ pub(crate) fn commits(world: &mut World, call: &Call) -> Outcome {
     let (since, until) = (call.date("since")?, call.date("until")?);
     let first_parent = call.flag("first_parent")?.unwrap_or_default();
     let with_stats = call.flag("with_stats")?.unwrap_or_default();
+    let all = call.flag("all")?.unwrap_or_default();
     let range = call.text("ref_name").unwrap_or_else(|| project.default_branch.clone());
     let (exclude, include) =
         range.split_once("..").map_or((None, range.as_str()), |(from, to)| (Some(from), to));
     let sha = |name: &str| project.repository.resolve(name).map(|commit| commit.sha.clone());
     let (wanted, known) = (sha(include), exclude.map(sha));
+    let heads = project.repository.branches.values().map(|branch| branch.head.as_str());
+    let heads: Vec<&str> = heads.chain(project.repository.tags.values().map(String::as_str)).collect();
     let mut found = match (wanted, known) {
+        _ if all => project.repository.log(&heads, &[], first_parent),
         (Some(wanted), None) => project.repository.log(&[&wanted], &[], first_parent),
         (Some(wanted), Some(Some(known))) => project.repository.log(&[&wanted], &[&known], first_parent),
         _ => Vec::new(),

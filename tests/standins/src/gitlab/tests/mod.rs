@@ -4,6 +4,7 @@ mod access;
 mod ci;
 mod deliveries;
 mod gate;
+mod graphql;
 mod hook_api;
 mod merge_requests;
 mod paging;
