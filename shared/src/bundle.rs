@@ -165,7 +165,7 @@ pub const FUNCTIONS: &[Function] = &[
         name: "sync",
         trigger: Trigger::Queue(EVENTS_QUEUE),
         access: &[
-            Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem"]),
+            Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"]),
             Access::Open(&[
                 Purpose::SharedSecret,
                 Purpose::ClientSecret,

@@ -6,6 +6,7 @@
 mod chaos;
 mod connections;
 mod crash;
+mod credentials;
 mod events;
 mod failures;
 mod forge;

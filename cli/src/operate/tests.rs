@@ -6,6 +6,7 @@ mod forge;
 mod key;
 mod link;
 mod render;
+mod renew;
 mod site;
 mod unlink;
 

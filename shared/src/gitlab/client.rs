@@ -18,8 +18,8 @@ mod hooks;
 mod reads;
 
 pub use super::error::GitlabError;
-pub use groups::{CreatedToken, Group, User};
-pub use hooks::{HookOwner, NewHook, StoredHook};
+pub use groups::{CreatedToken, Group, OwnToken, User};
+pub use hooks::{HookHealth, HookOwner, NewHook, StoredHook};
 
 /// GitLab's maximum, and so the fewest calls.
 pub const PAGE_SIZE: u32 = 100;

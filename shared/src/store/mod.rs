@@ -13,6 +13,7 @@
 //! | subscription by id | `SUBSCRIPTION#<id>` | `SUBSCRIPTION` | for ever |
 //! | subscriptions of a site | `SITE#<site>` | `SUBSCRIPTION#<id>` | for ever |
 //! | hook of one project | `SUBSCRIPTION#<id>` | `HOOK#<project id>` | for ever |
+//! | who changes a link's token or hooks | `SUBSCRIPTION#<id>` | `LEASE` | five minutes |
 //! | deliveries that could not be queued | `SUBSCRIPTION#<id>` | `MISSED` | until they are made up for |
 //! | whether a project is covered | `SUBSCRIPTION#<id>` | `PROJECT#<project id>` | an hour when outside, a day when inside, a minute when assumed |
 //! | last version sent, branch tombstone | `LEDGER#<site>#<project>` | `<kind>#<entity id>` | 90 days, 14 days; branches for ever |
@@ -51,6 +52,7 @@ mod faulty;
 pub mod forge_installations;
 pub mod intake_answers;
 pub mod intakes;
+pub mod leases;
 pub mod ledger;
 pub mod missed;
 pub mod outcomes;

@@ -55,6 +55,8 @@ pub enum ReadError {
         /// Until when nothing is read.
         until: Timestamp,
     },
+    /// The token was replaced after the link was read: with the new one it is read again.
+    TokenReplaced,
     /// This one object can't be read.
     Failed {
         /// What GitLab says.
@@ -172,6 +174,7 @@ impl GitlabReader<'_> {
     /// What an error of GitLab means for the work.
     pub(super) async fn read_error(&self, error: GitlabError) -> ReadError {
         match error {
+            GitlabError::Unauthorized if self.has_other_token().await => ReadError::TokenReplaced,
             GitlabError::Unauthorized => self.note_attention(LinkAttention::TokenRefused).await,
             GitlabError::Forbidden => self.note_attention(LinkAttention::TokenInsufficient).await,
             GitlabError::NotFound => ReadError::Gone,
@@ -204,6 +207,13 @@ impl GitlabReader<'_> {
                 tracing::warn!(%error, "could not note that a link needs no attention");
             }
         }
+    }
+
+    /// Whether the link has another token by now, whose making has revoked this one.
+    async fn has_other_token(&self) -> bool {
+        let stored = self.access.store.subscription(self.subscription.id).await;
+        let Ok(Some(Subscription { credential: Some(now), .. })) = stored else { return false };
+        self.subscription.credential.as_ref().is_none_or(|ours| ours.token != now.token)
     }
 
     async fn note_attention(&self, attention: LinkAttention) -> ReadError {

@@ -180,6 +180,16 @@ impl GitlabStandin {
         self.shared.world().auto_disable_hooks = on;
     }
 
+    /// Makes every hook of groups and projects what it is after so many deliveries that failed in a row: from 4 on GitLab
+    /// disables it for a while, from 40 on until a test delivery succeeds.
+    pub fn fail_hooks(&self, failures: u32) {
+        let mut world = self.shared.world();
+        let now = world.clock.peek();
+        for hook in world.hooks.values_mut() {
+            hook.fail(failures, now);
+        }
+    }
+
     /// Adds a system hook for pushes, tag pushes and merge requests of the whole instance.
     pub fn system_hook(&self, url: &str, token: &SecretString) {
         let mut world = self.shared.world();
