@@ -11,10 +11,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::routing::get;
+use backfill::Backfill;
 use fs4::fs_std::FileExt as _;
 use housekeeping::Housekeeping;
 use oauth_application_id::OauthApplicationId;
-use shared::bundle::{EVENTS_QUEUE, HOUSEKEEPING};
+use shared::bundle::{BACKFILL_QUEUE, EVENTS_QUEUE, HOUSEKEEPING};
 use shared::clock::SharedClock;
 use shared::config::ForgeFunction;
 use shared::envelope::{Envelope, KeyFile};
@@ -22,7 +23,7 @@ use shared::http::measured;
 use shared::queue::SharedQueue;
 use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
 use shared::queue::worker::{Batch, Handler};
-use shared::services::Services;
+use shared::services::{Queues, Services};
 use shared::store::Store;
 use shared::store::embedded::EmbeddedEngine;
 use shared::telemetry::with_causes;
@@ -52,6 +53,8 @@ pub struct Local {
     pub operator: Arc<Operator>,
     /// The events queue.
     pub events: Arc<EmbeddedQueue>,
+    /// The queue of steps.
+    pub backfill: Arc<EmbeddedQueue>,
     settings: Settings,
     services: Services,
     engine: EmbeddedEngine,
@@ -77,21 +80,25 @@ impl Local {
         store.create_table().await.context("the state table can't be made")?;
         let queues = EmbeddedQueues::open(&directory.join(QUEUES), clock.clone())
             .context("the queues can't be opened")?;
-        let events = queues.queue(EVENTS_QUEUE);
+        let (events, backfill) = (queues.queue(EVENTS_QUEUE), queues.queue(BACKFILL_QUEUE));
+        let queues = Queues { events: events.clone(), backfill: backfill.clone() };
         let key = KeyFile::open_or_create(&directory.join(KEY)).context("the key file can't be opened")?;
         let key = Arc::new(key);
         let envelope = Arc::new(Envelope::new(key.clone()));
-        let services = Services::embedded(store.clone(), envelope.clone(), events.clone(), clock.clone());
+        let services = Services::embedded(store.clone(), envelope.clone(), queues.clone(), clock.clone());
         let operator = Arc::new(Operator {
             store: store.clone(),
             linking: settings.linking(
                 &services,
                 store,
                 envelope,
-                vec![events.clone()],
+                queues,
                 &settings.lifecycle.identity.base_url,
             )?,
-            queues: BTreeMap::from([(EVENTS_QUEUE, events.clone() as SharedQueue)]),
+            queues: BTreeMap::from([
+                (EVENTS_QUEUE, events.clone() as SharedQueue),
+                (BACKFILL_QUEUE, backfill.clone() as SharedQueue),
+            ]),
             clock,
             base_url: settings.lifecycle.identity.base_url.clone(),
             allowed_jira_sites: settings.allowed_jira_sites.clone().into(),
@@ -105,7 +112,7 @@ impl Local {
         // As it is from wherever a command is given.
         let on = forge_page::on_directory(&directory.canonicalize()?).into();
         let sync = sync::build(&services, &settings.function(sync::Config::read)?)?;
-        Ok(Self { operator, events, settings, services, engine, sync, on, _lock: lock })
+        Ok(Self { operator, events, backfill, settings, services, engine, sync, on, _lock: lock })
     }
 
     /// All HTTP functions, and `GET /healthz`.
@@ -131,7 +138,7 @@ impl Local {
         Ok(functions.route("/healthz", get(|| async { "ok" })))
     }
 
-    /// Starts what runs by itself: the pump of the events queue, the removal of expired items, and what a schedule starts
+    /// Starts what runs by itself: the pumps of the queues, that of the events queue first, the removal of expired items, and what a schedule starts
     /// on AWS.
     #[must_use]
     pub fn start(&self) -> Vec<JoinHandle<()>> {
@@ -141,6 +148,16 @@ impl Local {
             Box::pin(async move { sync.handle(batch).await })
         });
         let pump = tokio::spawn(Pump::new(self.events.clone()).run(handler));
+        let backfill = Backfill {
+            hooks: self.operator.linking.hooks(),
+            queue: self.backfill.clone(),
+            clock: self.operator.clock.clone(),
+        };
+        let handler: Handler = Arc::new(move |batch: Batch| {
+            let backfill = backfill.clone();
+            Box::pin(async move { backfill.handle(batch).await })
+        });
+        let steps = tokio::spawn(Pump::new(self.backfill.clone()).run(handler));
         let (engine, clock) = (self.engine.clone(), self.operator.clock.clone());
         let sweep = tokio::spawn(async move {
             loop {
@@ -155,7 +172,7 @@ impl Local {
         });
         let housekeeping = Housekeeping { store: self.operator.store.clone() };
         let housekeeping = tokio::spawn(run_housekeeping(housekeeping, self.operator.clock.clone()));
-        vec![pump, sweep, housekeeping]
+        vec![pump, steps, sweep, housekeeping]
     }
 }
 

@@ -14,13 +14,20 @@ use shared::config::{
 use shared::envelope::Envelope;
 use shared::linking::Linking;
 use shared::outbound::OutboundClientError;
-use shared::queue::SharedQueue;
-use shared::services::Services;
+use shared::services::{Queues, Services};
 use shared::store::Store;
 use url::Url;
 
 /// The variables that name a function's AWS resources.
-const RESOURCES: [&str; 4] = ["TABLE_NAME", "KMS_KEY_ID", "EVENTS_QUEUE_URL", "EVENTS_DEAD_LETTER_QUEUE_URL"];
+const RESOURCES: [&str; 7] = [
+    "TABLE_NAME",
+    "KMS_KEY_ID",
+    "WEBHOOK_URL",
+    "EVENTS_QUEUE_URL",
+    "EVENTS_DEAD_LETTER_QUEUE_URL",
+    "BACKFILL_QUEUE_URL",
+    "BACKFILL_DEAD_LETTER_QUEUE_URL",
+];
 
 /// A variable that `serve` reads.
 #[derive(Clone, Copy, Debug)]
@@ -181,7 +188,7 @@ impl Settings {
         services: &Services,
         store: Store,
         envelope: Arc<Envelope>,
-        queues: Vec<SharedQueue>,
+        queues: Queues,
         webhook_base_url: &str,
     ) -> Result<Linking, OutboundClientError> {
         let (gitlab, guard) =
@@ -192,7 +199,8 @@ impl Settings {
             envelope,
             gitlab,
             guard: guard.clone(),
-            queues,
+            queues: vec![queues.events],
+            steps: queues.backfill,
             clock: services.clock(),
             webhook_base_url: webhook_base_url.trim_end_matches('/').to_owned(),
             gitlab_url: self.gitlab_url.clone(),
@@ -262,6 +270,8 @@ mod tests {
             asked(shared::config::ForgeFunction::read),
             asked(webhook::Config::read),
             asked(sync::Config::read),
+            asked(backfill::Config::read),
+            asked(housekeeping::Config::read),
         ] {
             assert!(!function.is_empty());
             function.retain(|name| !RESOURCES.contains(&name.as_str()));

@@ -11,9 +11,9 @@ use aws_sdk_cloudformation::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksError;
 use aws_sdk_cloudformation::types::Stack;
 use aws_sdk_cloudwatch::types::StateValue;
-use shared::bundle::EVENTS_QUEUE;
+use shared::bundle::{BACKFILL_QUEUE, EVENTS_QUEUE};
 use shared::clock::{SharedClock, SystemClock};
-use shared::services::Services;
+use shared::services::{Queues, Services};
 
 use crate::forge_manifest::{Remotes, Setup};
 use crate::operate::{Answer, Check, Command, Finding, Operator, Refusal};
@@ -57,17 +57,14 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
     let envelope = services.envelope(outputs.get("KmsKeyId")?);
     let dead_letters = outputs.get("EventsDeadLetterQueueUrl")?;
     let events = services.events_queue(outputs.get("EventsQueueUrl")?, Some(dead_letters));
+    let dead_letters = outputs.get("BackfillDeadLetterQueueUrl")?;
+    let backfill = services.backfill_queue(outputs.get("BackfillQueueUrl")?, Some(dead_letters));
+    let queues = Queues { events: events.clone(), backfill: backfill.clone() };
     let store = services.store(outputs.get("TableName")?);
     Ok(Operator {
         store: store.clone(),
-        linking: settings.linking(
-            &services,
-            store,
-            envelope,
-            vec![events.clone()],
-            outputs.get("WebhookUrl")?,
-        )?,
-        queues: BTreeMap::from([(EVENTS_QUEUE, events)]),
+        linking: settings.linking(&services, store, envelope, queues, outputs.get("WebhookUrl")?)?,
+        queues: BTreeMap::from([(EVENTS_QUEUE, events), (BACKFILL_QUEUE, backfill)]),
         clock,
         base_url: settings.lifecycle.identity.base_url.clone(),
         allowed_jira_sites: settings.allowed_jira_sites.into(),

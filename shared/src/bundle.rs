@@ -94,6 +94,9 @@ pub const FORGE_PAGE: Route = post("/forge/page");
 /// The queue between `webhook` and `sync`.
 pub const EVENTS_QUEUE: &str = "events";
 
+/// The queue of the steps that are done about links.
+pub const BACKFILL_QUEUE: &str = "backfill";
+
 /// Any of Forge's calls may be the first that comes in, so each can make the installation.
 const FORGE_ACCESS: &[Access] = &[
     Access::Table(&["BatchWriteItem", "GetItem", "PutItem", "Query"]),
@@ -175,6 +178,18 @@ pub const FUNCTIONS: &[Function] = &[
             ]),
             Access::Send(EVENTS_QUEUE),
             Access::DeadLetter(EVENTS_QUEUE),
+            Access::Outbound,
+        ],
+    },
+    Function {
+        name: "backfill",
+        trigger: Trigger::Queue(BACKFILL_QUEUE),
+        access: &[
+            Access::Table(&["BatchWriteItem", "GetItem", "PutItem"]),
+            Access::Seal(&[Purpose::HookSecret]),
+            Access::Open(&[Purpose::GitlabToken]),
+            Access::Send(BACKFILL_QUEUE),
+            Access::DeadLetter(BACKFILL_QUEUE),
             Access::Outbound,
         ],
     },

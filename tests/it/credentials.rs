@@ -1,7 +1,11 @@
 //! A link's token and hooks stay alive.
 
-use secrecy::ExposeSecret as _;
-use standins::gitlab::{commit, merge_request};
+use std::time::Duration;
+
+use shared::domain::{Hook, HookFailure, HookPlan, PlanPurpose, PlanState};
+use shared::linking::plan::LinkRequest;
+use shared::linking::steps::{LinkStep, enqueue};
+use standins::gitlab::{Fault, Role, Tier, commit, merge_request};
 use standins::jira::Api;
 
 use crate::stage::Stage;
@@ -85,5 +89,78 @@ async fn what_comes_in_through_two_links_is_sent_once() {
     web.push("PAY-9-x", [commit("PAY-9 x").adds("a", 1)]).await;
     stage.settled().await;
     assert_eq!(stage.world.site.issue("PAY-9").commits.len(), 1);
-    assert!(!stage.token.expose_secret().is_empty());
+}
+
+/// Linked as the page does it, without waiting: the queue makes the hooks, page after page.
+#[tokio::test]
+async fn hooks_of_many_projects_are_made_by_steps() {
+    let stage = Stage::new().await;
+    let large = stage.world.gitlab.group("large", Tier::Free);
+    let bob = stage.world.gitlab.user("bob");
+    large.grant(&bob, Role::Maintainer);
+    let projects: Vec<_> = (0..130).map(|number| large.project(&format!("p{number:03}"))).collect();
+    let closed = projects[7].id();
+    stage.world.gitlab.inject(Fault::status(403).on(&format!("/projects/{closed}/hooks")));
+    let gone = projects[9].id();
+    stage.world.gitlab.inject(Fault::status(404).on(&format!("/projects/{gone}")));
+
+    let linking = &stage.world.local.operator.linking;
+    let site = linking.store.sites().await.unwrap().remove(0);
+    let request = LinkRequest {
+        group: "large".to_owned(),
+        gitlab_url: Some(stage.world.gitlab.url().to_owned()),
+        gitlab_token: bob.token(&["api"]),
+        manual_hook: false,
+        project_keys: Vec::new(),
+        credential: shared::linking::CredentialChoice::None,
+    };
+    let plan = linking.plan(site, request).await.unwrap();
+    let link = linking.link(&plan).await.unwrap().subscription;
+    let step = LinkStep::Hooks { subscription: link.id, plan: link.hooks.as_ref().unwrap().id };
+    for _ in 0..3 {
+        enqueue(&linking.steps, linking.clock.now(), step.clone()).await.unwrap();
+    }
+    let mut plan = None;
+    for _ in 0..1200 {
+        plan = linking.store.subscription(link.id).await.unwrap().unwrap().hooks;
+        if !plan.as_ref().unwrap().is_running() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let plan = plan.unwrap();
+    assert_eq!((plan.state, plan.made, plan.failed), (PlanState::Done, 128, 1), "{plan:?}");
+    assert_eq!((plan.total, plan.named[0].path.as_str()), (Some(130), "large/p007"));
+    assert_eq!(plan.named[0].cause, HookFailure::Forbidden);
+    assert!(plan.token.is_none(), "the person's token is forgotten");
+    let hooks = linking.store.project_hooks(link.id).await.unwrap();
+    assert_eq!(hooks.iter().filter(|hook| hook.id.is_some()).count(), 128);
+    assert_eq!(stage.world.gitlab.hooks_to(&linking.webhook_url(link.id)), 128, "none twice");
+    let status = stage.command(gitlab_jira::operate::Command::Status).await;
+    let attention = status["links"][0]["attention"].as_str().unwrap();
+    assert!(attention.contains("large/p007: the token may not make hooks there"), "{attention}");
+}
+
+/// Whatever was done before the process died is found, and nothing is done twice.
+#[tokio::test]
+async fn a_plan_that_was_cut_off_goes_on() {
+    let stage = Stage::new().await;
+    let large = stage.world.gitlab.group("large", Tier::Free);
+    large.grant(&stage.ada, Role::Owner);
+    let projects: Vec<_> = (0..3).map(|number| large.project(&format!("p{number}"))).collect();
+    let linked = stage.world.link("large", &stage.token).await.unwrap();
+    assert_eq!(linked["projects"]["hooked"], 3);
+    let linking = &stage.world.local.operator.linking;
+    let (id, store) = (linked["subscription"].as_str().unwrap().parse().unwrap(), &linking.store);
+    // GitLab had made these, and we did not hear of it.
+    let forget = |hook: &mut Hook| (hook.id, hook.mark) = (None, None);
+    store.update_hook(id, Some(projects[1].id()), forget).await.unwrap();
+    store.update_hook(id, Some(projects[2].id()), forget).await.unwrap();
+    let hooks = stage.world.gitlab.hooks_to(&linking.webhook_url(id));
+    assert_eq!(hooks, 3);
+    let plan = HookPlan::new(PlanPurpose::Make, linking.clock.now(), None);
+    store.update_subscription(id, |link| link.hooks = Some(plan.clone())).await.unwrap();
+    let ended = linking.finish_hooks(id).await.unwrap().unwrap();
+    assert_eq!((ended.state, ended.made, ended.repaired), (PlanState::Done, 0, 2), "{ended:?}");
+    assert_eq!(stage.world.gitlab.hooks_to(&linking.webhook_url(id)), 3);
 }

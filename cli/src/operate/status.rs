@@ -11,7 +11,7 @@ use shared::store::missed::Missed;
 
 use super::text::{clean, table};
 use super::wording::condition_name;
-use super::{NO_SITE, Operator, Refusal};
+use super::{NO_SITE, Operator, ProjectHooks, Refusal};
 
 /// What `status` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +22,20 @@ pub struct Status {
     pub sites: Vec<SiteStatus>,
     /// Links that need attention.
     pub links: Vec<LinkStatus>,
+    /// Links whose projects' hooks are being made or renewed.
+    #[serde(default)]
+    pub hooks: Vec<RunningHooks>,
+}
+
+/// A link whose projects' hooks are being made or renewed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunningHooks {
+    /// The link.
+    pub id: SubscriptionId,
+    /// The group's full path.
+    pub group: String,
+    /// How far they have come.
+    pub projects: ProjectHooks,
 }
 
 /// A site.
@@ -86,7 +100,7 @@ impl Operator {
         for (name, queue) in &self.queues {
             queues.insert((*name).to_owned(), queue.depth().await?);
         }
-        let (mut sites, mut links) = (Vec::new(), Vec::new());
+        let (mut sites, mut links, mut hooks) = (Vec::new(), Vec::new(), Vec::new());
         for site in self.store.sites().await? {
             let subscriptions = self.store.subscriptions(site.id).await?;
             sites.push(SiteStatus {
@@ -99,10 +113,11 @@ impl Operator {
             });
             for link in &subscriptions {
                 let missed = self.store.missed(link.id).await?;
+                hooks.extend(running(link));
                 links.extend(unhealthy(&site, link, missed));
             }
         }
-        Ok(Status { queues, sites, links })
+        Ok(Status { queues, sites, links, hooks })
     }
 
     /// What backs off on the way to and from a site.
@@ -130,6 +145,11 @@ impl Operator {
         }
         Ok(backoffs)
     }
+}
+
+fn running(link: &Subscription) -> Option<RunningHooks> {
+    let plan = link.hooks.as_ref().filter(|plan| plan.is_running())?;
+    Some(RunningHooks { id: link.id, group: link.group_path.clone(), projects: plan.into() })
 }
 
 fn unhealthy(site: &Site, link: &Subscription, missed: Option<Missed>) -> Option<LinkStatus> {
@@ -178,6 +198,10 @@ impl Status {
                 .iter()
                 .map(|link| format!("{} ({}): {}", clean(&link.group), link.id, clean(&link.attention))),
         );
+        lines.extend(self.hooks.iter().map(|running| {
+            let progress = running.projects.progress();
+            format!("{} ({}): hooks of its projects: {progress}", clean(&running.group), running.id)
+        }));
         if self.queues.values().any(|depth| depth.dead > 0) {
             lines.push("Next: gitlab-jira dlq list".to_owned());
         }

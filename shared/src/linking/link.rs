@@ -154,6 +154,7 @@ impl<'a> PendingLink<'a> {
         let credential = new.credential;
         self.change(move |link| link.credential.clone_from(&credential)).await?;
         self.linking.note_instance(self.plan).await?;
+        self.linking.enqueue_hooks(&self.subscription).await?;
         self.change(|link| link.state = SubscriptionState::Active).await?;
         if !self.subscription.gets_hooks_by_itself() {
             self.notes.push(LinkNote::NewProjectsGetNoHook);

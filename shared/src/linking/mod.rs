@@ -49,6 +49,8 @@ pub struct Linking {
     pub guard: HostGuard,
     /// The queues whose messages may be in flight.
     pub queues: Vec<SharedQueue>,
+    /// Where the steps of plans go.
+    pub steps: SharedQueue,
     /// Tells the time.
     pub clock: SharedClock,
     /// Where hooks deliver to, without a trailing slash.

@@ -106,6 +106,7 @@ impl Linking {
         let credential = renewal.renew_credential().await?;
         let (hook, manual_hook) = renewal.renew_hook().await?;
         self.note_instance(plan).await?;
+        self.enqueue_hooks(&renewal.link).await?;
         let complete = |link: &mut Subscription| {
             link.state = SubscriptionState::Active;
             link.attention = None;

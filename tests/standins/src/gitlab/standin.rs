@@ -190,6 +190,11 @@ impl GitlabStandin {
         }
     }
 
+    /// How many hooks of groups and projects deliver to URLs that begin so.
+    pub fn hooks_to(&self, url: &str) -> usize {
+        self.shared.world().hooks.values().filter(|hook| hook.settings.url.starts_with(url)).count()
+    }
+
     /// Adds a system hook for pushes, tag pushes and merge requests of the whole instance.
     pub fn system_hook(&self, url: &str, token: &SecretString) {
         let mut world = self.shared.world();
