@@ -12,6 +12,7 @@ pub mod listener;
 pub mod local;
 pub mod metrics;
 pub mod operate;
+pub mod progress;
 pub mod pump;
 pub mod serve;
 pub mod settings;

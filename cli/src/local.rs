@@ -13,7 +13,7 @@ use axum::Router;
 use axum::routing::get;
 use backfill::Backfill;
 use fs4::fs_std::FileExt as _;
-use housekeeping::Housekeeping;
+use housekeeping::{Housekeeping, LinkUpkeep};
 use oauth_application_id::OauthApplicationId;
 use shared::bundle::{BACKFILL_QUEUE, EVENTS_QUEUE, HOUSEKEEPING};
 use shared::clock::SharedClock;
@@ -22,7 +22,7 @@ use shared::envelope::{Envelope, KeyFile};
 use shared::http::measured;
 use shared::queue::SharedQueue;
 use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
-use shared::queue::worker::{Batch, Handler};
+use shared::queue::worker::{Batch, Deadline, Handler};
 use shared::services::{Queues, Services};
 use shared::store::Store;
 use shared::store::embedded::EmbeddedEngine;
@@ -138,6 +138,16 @@ impl Local {
         Ok(functions.route("/healthz", get(|| async { "ok" })))
     }
 
+    /// What looks after the tokens and hooks of links.
+    #[must_use]
+    pub fn upkeep(&self) -> LinkUpkeep {
+        LinkUpkeep {
+            hooks: self.operator.linking.hooks(),
+            steps: self.backfill.clone(),
+            clock: self.operator.clock.clone(),
+        }
+    }
+
     /// Starts what runs by itself: the pumps of the queues, that of the events queue first, the removal of expired items, and what a schedule starts
     /// on AWS.
     #[must_use]
@@ -171,7 +181,8 @@ impl Local {
             }
         });
         let housekeeping = Housekeeping { store: self.operator.store.clone() };
-        let housekeeping = tokio::spawn(run_housekeeping(housekeeping, self.operator.clock.clone()));
+        let housekeeping =
+            tokio::spawn(run_housekeeping(self.upkeep(), housekeeping, self.operator.clock.clone()));
         vec![pump, steps, sweep, housekeeping]
     }
 }
@@ -239,9 +250,13 @@ fn keep_private(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs housekeeping, at once and then on its schedule.
-async fn run_housekeeping(housekeeping: Housekeeping, clock: SharedClock) {
+async fn run_housekeeping(upkeep: LinkUpkeep, housekeeping: Housekeeping, clock: SharedClock) {
     loop {
-        if let Err(error) = housekeeping.run().await {
+        let run = async {
+            upkeep.run(Deadline::after(HOUSEKEEPING)).await?;
+            housekeeping.run().await
+        };
+        if let Err(error) = run.await {
             tracing::warn!(cause = with_causes(&error), "housekeeping failed");
         }
         clock.sleep(HOUSEKEEPING).await;

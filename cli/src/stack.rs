@@ -17,6 +17,7 @@ use shared::services::{Queues, Services};
 
 use crate::forge_manifest::{Remotes, Setup};
 use crate::operate::{Answer, Check, Command, Finding, Operator, Refusal};
+use crate::progress::shown;
 use crate::settings::Settings;
 
 /// Variables and the parameters of the template that set them.
@@ -40,7 +41,8 @@ const PARAMETERS: [(&str, &str); 10] = [
 pub async fn command(name: &str, command: Command) -> anyhow::Result<Result<Answer, Refusal>> {
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let operator = operator(&sdk, name).await?;
-    let mut answer = operator.run(command).await;
+    let status = async || Some(operator.run(Command::Status).await);
+    let mut answer = shown(&command.clone(), operator.run(command), status).await;
     if let Ok(Answer::Diagnosis(diagnosis)) = &mut answer {
         diagnosis.checks.push(alarms(&sdk, name).await);
     }

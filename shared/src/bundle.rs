@@ -196,7 +196,13 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "housekeeping",
         trigger: Trigger::Schedule(HOUSEKEEPING),
-        access: &[Access::Table(&["BatchGetItem", "GetItem", "Query"])],
+        access: &[
+            Access::Table(&["BatchGetItem", "GetItem", "PutItem", "Query"]),
+            Access::Seal(&[Purpose::HookSecret, Purpose::GitlabToken]),
+            Access::Open(&[Purpose::GitlabToken]),
+            Access::Send(BACKFILL_QUEUE),
+            Access::Outbound,
+        ],
     },
 ];
 

@@ -2,12 +2,18 @@
 //! missed deliveries; with cause and remedy in sentences. They name no command: a front end that has one adds it. Where they
 //! are shown, logged or counted belongs to whoever does so.
 
+use std::time::Duration;
+
+use crate::clock::Timestamp;
 use crate::domain::{
-    HookFailure, HookPlan, LinkAttention, PlanFailure, PlanState, ProjectFailure, Site, SiteCondition,
-    Subscription, SubscriptionState,
+    HookFailure, HookPlan, HookTrouble, LinkAttention, PlanFailure, PlanState, ProjectFailure, Rotation,
+    Site, SiteCondition, Subscription, SubscriptionState,
 };
 use crate::store::missed::Missed;
 use crate::text::count;
+
+/// How long before its end a token needs attention. One that the bundle rotates has been rotated by then, if it could be.
+const WARNED_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How many projects without a hook are named in a sentence.
 const MAX_NAMED: usize = 5;
@@ -19,6 +25,12 @@ pub enum LinkTrouble {
     Pending,
     /// What was noted on the link.
     Attention(LinkAttention),
+    /// Its token was rotated, and the answer with the new one was lost.
+    TokenLost(Timestamp),
+    /// GitLab stops accepting its token at this moment, which is near or over.
+    TokenExpires(Timestamp),
+    /// Something is wrong with the group's hook.
+    Hook(HookTrouble),
     /// Putting the hooks of its projects in order was given up.
     HooksGivenUp(PlanFailure),
     /// Projects have no hook although they should.
@@ -39,16 +51,30 @@ pub fn site_trouble(site: &Site) -> Option<SiteCondition> {
     Some(site.state.condition).filter(|condition| *condition != SiteCondition::Active)
 }
 
-/// Everything that is wrong with a link that missed these deliveries; empty when it is healthy.
+/// Everything that is wrong `now` with a link that missed these deliveries; empty when it is healthy.
 #[must_use]
-pub fn link_troubles(link: &Subscription, missed: Option<Missed>) -> Vec<LinkTrouble> {
+pub fn link_troubles(link: &Subscription, missed: Option<Missed>, now: Timestamp) -> Vec<LinkTrouble> {
     let missed = missed.map(LinkTrouble::Missed);
     if link.state == SubscriptionState::Pending {
         return [LinkTrouble::Pending].into_iter().chain(missed).collect();
     }
-    let attention = link.attention.clone().map(LinkTrouble::Attention);
+    let token = token_trouble(link, now);
+    // That GitLab refuses a token that was lost or has expired says nothing more.
+    let is_told = |attention: &LinkAttention| token.is_some() && *attention == LinkAttention::TokenRefused;
+    let attention = link.attention.clone().filter(|attention| !is_told(attention));
+    let attention = attention.map(LinkTrouble::Attention);
+    let hook = link.upkeep.as_ref().and_then(|upkeep| upkeep.hook.clone()).map(LinkTrouble::Hook);
     let hooks = link.hooks.as_ref().and_then(hooks_trouble);
-    attention.into_iter().chain(hooks).chain(missed).collect()
+    token.into_iter().chain(attention).chain(hook).chain(hooks).chain(missed).collect()
+}
+
+fn token_trouble(link: &Subscription, now: Timestamp) -> Option<LinkTrouble> {
+    let credential = link.credential.as_ref()?;
+    if let Some(Rotation::Lost(at)) = credential.rotation {
+        return Some(LinkTrouble::TokenLost(at));
+    }
+    let near = credential.expires_at.filter(|end| *end <= now.after(WARNED_BEFORE));
+    near.map(LinkTrouble::TokenExpires)
 }
 
 fn hooks_trouble(plan: &HookPlan) -> Option<LinkTrouble> {
@@ -96,6 +122,23 @@ pub fn link_remedy(trouble: &LinkTrouble) -> String {
             "Linking or unlinking did not end: link the group again, or unlink it.".to_owned()
         }
         LinkTrouble::Attention(attention) => attention_remedy(attention),
+        LinkTrouble::TokenLost(at) => format!(
+            "GitLab replaced the link's token at {}, and its answer was lost: link the group again.",
+            at.iso8601()
+        ),
+        LinkTrouble::TokenExpires(at) => {
+            format!("The link's token expires at {}: link the group again with a new one.", at.iso8601())
+        }
+        LinkTrouble::Hook(HookTrouble::DisabledUntil(until)) => {
+            let until = until.map(|until| format!(" until {}", until.iso8601())).unwrap_or_default();
+            format!(
+                "GitLab has disabled the group's hook{until}, because deliveries failed: look at Recent events on the hook's page in GitLab. It tries again by itself."
+            )
+        }
+        LinkTrouble::Hook(HookTrouble::Refused(text)) => format!(
+            "GitLab refuses to repair the group's hook ({}): link the group again.",
+            text.trim_end_matches('.')
+        ),
         LinkTrouble::HooksGivenUp(cause) => format!("{} Link the group again.", plan_failure(*cause)),
         LinkTrouble::ProjectsWithoutHook { count, named } => without_hook(*count, named),
         LinkTrouble::Missed(missed) => format!(

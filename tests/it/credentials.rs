@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
-use shared::domain::{Hook, HookFailure, HookPlan, PlanPurpose, PlanState};
+use gitlab_jira::operate::{Command, CredentialChoice};
+use secrecy::SecretString;
+use shared::clock::Clock as _;
+use shared::domain::{
+    Hook, HookFailure, HookPlan, PlanPurpose, PlanState, Rotation, Subscription, SubscriptionId,
+};
+use shared::envelope::Context;
 use shared::linking::plan::LinkRequest;
 use shared::linking::steps::{LinkStep, enqueue};
+use shared::queue::worker::Deadline;
 use standins::gitlab::{Fault, Role, Tier, commit, merge_request};
 use standins::jira::Api;
 
@@ -163,4 +170,167 @@ async fn a_plan_that_was_cut_off_goes_on() {
     let ended = linking.finish_hooks(id).await.unwrap().unwrap();
     assert_eq!((ended.state, ended.made, ended.repaired), (PlanState::Done, 0, 2), "{ended:?}");
     assert_eq!(stage.world.gitlab.hooks_to(&linking.webhook_url(id)), 3);
+}
+
+impl Stage {
+    fn id(&self) -> SubscriptionId {
+        self.link["subscription"].as_str().unwrap().parse().unwrap()
+    }
+
+    async fn stored(&self, id: SubscriptionId) -> Subscription {
+        self.world.local.operator.store.subscription(id).await.unwrap().unwrap()
+    }
+
+    async fn stored_token(&self) -> SecretString {
+        let link = self.stored(self.id()).await;
+        let context = Context::gitlab_token(link.site, link.id);
+        self.world
+            .local
+            .operator
+            .linking
+            .envelope
+            .open(&link.credential.unwrap().token, &context)
+            .await
+            .unwrap()
+    }
+
+    /// Looks after all links, as if a day had passed.
+    async fn day_after(&self) {
+        let store = &self.world.local.operator.store;
+        let due = |link: &mut Subscription| {
+            link.upkeep = None;
+            if let Some(credential) = &mut link.credential {
+                credential.checked_at = None;
+            }
+        };
+        for site in store.site_ids().await.unwrap() {
+            for link in store.subscription_ids(site).await.unwrap() {
+                store.update_subscription(link, due).await.unwrap();
+            }
+        }
+        self.world.local.upkeep().run(Deadline::after(Duration::from_secs(600))).await.unwrap();
+    }
+
+    async fn attention(&self) -> String {
+        let status = self.command(Command::Status).await;
+        status["links"][0]["attention"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn rotations(&self) -> u64 {
+        self.world.gitlab.calls_to("POST /groups/:id/access_tokens/:token_id/rotate")
+    }
+
+    async fn works(&self, key: &str) {
+        self.api.push(&format!("{key}-x"), [commit(&format!("{key} x")).adds("a", 1)]).await;
+        self.api.deploy("production", &format!("{key}-x")).status("success").await;
+        self.settled().await;
+        let issue = self.world.site.issue(key);
+        assert_eq!((issue.commits.len(), issue.deployments.len()), (1, 1), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_rotated_long_before_it_expires() {
+    let stage = Stage::new().await;
+    stage.day_after().await;
+    assert_eq!(stage.rotations(), 0, "it has a year");
+    let old = stage.stored_token().await;
+    stage.world.gitlab.expire_in(&old, 40);
+    stage.day_after().await;
+    assert_eq!(stage.rotations(), 1);
+    let credential = stage.stored(stage.id()).await.credential.unwrap();
+    let now = stage.world.local.operator.clock.now();
+    assert!(credential.expires_at.unwrap() > now.after(Duration::from_secs(300 * 24 * 3600)));
+    assert_eq!(credential.rotation, None);
+    stage.works("PAY-10").await;
+    stage.day_after().await;
+    assert_eq!((stage.rotations(), stage.attention().await.as_str()), (1, ""));
+}
+
+/// The call did not get through: the old token still works, and is rotated the next time.
+#[tokio::test]
+async fn a_rotation_without_an_answer_is_looked_into_first() {
+    let stage = Stage::new().await;
+    stage.world.gitlab.expire_in(&stage.stored_token().await, 40);
+    stage.world.gitlab.inject(Fault::dropped().method("POST").on("/groups/").times(1));
+    stage.day_after().await;
+    let rotation = stage.stored(stage.id()).await.credential.unwrap().rotation;
+    assert!(matches!(rotation, Some(Rotation::Begun(_))), "{rotation:?}");
+    stage.day_after().await;
+    assert_eq!(stage.rotations(), 1, "only looked into");
+    stage.day_after().await;
+    assert_eq!(stage.rotations(), 2);
+    stage.works("PAY-11").await;
+    assert_eq!(stage.attention().await, "");
+}
+
+/// The token was rotated, and its answer lost: it is not tried again, a person links the group again.
+#[tokio::test]
+async fn a_token_that_is_lost_is_never_rotated_again() {
+    let stage = Stage::new().await;
+    stage.world.gitlab.expire_in(&stage.stored_token().await, 40);
+    stage.world.gitlab.inject(Fault::lost().method("POST").on("/groups/").times(1));
+    for _ in 0..3 {
+        stage.day_after().await;
+    }
+    assert_eq!(stage.rotations(), 1);
+    let attention = stage.attention().await;
+    assert!(attention.contains("answer was lost: link the group again"), "{attention}");
+    stage.world.link("acme", &stage.token).await.unwrap();
+    assert_eq!(stage.attention().await, "");
+    stage.works("PAY-12").await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_given_token_is_announced() {
+    let stage = Stage::new().await;
+    let given = stage.ada.token(&["api"]);
+    let command = stage.world.link_command("acme", &given, CredentialChoice::Given);
+    stage.world.command(command).await.unwrap();
+    stage.world.gitlab.expire_in(&given, 20);
+    assert_eq!(stage.attention().await, "");
+    stage.day_after().await;
+    let attention = stage.attention().await;
+    assert!(attention.contains("token expires at 20"), "{attention}");
+    assert_eq!(stage.rotations(), 0, "it is its owner's");
+}
+
+#[tokio::test]
+async fn a_groups_hook_is_put_right_by_a_token_that_may() {
+    let stage = Stage::new().await;
+    let command = stage.world.link_command("acme", &stage.token, CredentialChoice::Given);
+    stage.world.command(command).await.unwrap();
+    stage.world.gitlab.fail_hooks(5);
+    stage.day_after().await;
+    let attention = stage.attention().await;
+    assert!(attention.contains("disabled the group's hook until 20"), "{attention}");
+    stage.world.gitlab.fail_hooks(40);
+    stage.day_after().await;
+    assert_eq!(stage.attention().await, "");
+    stage.works("PAY-13").await;
+}
+
+#[tokio::test]
+async fn projects_that_come_later_get_their_hooks() {
+    let stage = Stage::new().await;
+    let large = stage.world.gitlab.group("large", Tier::Free);
+    large.grant(&stage.ada, Role::Owner);
+    large.project("first");
+    let linked = stage.world.link("large", &stage.token).await.unwrap();
+    let id: SubscriptionId = linked["subscription"].as_str().unwrap().parse().unwrap();
+    let later = large.project("later").acting_as(&stage.ada);
+    later.push("main", [commit("Start").adds("README.md", 1)]).await;
+    stage.day_after().await;
+    for _ in 0..200 {
+        if !stage.stored(id).await.hooks.unwrap().is_running() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    later.push("PAY-14-x", [commit("PAY-14 x").adds("a", 1)]).await;
+    stage.settled().await;
+    assert_eq!(stage.world.site.issue("PAY-14").commits.len(), 1);
+    let before = stage.stored(id).await.hooks.unwrap().id;
+    stage.day_after().await;
+    assert_eq!(stage.stored(id).await.hooks.unwrap().id, before, "nothing new, nothing to do");
 }

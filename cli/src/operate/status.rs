@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use shared::clock::Timestamp;
 use shared::domain::{Api, Site, SiteCondition, SiteId, Subscription, SubscriptionId, SubscriptionState};
 use shared::health::{self, LinkTrouble};
 use shared::queue::Depth;
@@ -114,7 +115,7 @@ impl Operator {
             for link in &subscriptions {
                 let missed = self.store.missed(link.id).await?;
                 hooks.extend(running(link));
-                links.extend(unhealthy(&site, link, missed));
+                links.extend(unhealthy(&site, link, missed, self.clock.now()));
             }
         }
         Ok(Status { queues, sites, links, hooks })
@@ -152,8 +153,8 @@ fn running(link: &Subscription) -> Option<RunningHooks> {
     Some(RunningHooks { id: link.id, group: link.group_path.clone(), projects: plan.into() })
 }
 
-fn unhealthy(site: &Site, link: &Subscription, missed: Option<Missed>) -> Option<LinkStatus> {
-    let troubles: Vec<LinkTrouble> = health::link_troubles(link, missed);
+fn unhealthy(site: &Site, link: &Subscription, missed: Option<Missed>, now: Timestamp) -> Option<LinkStatus> {
+    let troubles: Vec<LinkTrouble> = health::link_troubles(link, missed, now);
     let attention = super::wording::link_remedies(link, &troubles)?;
     let missed = missed.map(|missed| MissedDeliveries {
         deliveries: missed.deliveries,
@@ -165,6 +166,14 @@ fn unhealthy(site: &Site, link: &Subscription, missed: Option<Missed>) -> Option
 }
 
 impl Status {
+    /// A line for each link whose projects' hooks are being made or renewed.
+    pub(crate) fn running_hooks(&self) -> impl Iterator<Item = String> {
+        self.hooks.iter().map(|running| {
+            let progress = running.projects.progress();
+            format!("{} ({}): hooks of its projects: {progress}", clean(&running.group), running.id)
+        })
+    }
+
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = table(
             ["QUEUE", "READY", "DELAYED", "IN FLIGHT", "DEAD"],
@@ -198,10 +207,7 @@ impl Status {
                 .iter()
                 .map(|link| format!("{} ({}): {}", clean(&link.group), link.id, clean(&link.attention))),
         );
-        lines.extend(self.hooks.iter().map(|running| {
-            let progress = running.projects.progress();
-            format!("{} ({}): hooks of its projects: {progress}", clean(&running.group), running.id)
-        }));
+        lines.extend(self.running_hooks());
         if self.queues.values().any(|depth| depth.dead > 0) {
             lines.push("Next: gitlab-jira dlq list".to_owned());
         }

@@ -109,7 +109,7 @@ async fn overview(page: &ForgePage, site: &Site, here: &Installation) -> Result<
         .map(|link| {
             json!({
                 "id": link.id, "group": link.group_path, "gitlab": link.instance, "state": link.state,
-                "attention": health::link_remedies(&health::link_troubles(link, None)),
+                "attention": health::link_remedies(&health::link_troubles(link, None, store.now())),
             })
         })
         .collect();

@@ -49,6 +49,9 @@ pub struct HookPlan {
     /// The highest id of a project that was looked at.
     #[serde(default)]
     pub newest_project: u64,
+    /// When all hooks were last looked at, by this plan or one before.
+    #[serde(default)]
+    pub checked_at: Option<Timestamp>,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.
@@ -163,6 +166,7 @@ impl HookPlan {
             pass: 1,
             changed_in_pass: false,
             newest_project: 0,
+            checked_at: Some(now),
             started_at: now,
             ended_at: None,
             token,

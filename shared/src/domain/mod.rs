@@ -27,6 +27,6 @@ pub use installation::{Connection, ConnectionKind, Installation, SystemToken};
 pub use issue_key::{IssueKeys, KeyFilter, MAX_ISSUE_KEYS};
 pub use site::{Capability, Site, SiteCondition, SiteState};
 pub use subscription::{
-    Credential, CredentialMode, Hook, HookKind, LinkAttention, PreviousSecrets, Subscription,
-    SubscriptionState,
+    Credential, CredentialMode, Hook, HookKind, HookTrouble, LinkAttention, PreviousSecrets, Rotation,
+    Subscription, SubscriptionState, Upkeep,
 };

@@ -45,6 +45,9 @@ pub struct Subscription {
     /// The hooks of its projects, as they were last put in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hooks: Option<HookPlan>,
+    /// The last look at its token and hooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<Upkeep>,
     /// When it was linked.
     pub created_at: Timestamp,
 }
@@ -233,6 +236,42 @@ pub struct Credential {
     /// When GitLab stops accepting it, as far as it says.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
+    /// When GitLab was last asked about it.
+    #[serde(default)]
+    pub checked_at: Option<Timestamp>,
+    /// A rotation whose result is not stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+}
+
+/// A rotation of a token whose result is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "rotation", content = "at", rename_all = "snake_case")]
+pub enum Rotation {
+    /// It was begun, and may have come to pass: the token must not be rotated again before that is known.
+    Begun(Timestamp),
+    /// It came to pass, and its answer was lost: the token does not work, and nobody has its successor.
+    Lost(Timestamp),
+}
+
+/// A look at a link's token and hooks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upkeep {
+    /// When it ended.
+    pub at: Timestamp,
+    /// What was wrong with the group's hook after it.
+    #[serde(default)]
+    pub hook: Option<HookTrouble>,
+}
+
+/// What is wrong with a hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "trouble", content = "detail", rename_all = "snake_case")]
+pub enum HookTrouble {
+    /// GitLab delivers nothing until this moment, if it says, because deliveries failed.
+    DisabledUntil(Option<Timestamp>),
+    /// GitLab refuses to make or change it, in its own words.
+    Refused(String),
 }
 
 #[cfg(test)]

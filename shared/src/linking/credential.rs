@@ -136,6 +136,6 @@ impl Linking {
         token: &SecretString,
     ) -> Result<Credential, LinkError> {
         let token = self.envelope.seal(token, &Context::gitlab_token(site, link)).await?;
-        Ok(Credential { mode, token, token_id: None, expires_at: None })
+        Ok(Credential { mode, token, token_id: None, expires_at: None, checked_at: None, rotation: None })
     }
 }

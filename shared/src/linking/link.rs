@@ -131,6 +131,7 @@ impl<'a> PendingLink<'a> {
             project_keys: plan.request.project_keys.clone(),
             attention: None,
             hooks: None,
+            upkeep: None,
             created_at: linking.clock.now(),
         };
         linking.store.create_subscription(&subscription).await?;

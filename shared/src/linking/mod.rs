@@ -1,5 +1,6 @@
 //! Links between GitLab groups and Jira sites: checked before anything is made ([`plan`]), made ([`link`]), renewed ([`renew`]),
-//! removed ([`unlink`]); their hooks one by one ([`hooks`]), and those of many projects in steps ([`steps`]). Requests, reports and errors are types; each front end words its own texts. Which HTTP request or command
+//! removed ([`unlink`]); their hooks one by one ([`hooks`]), and those of many projects in steps ([`steps`]); token
+//! and hooks looked after from time to time ([`upkeep`]). Requests, reports and errors are types; each front end words its own texts. Which HTTP request or command
 //! asks for a link belongs to the front end; syncing through it belongs to `sync`.
 
 mod credential;
@@ -12,6 +13,7 @@ pub mod renew;
 pub mod steps;
 pub mod synced_data;
 pub mod unlink;
+pub mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;

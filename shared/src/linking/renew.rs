@@ -109,7 +109,7 @@ impl Linking {
         self.enqueue_hooks(&renewal.link).await?;
         let complete = |link: &mut Subscription| {
             link.state = SubscriptionState::Active;
-            link.attention = None;
+            (link.attention, link.upkeep) = (None, None);
         };
         let subscription = self.change_link(id, complete).await?;
         if !subscription.gets_hooks_by_itself() {

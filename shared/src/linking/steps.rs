@@ -85,6 +85,8 @@ enum PageEnd {
     Done {
         /// How many projects it has.
         projects: u64,
+        /// The highest of their ids.
+        newest: u64,
         /// The next page's number, if there is one.
         next: Option<u32>,
     },
@@ -151,8 +153,12 @@ impl LinkHooks {
         };
         let now = self.clock.now();
         let changed = match page {
-            PageEnd::Done { projects, next } => {
-                self.change_plan(id, plan, |plan| plan.advance(projects, next, now)).await?
+            PageEnd::Done { projects, newest, next } => {
+                let advance = |plan: &mut HookPlan| {
+                    plan.newest_project = plan.newest_project.max(newest);
+                    plan.advance(projects, next, now);
+                };
+                self.change_plan(id, plan, advance).await?
             }
             PageEnd::GiveUp(cause) => {
                 self.change_plan(id, plan, |plan| plan.end(PlanState::Failed(cause), now)).await?
@@ -244,14 +250,14 @@ impl LinkHooks {
             };
             let counted = self.change_plan(link.id, id, |plan| {
                 plan.total = total.or(plan.total);
-                plan.newest_project = plan.newest_project.max(project.id);
                 plan.count(&project.path, &done);
             });
             if counted.await?.is_none_or(|plan| !plan.is_running()) {
                 return Ok(PageEnd::Superseded);
             }
         }
-        Ok(PageEnd::Done { projects: listed.items.len() as u64, next: listed.next })
+        let newest = listed.items.iter().map(|project| project.id).max().unwrap_or_default();
+        Ok(PageEnd::Done { projects: listed.items.len() as u64, newest, next: listed.next })
     }
 
     /// Whether the plan has come by this project's hook already, or has nothing to do there.

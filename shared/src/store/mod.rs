@@ -39,7 +39,7 @@ use aws_sdk_dynamodb::types::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Timestamp};
 
 pub mod backoffs;
 mod batch;
@@ -143,6 +143,12 @@ impl Store {
     #[must_use]
     pub fn new(client: Client, table: &str, clock: SharedClock) -> Self {
         Self { client, table: table.to_owned(), clock }
+    }
+
+    /// The time by which items expire.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Makes the table if it is not there; on AWS the template does.

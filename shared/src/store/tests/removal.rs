@@ -34,6 +34,7 @@ pub(crate) fn link(site: SiteId) -> Subscription {
         project_keys: Vec::new(),
         attention: None,
         hooks: None,
+        upkeep: None,
         created_at: Timestamp(0),
     }
 }

@@ -105,6 +105,11 @@ impl GitlabStandin {
         }
     }
 
+    /// Sets the day on which a token no longer works, from today on.
+    pub fn expire_in(&self, token: &SecretString, days: i64) {
+        self.expire(token, (self.now() + time::Duration::days(days)).date());
+    }
+
     /// The instance's own time.
     pub fn now(&self) -> OffsetDateTime {
         self.shared.world().clock.peek()
