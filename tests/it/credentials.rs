@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use gitlab_jira::operate::{Command, CredentialChoice};
+use gitlab_jira::operate::{Command, CredentialChoice, Hidden};
 use secrecy::SecretString;
-use shared::clock::Clock as _;
 use shared::domain::{
     Hook, HookFailure, HookPlan, PlanPurpose, PlanState, Rotation, Subscription, SubscriptionId,
 };
@@ -87,10 +86,10 @@ async fn what_comes_in_through_two_links_is_sent_once() {
 
     // The nearer link gone, the other brings it.
     let id = child["subscription"].as_str().unwrap().to_owned();
-    let unlink = gitlab_jira::operate::Command::GroupUnlink {
+    let unlink = Command::GroupUnlink {
         subscription: id,
         keep_jira_data: false,
-        gitlab_token: Some(gitlab_jira::operate::Hidden(stage.token.clone())),
+        gitlab_token: Some(Hidden(stage.token.clone())),
     };
     stage.command(unlink).await;
     web.push("PAY-9-x", [commit("PAY-9 x").adds("a", 1)]).await;
@@ -143,7 +142,7 @@ async fn hooks_of_many_projects_are_made_by_steps() {
     let hooks = linking.store.project_hooks(link.id).await.unwrap();
     assert_eq!(hooks.iter().filter(|hook| hook.id.is_some()).count(), 128);
     assert_eq!(stage.world.gitlab.hooks_to(&linking.webhook_url(link.id)), 128, "none twice");
-    let status = stage.command(gitlab_jira::operate::Command::Status).await;
+    let status = stage.command(Command::Status).await;
     let attention = status["links"][0]["attention"].as_str().unwrap();
     assert!(attention.contains("large/p007: the token may not make hooks there"), "{attention}");
 }
