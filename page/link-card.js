@@ -32,15 +32,21 @@ function fact(name, ...value) {
   return el("div", {}, el("dt", {}, name), el("dd", {}, value));
 }
 
-function facts({ gitlab, version, hook, signed, credential, linked_at, linked_by }) {
+function facts({ gitlab, version, hook, signed, hooks, credential, token_expires_at, linked_at, linked_by }) {
   return el(
     "dl",
     { class: "facts" },
     fact("GitLab", words.instance(gitlab), version && el("span", { class: "subtle" }, ` ${version}`)),
-    fact("Webhook", words.hook(hook), el("span", { class: "subtle" }, signed ? ", signed" : ", with a secret token")),
-    fact("Access token", words.credential(credential)),
+    fact("Webhook", words.hook(hook), el("span", { class: "subtle" }, signed ? ", signed" : ", with a secret token"), hooks?.is_running && progress(hooks)),
+    fact("Access token", words.credential(credential), token_expires_at && el("span", { class: "subtle" }, ", until ", time(token_expires_at))),
     fact("Linked", time(linked_at), linked_by && el("span", { class: "subtle" }, ` by @${linked_by}`)),
   );
+}
+
+/** How far webhooks of projects have come. */
+function progress({ seen, total }) {
+  const text = total === null ? `${seen} projects done` : `${seen} of ${total} projects done`;
+  return el("span", { class: "progress" }, " ", el("progress", { value: total === null ? null : String(seen), max: total === null ? null : String(Math.max(total, 1)), "aria-label": "Webhooks of projects" }), ` ${text}`);
 }
 
 /** Which Jira projects the link sends to, and the form that changes it. */

@@ -1,6 +1,6 @@
 // While a group is linked, and what is said when it is.
 
-import { button, count, el, heading, message, prose, spinner } from "./dom.js";
+import { button, el, heading, message, prose, spinner } from "./dom.js";
 import * as words from "./words.js";
 
 /** After so many milliseconds it is said why it takes long. */
@@ -64,7 +64,7 @@ export function linked(app, { done, wasLinked }) {
       }),
     { kind: "primary" },
   );
-  const hooks = done.hook === "group" ? "One webhook of the group tells of its activity." : `${count(done.projects_with_hook, "project has", "projects have")} a webhook.`;
+  const hooks = done.hook === "group" ? "One webhook of the group tells of its activity." : "Each project gets a webhook of its own: the first screen shows how far that is.";
   return [
     heading(`${done.path} is ${wasLinked ? "renewed" : "linked"}`),
     message("success", hooks),

@@ -5,6 +5,9 @@ import { linkCard, wait } from "./link-card.js";
 import { sessionLine } from "./session.js";
 import * as words from "./words.js";
 
+/** How often progress is asked for. */
+const PROGRESS = 3000;
+
 /** Shows `answer` if there is one, or asks; `done` is what was just done, `{sentence, notes}`, `notice` what was not. */
 export function overview(app, { answer = null, done = null, notice = null }, signal) {
   const node = el("div", { class: "stack" });

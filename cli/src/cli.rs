@@ -186,7 +186,7 @@ pub enum SiteAction {
 /// Commands for groups.
 #[derive(Debug, Subcommand)]
 pub enum GroupAction {
-    /// Links a group to a site.
+    /// Links a group to a site, or renews the link that it has: a new token and hooks put right.
     #[command(
         after_help = "Example: gitlab-jira group link --site acme.atlassian.net --group acme/payments --gitlab-token-stdin < token"
     )]

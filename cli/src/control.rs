@@ -12,6 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::local::{Local, require_served};
 use crate::operate::{Answer, Command, Operator, Refusal};
+use crate::progress::shown;
 use crate::settings::Settings;
 use crate::terminal::warn;
 
@@ -81,12 +82,19 @@ async fn answer_one(mut stream: UnixStream, operator: &Operator) -> anyhow::Resu
 /// Carries out a command on `directory`.
 pub async fn command(directory: &Path, command: Command) -> anyhow::Result<Result<Answer, Refusal>> {
     match UnixStream::connect(directory.join(SOCKET)).await {
-        Ok(stream) => ask(stream, &command).await,
+        Ok(stream) => {
+            let status = async || {
+                let stream = UnixStream::connect(directory.join(SOCKET)).await.ok()?;
+                ask(stream, &Command::Status).await.ok()
+            };
+            shown(&command, ask(stream, &command), status).await
+        }
         Err(_) => {
             require_served(directory)?;
             let settings = settings(directory)?;
             let local = Local::open(settings, directory, Arc::new(SystemClock)).await?;
-            Ok(local.operator.run(command).await)
+            let status = async || Some(local.operator.run(Command::Status).await);
+            Ok(shown(&command.clone(), local.operator.run(command), status).await)
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod open;
 pub mod operate;
 pub mod page;
+pub mod progress;
 pub mod pump;
 pub mod serve;
 pub mod settings;

@@ -13,10 +13,11 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
+use backfill::Backfill;
 use fs4::fs_std::FileExt as _;
-use housekeeping::Housekeeping;
+use housekeeping::{Housekeeping, LinkUpkeep};
 use oauth_application_id::OauthApplicationId;
-use shared::bundle::{EVENTS_QUEUE, HOUSEKEEPING};
+use shared::bundle::{BACKFILL_QUEUE, EVENTS_QUEUE, HOUSEKEEPING};
 use shared::clock::SharedClock;
 use shared::config::{ForgeFunction, PageFunction};
 use shared::envelope::{Envelope, KeyFile};
@@ -24,8 +25,8 @@ use shared::http::measured;
 use shared::page::PageApi;
 use shared::queue::SharedQueue;
 use shared::queue::embedded::{EmbeddedQueue, EmbeddedQueues};
-use shared::queue::worker::{Batch, Handler};
-use shared::services::Services;
+use shared::queue::worker::{Batch, Deadline, Handler};
+use shared::services::{Queues, Services};
 use shared::store::Store;
 use shared::store::embedded::EmbeddedEngine;
 use shared::telemetry::with_causes;
@@ -55,6 +56,8 @@ pub struct Local {
     pub operator: Arc<Operator>,
     /// The events queue.
     pub events: Arc<EmbeddedQueue>,
+    /// The queue of steps.
+    pub backfill: Arc<EmbeddedQueue>,
     settings: Settings,
     services: Services,
     engine: EmbeddedEngine,
@@ -79,11 +82,12 @@ impl Local {
         store.create_table().await.context("the state table can't be made")?;
         let queues = EmbeddedQueues::open(&directory.join(QUEUES), clock.clone())
             .context("the queues can't be opened")?;
-        let events = queues.queue(EVENTS_QUEUE);
+        let (events, backfill) = (queues.queue(EVENTS_QUEUE), queues.queue(BACKFILL_QUEUE));
+        let queues = Queues { events: events.clone(), backfill: backfill.clone() };
         let key = KeyFile::open_or_create(&directory.join(KEY)).context("the key file can't be opened")?;
         let key = Arc::new(key);
         let envelope = Arc::new(Envelope::new(key.clone()));
-        let services = Services::embedded(store.clone(), envelope, events.clone(), clock.clone());
+        let services = Services::embedded(store.clone(), envelope, queues, clock.clone());
         let page = settings.function(PageFunction::read)?;
         let PageApi { linking, application_id, .. } = services.page_api(&page)?;
         let operator = Arc::new(Operator {
@@ -91,7 +95,10 @@ impl Local {
             linking,
             application_id,
             page_sessions: Arc::default(),
-            queues: BTreeMap::from([(EVENTS_QUEUE, events.clone() as SharedQueue)]),
+            queues: BTreeMap::from([
+                (EVENTS_QUEUE, events.clone() as SharedQueue),
+                (BACKFILL_QUEUE, backfill.clone() as SharedQueue),
+            ]),
             clock,
             base_url: settings.lifecycle.identity.base_url.clone(),
             allowed_jira_sites: settings.allowed_jira_sites.clone().into(),
@@ -103,7 +110,7 @@ impl Local {
             key: Some(Arc::new(MasterKey::new(key))),
         });
         let sync = sync::build(&services, &settings.function(sync::Config::read)?)?;
-        Ok(Self { operator, events, settings, services, engine, sync, page, _lock: lock })
+        Ok(Self { operator, events, backfill, settings, services, engine, sync, page, _lock: lock })
     }
 
     /// All HTTP functions, and `GET /healthz`.
@@ -146,7 +153,18 @@ impl Local {
         }))
     }
 
-    /// Starts what runs by itself: the pump of the events queue, the removal of expired items, and what a schedule starts
+    /// What looks after the tokens and hooks of links.
+    #[must_use]
+    pub fn upkeep(&self) -> LinkUpkeep {
+        LinkUpkeep {
+            hooks: self.operator.linking.hooks(),
+            steps: self.backfill.clone(),
+            clock: self.operator.clock.clone(),
+        }
+    }
+
+    /// Starts what runs by itself: the pumps of the queues, that of the events queue first, the removal of expired items,
+    /// and what a schedule starts
     /// on AWS.
     #[must_use]
     pub fn start(&self) -> Vec<JoinHandle<()>> {
@@ -156,6 +174,16 @@ impl Local {
             Box::pin(async move { sync.handle(batch).await })
         });
         let pump = tokio::spawn(Pump::new(self.events.clone()).run(handler));
+        let backfill = Backfill {
+            hooks: self.operator.linking.hooks(),
+            queue: self.backfill.clone(),
+            clock: self.operator.clock.clone(),
+        };
+        let handler: Handler = Arc::new(move |batch: Batch| {
+            let backfill = backfill.clone();
+            Box::pin(async move { backfill.handle(batch).await })
+        });
+        let steps = tokio::spawn(Pump::new(self.backfill.clone()).run(handler));
         let (engine, clock) = (self.engine.clone(), self.operator.clock.clone());
         let sweep = tokio::spawn(async move {
             loop {
@@ -169,8 +197,9 @@ impl Local {
             }
         });
         let housekeeping = Housekeeping { store: self.operator.store.clone() };
-        let housekeeping = tokio::spawn(run_housekeeping(housekeeping, self.operator.clock.clone()));
-        vec![pump, sweep, housekeeping]
+        let housekeeping =
+            tokio::spawn(run_housekeeping(self.upkeep(), housekeeping, self.operator.clock.clone()));
+        vec![pump, steps, sweep, housekeeping]
     }
 }
 
@@ -237,9 +266,13 @@ fn keep_private(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs housekeeping, at once and then on its schedule.
-async fn run_housekeeping(housekeeping: Housekeeping, clock: SharedClock) {
+async fn run_housekeeping(upkeep: LinkUpkeep, housekeeping: Housekeeping, clock: SharedClock) {
     loop {
-        if let Err(error) = housekeeping.run().await {
+        let run = async {
+            upkeep.run(Deadline::after(HOUSEKEEPING)).await?;
+            housekeeping.run().await
+        };
+        if let Err(error) = run.await {
             tracing::warn!(cause = with_causes(&error), "housekeeping failed");
         }
         clock.sleep(HOUSEKEEPING).await;

@@ -11,7 +11,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use shared::bundle::EVENTS_QUEUE;
+use shared::bundle::{BACKFILL_QUEUE, EVENTS_QUEUE};
 use shared::clock::SharedClock;
 use shared::queue::embedded::EmbeddedQueue;
 use shared::queue::{Queue as _, QueueError};
@@ -58,7 +58,8 @@ pub async fn serve(
     let tasks = local.start();
     let commands = tokio::spawn(control::answer(socket, local.operator.clone()));
     let admin_address = admin.local_addr()?;
-    let scraped = Scraped { metrics, operator: local.operator.clone(), events: local.events.clone() };
+    let queues = [(EVENTS_QUEUE, local.events.clone()), (BACKFILL_QUEUE, local.backfill.clone())];
+    let scraped = Scraped { metrics, operator: local.operator.clone(), queues };
     let page = page::router(local.operator.clone(), format!("http://{admin_address}"));
     let admin_router = admin_router(scraped, page);
     let admin = tokio::spawn(async move { axum::serve(admin, admin_router).await });
@@ -92,7 +93,7 @@ async fn stop() {
 struct Scraped {
     metrics: Metrics,
     operator: Arc<Operator>,
-    events: Arc<EmbeddedQueue>,
+    queues: [(&'static str, Arc<EmbeddedQueue>); 2],
 }
 
 fn admin_router(scraped: Scraped, page: Router) -> Router {
@@ -117,15 +118,14 @@ async fn status(State(scraped): State<Scraped>) -> Response {
 }
 
 async fn scrape(State(scraped): State<Scraped>) -> Response {
-    let queue = async {
-        let depth = scraped.events.depth().await?;
-        Ok::<_, QueueError>((depth, scraped.events.oldest_age().await?))
-    };
-    match queue.await {
-        Ok((depth, oldest)) => {
-            scraped.metrics.set_queue(EVENTS_QUEUE, depth, oldest);
-            ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], scraped.metrics.text()).into_response()
+    let queues = async {
+        for (name, queue) in &scraped.queues {
+            scraped.metrics.set_queue(name, queue.depth().await?, queue.oldest_age().await?);
         }
+        Ok::<_, QueueError>(())
+    };
+    match queues.await {
+        Ok(()) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], scraped.metrics.text()).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, with_causes(&error)).into_response(),
     }
 }

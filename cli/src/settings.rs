@@ -13,7 +13,14 @@ use shared::config::{
 use url::Url;
 
 /// The variables that name a function's AWS resources.
-const RESOURCES: [&str; 4] = ["TABLE_NAME", "KMS_KEY_ID", "EVENTS_QUEUE_URL", "EVENTS_DEAD_LETTER_QUEUE_URL"];
+const RESOURCES: [&str; 6] = [
+    "TABLE_NAME",
+    "KMS_KEY_ID",
+    "EVENTS_QUEUE_URL",
+    "EVENTS_DEAD_LETTER_QUEUE_URL",
+    "BACKFILL_QUEUE_URL",
+    "BACKFILL_DEAD_LETTER_QUEUE_URL",
+];
 
 /// A variable that `serve` reads.
 #[derive(Clone, Copy, Debug)]
@@ -240,6 +247,8 @@ mod tests {
             asked(shared::config::PageFunction::read),
             asked(webhook::Config::read),
             asked(sync::Config::read),
+            asked(backfill::Config::read),
+            asked(housekeeping::Config::read),
         ] {
             assert!(!function.is_empty());
             function.retain(|name| !RESOURCES.contains(&name.as_str()));

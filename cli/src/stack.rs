@@ -11,7 +11,7 @@ use aws_sdk_cloudformation::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_cloudformation::operation::describe_stacks::DescribeStacksError;
 use aws_sdk_cloudformation::types::Stack;
 use aws_sdk_cloudwatch::types::StateValue;
-use shared::bundle::EVENTS_QUEUE;
+use shared::bundle::{BACKFILL_QUEUE, EVENTS_QUEUE};
 use shared::clock::{SharedClock, SystemClock};
 use shared::config::PageFunction;
 use shared::page::PageApi;
@@ -19,6 +19,7 @@ use shared::services::Services;
 
 use crate::forge_manifest::{Remotes, Setup};
 use crate::operate::{Answer, Check, Command, Finding, Operator, Refusal};
+use crate::progress::shown;
 use crate::settings::Settings;
 
 /// Variables and the parameters of the template that set them.
@@ -42,7 +43,8 @@ const PARAMETERS: [(&str, &str); 10] = [
 pub async fn command(name: &str, command: Command) -> anyhow::Result<Result<Answer, Refusal>> {
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let operator = operator(&sdk, name).await?;
-    let mut answer = operator.run(command).await;
+    let status = async || Some(operator.run(Command::Status).await);
+    let mut answer = shown(&command.clone(), operator.run(command), status).await;
     if let Ok(Answer::Diagnosis(diagnosis)) = &mut answer {
         diagnosis.checks.push(alarms(&sdk, name).await);
     }
@@ -69,12 +71,14 @@ async fn operator(sdk: &SdkConfig, name: &str) -> anyhow::Result<Operator> {
     };
     let page = settings.function_on(&resource, PageFunction::read)?;
     let PageApi { linking, application_id, .. } = services.page_api(&page)?;
+    let dead_letters = outputs.get("BackfillDeadLetterQueueUrl")?;
+    let backfill = services.backfill_queue(outputs.get("BackfillQueueUrl")?, Some(dead_letters));
     Ok(Operator {
         store: services.store(&page.table_name),
         linking,
         application_id,
         page_sessions: Arc::default(),
-        queues: BTreeMap::from([(EVENTS_QUEUE, events)]),
+        queues: BTreeMap::from([(EVENTS_QUEUE, events), (BACKFILL_QUEUE, backfill)]),
         clock,
         base_url: settings.lifecycle.identity.base_url.clone(),
         allowed_jira_sites: settings.allowed_jira_sites.into(),
@@ -173,8 +177,12 @@ impl Outputs {
 }
 
 /// Variables that name the stack's resources, and its outputs that do.
-const RESOURCES: [(&str, &str); 3] =
-    [("TABLE_NAME", "TableName"), ("KMS_KEY_ID", "KmsKeyId"), ("EVENTS_QUEUE_URL", "EventsQueueUrl")];
+const RESOURCES: [(&str, &str); 4] = [
+    ("TABLE_NAME", "TableName"),
+    ("KMS_KEY_ID", "KmsKeyId"),
+    ("EVENTS_QUEUE_URL", "EventsQueueUrl"),
+    ("BACKFILL_QUEUE_URL", "BackfillQueueUrl"),
+];
 
 /// The settings that the stack was deployed with.
 fn settings(stack: &Stack, outputs: &Outputs) -> anyhow::Result<Settings> {

@@ -115,6 +115,8 @@ pub const EVENTS_QUEUE: &str = "events";
 
 /// An installation, its site, what leads to them, and the backoffs that end with a new connection.
 const FORGE_PARTITIONS: &[&str] = &["FORGE#*", "CLOUD#*", "SITE#*", "SITES", "REST#*"];
+/// The queue of the steps that are done about links.
+pub const BACKFILL_QUEUE: &str = "backfill";
 
 /// Any of Forge's calls may be the first that comes in, so each can make the installation.
 const FORGE_ACCESS: &[Access] = &[
@@ -192,6 +194,7 @@ pub const FUNCTIONS: &[Function] = &[
             Access::Seal(LINKING_SEALS),
             Access::Open(LINKING_OPENS),
             Access::Count(EVENTS_QUEUE),
+            Access::Send(BACKFILL_QUEUE),
             Access::Outbound,
         ],
     },
@@ -230,6 +233,7 @@ pub const FUNCTIONS: &[Function] = &[
             Access::Seal(&[Purpose::SystemToken, Purpose::HookSecret, Purpose::GitlabToken, Purpose::SignIn]),
             Access::Open(LINKING_OPENS),
             Access::Count(EVENTS_QUEUE),
+            Access::Send(BACKFILL_QUEUE),
             Access::Outbound,
         ],
     },
@@ -237,7 +241,7 @@ pub const FUNCTIONS: &[Function] = &[
         name: "sync",
         trigger: Trigger::Queue(EVENTS_QUEUE),
         access: &[
-            Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem"]),
+            Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"]),
             Access::Open(&[
                 Purpose::SharedSecret,
                 Purpose::ClientSecret,
@@ -251,9 +255,27 @@ pub const FUNCTIONS: &[Function] = &[
         ],
     },
     Function {
+        name: "backfill",
+        trigger: Trigger::Queue(BACKFILL_QUEUE),
+        access: &[
+            Access::Table(&["BatchWriteItem", "GetItem", "PutItem"]),
+            Access::Seal(&[Purpose::HookSecret]),
+            Access::Open(&[Purpose::GitlabToken]),
+            Access::Send(BACKFILL_QUEUE),
+            Access::DeadLetter(BACKFILL_QUEUE),
+            Access::Outbound,
+        ],
+    },
+    Function {
         name: "housekeeping",
         trigger: Trigger::Schedule(HOUSEKEEPING),
-        access: &[Access::Table(&["BatchGetItem", "GetItem", "Query"])],
+        access: &[
+            Access::Table(&["BatchGetItem", "GetItem", "PutItem", "Query"]),
+            Access::Seal(&[Purpose::HookSecret, Purpose::GitlabToken]),
+            Access::Open(&[Purpose::GitlabToken]),
+            Access::Send(BACKFILL_QUEUE),
+            Access::Outbound,
+        ],
     },
 ];
 

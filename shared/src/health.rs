@@ -2,9 +2,21 @@
 //! missed deliveries; with cause and remedy in sentences. They name no command: a front end that has one adds it. Where they
 //! are shown, logged or counted belongs to whoever does so.
 
-use crate::domain::{LinkAttention, Site, SiteCondition, Subscription, SubscriptionState};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::domain::{
+    HookFailure, HookPlan, HookTrouble, LinkAttention, PlanFailure, PlanState, ProjectFailure, Rotation,
+    Site, SiteCondition, Subscription, SubscriptionState,
+};
 use crate::store::missed::Missed;
 use crate::text::count;
+
+/// How long before its end a token needs attention. One that the bundle rotates has been rotated by then, if it could be.
+const WARNED_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How many projects without a hook are named in a sentence.
+const MAX_NAMED: usize = 5;
 
 /// Why a link needs attention.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +25,21 @@ pub enum LinkTrouble {
     Pending,
     /// What was noted on the link.
     Attention(LinkAttention),
+    /// Its token was rotated, and the answer with the new one was lost.
+    TokenLost(Timestamp),
+    /// GitLab stops accepting its token at this moment, which is near or over.
+    TokenExpires(Timestamp),
+    /// Something is wrong with the group's hook.
+    Hook(HookTrouble),
+    /// Putting the hooks of its projects in order was given up.
+    HooksGivenUp(PlanFailure),
+    /// Projects have no hook although they should.
+    ProjectsWithoutHook {
+        /// How many.
+        count: u64,
+        /// The first few.
+        named: Vec<ProjectFailure>,
+    },
     /// Deliveries that could not be queued. GitLab never repeats one by itself, but keeps each for some days and repeats it
     /// on demand (<https://docs.gitlab.com/user/project/integrations/webhooks/>).
     Missed(Missed),
@@ -24,14 +51,40 @@ pub fn site_trouble(site: &Site) -> Option<SiteCondition> {
     Some(site.state.condition).filter(|condition| *condition != SiteCondition::Active)
 }
 
-/// Everything that is wrong with a link that missed these deliveries; empty when it is healthy.
+/// Everything that is wrong `now` with a link that missed these deliveries; empty when it is healthy.
 #[must_use]
-pub fn link_troubles(link: &Subscription, missed: Option<Missed>) -> Vec<LinkTrouble> {
-    let of_state = match link.state {
-        SubscriptionState::Active => link.attention.clone().map(LinkTrouble::Attention),
-        SubscriptionState::Pending => Some(LinkTrouble::Pending),
-    };
-    of_state.into_iter().chain(missed.map(LinkTrouble::Missed)).collect()
+pub fn link_troubles(link: &Subscription, missed: Option<Missed>, now: Timestamp) -> Vec<LinkTrouble> {
+    let missed = missed.map(LinkTrouble::Missed);
+    if link.state == SubscriptionState::Pending {
+        return [LinkTrouble::Pending].into_iter().chain(missed).collect();
+    }
+    let token = token_trouble(link, now);
+    // That GitLab refuses a token that was lost or has expired says nothing more.
+    let is_told = |attention: &LinkAttention| token.is_some() && *attention == LinkAttention::TokenRefused;
+    let attention = link.attention.clone().filter(|attention| !is_told(attention));
+    let attention = attention.map(LinkTrouble::Attention);
+    let hook = link.upkeep.as_ref().and_then(|upkeep| upkeep.hook.clone()).map(LinkTrouble::Hook);
+    let hooks = link.hooks.as_ref().and_then(hooks_trouble);
+    token.into_iter().chain(attention).chain(hook).chain(hooks).chain(missed).collect()
+}
+
+fn token_trouble(link: &Subscription, now: Timestamp) -> Option<LinkTrouble> {
+    let credential = link.credential.as_ref()?;
+    if let Some(Rotation::Lost(at)) = credential.rotation {
+        return Some(LinkTrouble::TokenLost(at));
+    }
+    let near = credential.expires_at.filter(|end| *end <= now.after(WARNED_BEFORE));
+    near.map(LinkTrouble::TokenExpires)
+}
+
+fn hooks_trouble(plan: &HookPlan) -> Option<LinkTrouble> {
+    match plan.state {
+        PlanState::Failed(cause) => Some(LinkTrouble::HooksGivenUp(cause)),
+        PlanState::Running | PlanState::Done => (plan.failed > 0).then(|| LinkTrouble::ProjectsWithoutHook {
+            count: plan.failed,
+            named: plan.named.iter().take(MAX_NAMED).cloned().collect(),
+        }),
+    }
 }
 
 /// What is wrong with a site and how it is put right; `None` for [`SiteCondition::Active`].
@@ -66,10 +119,28 @@ pub fn site_remedy(condition: SiteCondition) -> Option<&'static str> {
 pub fn link_remedy(trouble: &LinkTrouble) -> String {
     match trouble {
         LinkTrouble::Pending => {
-            "Linking or unlinking did not end: unlink the group, and link it again if it is wanted."
-                .to_owned()
+            "Linking or unlinking did not end: link the group again, or unlink it.".to_owned()
         }
         LinkTrouble::Attention(attention) => attention_remedy(attention),
+        LinkTrouble::TokenLost(at) => format!(
+            "GitLab replaced the link's token at {}, and its answer was lost: link the group again.",
+            at.iso8601()
+        ),
+        LinkTrouble::TokenExpires(at) => {
+            format!("The link's token expires at {}: link the group again with a new one.", at.iso8601())
+        }
+        LinkTrouble::Hook(HookTrouble::DisabledUntil(until)) => {
+            let until = until.map(|until| format!(" until {}", until.iso8601())).unwrap_or_default();
+            format!(
+                "GitLab has disabled the group's hook{until}, because deliveries failed: look at Recent events on the hook's page in GitLab. It tries again by itself."
+            )
+        }
+        LinkTrouble::Hook(HookTrouble::Refused(text)) => format!(
+            "GitLab refuses to repair the group's hook ({}): link the group again.",
+            text.trim_end_matches('.')
+        ),
+        LinkTrouble::HooksGivenUp(cause) => format!("{} Link the group again.", plan_failure(*cause)),
+        LinkTrouble::ProjectsWithoutHook { count, named } => without_hook(*count, named),
         LinkTrouble::Missed(missed) => format!(
             "{} could not be queued since {}: resend them from Recent events on the hook's page in GitLab.",
             count(missed.deliveries, "delivery", "deliveries"),
@@ -83,6 +154,49 @@ pub fn link_remedy(trouble: &LinkTrouble) -> String {
 pub fn link_remedies(troubles: &[LinkTrouble]) -> Option<String> {
     let sentences: Vec<String> = troubles.iter().map(link_remedy).collect();
     (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// Why the hooks of a link's projects were given up.
+#[must_use]
+pub fn plan_failure(cause: PlanFailure) -> &'static str {
+    match cause {
+        PlanFailure::NoToken => "The hooks of its projects can't be made: there is no token for it.",
+        PlanFailure::TokenRefused => "The hooks of its projects are not all made: GitLab refused the token.",
+        PlanFailure::GroupHidden => {
+            "The hooks of its projects are not all made: GitLab does not let the token list the group's projects."
+        }
+        PlanFailure::OutOfTime => {
+            "The hooks of its projects are not all made: it took longer than the given token is kept."
+        }
+        PlanFailure::Unusable => {
+            "The hooks of its projects are not all made: the token can't be opened, or GitLab's host must not be called."
+        }
+    }
+}
+
+/// Why a project has no hook, after its path.
+#[must_use]
+pub fn hook_failure(cause: &HookFailure) -> String {
+    match cause {
+        HookFailure::Forbidden => {
+            "the token may not make hooks there: its user needs the Maintainer role".to_owned()
+        }
+        HookFailure::Hidden => "the token does not see its hooks".to_owned(),
+        HookFailure::Refused(text) => format!("GitLab refuses: {}", text.trim_end_matches('.')),
+        HookFailure::Failed => "GitLab failed".to_owned(),
+    }
+}
+
+fn without_hook(projects: u64, named: &[ProjectFailure]) -> String {
+    let causes: Vec<String> =
+        named.iter().map(|failed| format!("{}: {}", failed.path, hook_failure(&failed.cause))).collect();
+    let more = projects.saturating_sub(named.len() as u64);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!(
+        "{} without a hook ({}{more}). Put that right, then link the group again.",
+        count(projects, "project", "projects"),
+        causes.join("; ")
+    )
 }
 
 fn attention_remedy(attention: &LinkAttention) -> String {
@@ -102,7 +216,7 @@ fn attention_remedy(attention: &LinkAttention) -> String {
             let more = projects.saturating_sub(paths.len());
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!(
-                "{} without a hook ({}{more}): give the token's owner the Maintainer role there, then unlink the group and link it again.",
+                "{} without a hook ({}{more}): give the token's owner the Maintainer role there, then link the group again.",
                 count(*projects as u64, "project", "projects"),
                 paths.join(", ")
             )

@@ -82,19 +82,20 @@ pub async fn work(handler: Handler) -> Result<(), Error> {
     lambda_runtime::run(service).await
 }
 
-/// Runs `handle` whenever the schedule says so. A run that fails is counted as an error of the function.
+/// Runs `handle` whenever the schedule says so, until the function's time is over. A run that fails is counted as an error of the function.
 ///
 /// # Errors
 /// When Lambda's runtime API fails.
 pub async fn scheduled<H, T, E>(handle: H) -> Result<(), Error>
 where
-    H: Fn() -> BoxFuture<'static, Result<T, E>>,
+    H: Fn(Deadline) -> BoxFuture<'static, Result<T, E>>,
     E: std::error::Error + Send + Sync + 'static,
 {
     let handle = &handle;
     // What the event says is when and by which rule; neither matters.
-    let service = service_fn(move |_: LambdaEvent<IgnoredAny>| async move {
-        handle().await.map(drop).map_err(|error| {
+    let service = service_fn(move |event: LambdaEvent<IgnoredAny>| async move {
+        let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        handle(Deadline::after(left)).await.map(drop).map_err(|error| {
             tracing::error!(cause = with_causes(&error), "a scheduled run failed");
             Error::from(error)
         })

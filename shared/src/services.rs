@@ -39,7 +39,16 @@ pub struct Services {
 #[derive(Clone, Debug)]
 enum Backend {
     Aws(Box<SdkConfig>),
-    Embedded { store: Store, envelope: Arc<Envelope>, events: SharedQueue },
+    Embedded { store: Store, envelope: Arc<Envelope>, queues: Queues },
+}
+
+/// The queues of a bundle, where somebody has them in hand.
+#[derive(Clone, Debug)]
+pub struct Queues {
+    /// The events queue.
+    pub events: SharedQueue,
+    /// The queue of steps.
+    pub backfill: SharedQueue,
 }
 
 impl Services {
@@ -59,8 +68,8 @@ impl Services {
 
     /// The services of the local process. There is one of each, so names of tables, keys and queues are not looked at.
     #[must_use]
-    pub fn embedded(store: Store, envelope: Arc<Envelope>, events: SharedQueue, clock: SharedClock) -> Self {
-        let backend = Backend::Embedded { store, envelope, events };
+    pub fn embedded(store: Store, envelope: Arc<Envelope>, queues: Queues, clock: SharedClock) -> Self {
+        let backend = Backend::Embedded { store, envelope, queues };
         Self { backend, clock, tokens: AccessTokens::default() }
     }
 
@@ -98,7 +107,18 @@ impl Services {
             Backend::Aws(sdk) => {
                 Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(sdk), url, dead_letter_queue_url))
             }
-            Backend::Embedded { events, .. } => events.clone(),
+            Backend::Embedded { queues, .. } => queues.events.clone(),
+        }
+    }
+
+    /// The queue of steps at `url`, as [`Services::events_queue`].
+    #[must_use]
+    pub fn backfill_queue(&self, url: &str, dead_letter_queue_url: Option<&str>) -> SharedQueue {
+        match &self.backend {
+            Backend::Aws(sdk) => {
+                Arc::new(SqsQueue::new(aws_sdk_sqs::Client::new(sdk), url, dead_letter_queue_url))
+            }
+            Backend::Embedded { queues, .. } => queues.backfill.clone(),
         }
     }
 
@@ -148,6 +168,7 @@ impl Services {
             gitlab,
             guard: guard.clone(),
             queues: vec![self.events_queue(&config.events_queue_url, None)],
+            steps: self.backfill_queue(&config.backfill_queue_url, None),
             clock: self.clock(),
             webhook_base_url: config.webhook_url.clone(),
             gitlab_url: config.gitlab_url.clone(),

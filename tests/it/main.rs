@@ -7,6 +7,7 @@ mod batches;
 mod chaos;
 mod connections;
 mod crash;
+mod credentials;
 mod events;
 mod failures;
 mod forge;

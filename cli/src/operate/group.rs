@@ -1,19 +1,28 @@
 //! `group`: listing, linking and unlinking groups. What that takes belongs to `shared::linking`; the words for it are in
 //! [`words`].
 
+mod hooks;
+mod renewed;
 pub(super) mod words;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use shared::domain::{Credential, CredentialMode, HookKind, Site, SubscriptionId, SubscriptionState};
+use shared::domain::{
+    Credential, CredentialMode, HookKind, Site, Subscription, SubscriptionId, SubscriptionState,
+};
 use shared::health::{self, LinkTrouble};
-use shared::linking::link::LinkReport;
+use shared::linking::hooks::HookSecrets;
+use shared::linking::link::{LinkNote, LinkReport};
 use shared::linking::plan::LinkRequest;
+use shared::linking::renew::RenewReport;
 use shared::linking::unlink::{UnlinkReport, UnlinkRequest};
 use shared::text::count;
 
 use super::text::{clean, day, notes, table};
 use super::{GroupLink, Operator, Refusal};
+
+pub use hooks::{FailedProject, ProjectHooks};
+pub use renewed::Renewed;
 
 /// What `group list` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +46,9 @@ pub struct LinkedGroup {
     pub state: SubscriptionState,
     /// Its hooks.
     pub hook: HookSummary,
+    /// How far those of its projects have come, where each has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projects: Option<ProjectHooks>,
     /// `none`, `managed`, `read` or `pasted`.
     pub credential: String,
     /// Only these Jira projects; any if empty.
@@ -75,30 +87,15 @@ pub struct GroupLinked {
     pub credential: String,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// What was renewed, where the group was linked already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed: Option<Renewed>,
     /// Where each project has its own hook: which have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projects: Option<ProjectHooks>,
     /// The secrets of a hook made by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<ManualHookSecrets>,
-}
-
-/// Which projects got a hook.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProjectHooks {
-    /// How many did.
-    pub hooked: usize,
-    /// Those that did not.
-    pub failed: Vec<FailedProject>,
-}
-
-/// A project without a hook.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct FailedProject {
-    /// Its full path.
-    pub project: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// The secrets of a hook made by hand, in clear: they are shown once.
@@ -145,7 +142,9 @@ impl Operator {
                 let signed =
                     self.linking.is_signed(&link).await.map_err(|error| words::error(&error, &site))?;
                 let attention = link.attention.clone().map(LinkTrouble::Attention);
+                let projects = link.hooks.as_ref().map(ProjectHooks::from);
                 groups.push(LinkedGroup {
+                    projects,
                     id: link.id,
                     site: site.host().to_owned(),
                     instance: link.instance,
@@ -175,8 +174,13 @@ impl Operator {
         };
         let refused = |error| words::error(&error, &site);
         let plan = self.linking.plan(site.clone(), request).await.map_err(refused)?;
-        let report = self.linking.link(&plan).await.map_err(refused)?;
-        Ok(linked(&site, report))
+        let mut answer = match &plan.linked {
+            Some(_) => renewed(&site, &self.linking.renew(&plan).await.map_err(refused)?),
+            None => linked(&site, &self.linking.link(&plan).await.map_err(refused)?),
+        };
+        let hooks = self.linking.finish_hooks(answer.subscription).await.map_err(refused)?;
+        answer.projects = hooks.as_ref().map(ProjectHooks::from);
+        Ok(answer)
     }
 
     pub(super) async fn group_unlink(
@@ -209,29 +213,48 @@ impl Operator {
     }
 }
 
-fn linked(site: &Site, report: LinkReport) -> GroupLinked {
-    let link = &report.subscription;
-    let failed = report.failed_projects.iter().map(|project| FailedProject {
-        project: project.path.clone(),
-        reason: words::no_project_hook(&project.error, &link.instance),
-    });
-    let projects = ProjectHooks { hooked: report.projects_with_hook, failed: failed.collect() };
-    let secrets = report.manual_hook.as_ref().map(|secrets| ManualHookSecrets {
-        token: secrets.token.expose_secret().to_owned(),
-        signing_token: secrets.signing_token.expose_secret().to_owned(),
-    });
-    GroupLinked {
-        subscription: link.id,
-        site: site.host().to_owned(),
-        group: link.group_path.clone(),
-        webhook_url: report.webhook_url.clone(),
-        hook_id: link.hook.id,
-        hook_kind: link.hook.kind,
-        credential: credential_name(link.credential.as_ref()).to_owned(),
-        notes: report.notes.iter().map(|note| words::link_note(note, site)).collect(),
-        projects: (link.hook.kind == HookKind::Project).then_some(projects),
-        secrets,
+/// What of a link that was made or renewed is the same.
+struct Answered<'a> {
+    site: &'a Site,
+    link: &'a Subscription,
+    webhook_url: &'a str,
+    manual_hook: Option<&'a HookSecrets>,
+    notes: &'a [LinkNote],
+}
+
+impl Answered<'_> {
+    fn answer(&self) -> GroupLinked {
+        let secrets = self.manual_hook.map(|secrets| ManualHookSecrets {
+            token: secrets.token.expose_secret().to_owned(),
+            signing_token: secrets.signing_token.expose_secret().to_owned(),
+        });
+        GroupLinked {
+            subscription: self.link.id,
+            site: self.site.host().to_owned(),
+            group: self.link.group_path.clone(),
+            webhook_url: self.webhook_url.to_owned(),
+            hook_id: self.link.hook.id,
+            hook_kind: self.link.hook.kind,
+            credential: credential_name(self.link.credential.as_ref()).to_owned(),
+            notes: self.notes.iter().map(|note| words::link_note(note, self.site)).collect(),
+            renewed: None,
+            projects: None,
+            secrets,
+        }
     }
+}
+
+fn linked(site: &Site, report: &LinkReport) -> GroupLinked {
+    let LinkReport { subscription: link, webhook_url, manual_hook, notes } = report;
+    Answered { site, link, webhook_url, manual_hook: manual_hook.as_ref(), notes }.answer()
+}
+
+fn renewed(site: &Site, report: &RenewReport) -> GroupLinked {
+    let RenewReport { subscription: link, webhook_url, manual_hook, notes, .. } = report;
+    let mut answer = Answered { site, link, webhook_url, manual_hook: manual_hook.as_ref(), notes }.answer();
+    answer.renewed = Some(Renewed::from(report));
+    answer.notes.extend(renewed::notes(report, site));
+    answer
 }
 
 fn credential_name(credential: Option<&Credential>) -> &'static str {
@@ -267,7 +290,7 @@ impl Groups {
                     clean(&group.site),
                     clean(group.id),
                     if group.state == SubscriptionState::Active { "active" } else { "pending" }.to_owned(),
-                    format!("{}{signed}", kind_name(group.hook.kind)),
+                    format!("{}{signed}{}", kind_name(group.hook.kind), group.running()),
                     group.credential.clone(),
                     if keys.is_empty() { "any".to_owned() } else { clean(keys) },
                     day(&group.created_at),
@@ -282,10 +305,24 @@ impl Groups {
     }
 }
 
+impl LinkedGroup {
+    /// How far hooks have come that are being put in order.
+    fn running(&self) -> String {
+        let running = self.projects.as_ref().filter(|projects| projects.is_running());
+        running.map(|projects| format!(", {}", projects.progress())).unwrap_or_default()
+    }
+}
+
 impl GroupLinked {
     pub(super) fn lines(&self) -> Vec<String> {
+        let renewed = if self.renewed.is_some() { "; the link is renewed" } else { "" };
         let mut lines = vec![
-            format!("{} is linked to {} as {}.", clean(&self.group), clean(&self.site), self.subscription),
+            format!(
+                "{} is linked to {} as {}{renewed}.",
+                clean(&self.group),
+                clean(&self.site),
+                self.subscription
+            ),
             format!("Hook: {}, delivers to {}", kind_name(self.hook_kind), clean(&self.webhook_url)),
             format!("Token kept: {}", self.credential),
         ];
@@ -294,14 +331,8 @@ impl GroupLinked {
             lines.push(format!("Signing token (GitLab 19.0 and newer): {}", secrets.signing_token));
             lines.push("These secrets are not shown again.".to_owned());
         }
-        if let Some(projects) = &self.projects {
-            lines.push(format!("Projects with a hook: {}", projects.hooked));
-            lines.extend(
-                projects.failed.iter().map(|failed| {
-                    format!("No hook in {}: {}", clean(&failed.project), clean(&failed.reason))
-                }),
-            );
-        }
+        lines.extend(self.renewed.iter().flat_map(Renewed::lines));
+        lines.extend(self.projects.iter().flat_map(ProjectHooks::lines));
         lines.extend(notes(&self.notes));
         lines.push("Next: push a commit that names an issue, then run `gitlab-jira explain KEY`".to_owned());
         lines

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared::domain::{Connection, Hook, Installation, Subscription};
 use shared::envelope::{Context, Envelope, EnvelopeError, KeyFile, KeyFileError, Purpose, Sealed};
+use shared::linking::steps::token_context;
 use shared::telemetry::with_causes;
 use shared::text::count;
 use tokio::sync::RwLock;
@@ -124,14 +125,25 @@ impl Rotation<'_> {
             let context = Context::gitlab_token(link.site, link.id);
             token = self.seal_again(&credential.token, &context, of).await?;
         }
-        let sealed = sealed + u64::from(token.is_some());
+        let mut of_plan = None;
+        if let Some(kept) = link.hooks.as_ref().and_then(|plan| plan.token.as_ref()) {
+            let of = || format!("the token for the hooks of the link {}", link.id);
+            of_plan = self.seal_again(kept, &token_context(link), of).await?;
+        }
+        let sealed = sealed + u64::from(token.is_some()) + u64::from(of_plan.is_some());
         if sealed == 0 {
             return Ok(0);
         }
         let change = |stored: &mut Subscription| {
-            replace_in_hook(&mut stored.hook, &link.hook, &hook);
+            replace_secrets(&mut stored.hook, &link.hook, &hook);
             if let (Some(stored), Some(old), Some(new)) = (&mut stored.credential, &link.credential, &token) {
                 replace(&mut stored.token, &old.token, new);
+            }
+            let kept = |link: &Subscription| link.hooks.as_ref().and_then(|plan| plan.token.clone());
+            if let (Some(old), Some(new)) = (kept(link), &of_plan)
+                && let Some(stored) = stored.hooks.as_mut().and_then(|plan| plan.token.as_mut())
+            {
+                replace(stored, &old, new);
             }
         };
         self.operator.store.update_subscription(link.id, change).await?;
@@ -143,8 +155,8 @@ impl Rotation<'_> {
         let Some(project) = hook.project_id else { return Ok(0) };
         let (new, sealed) = self.hook(link, &hook, Some(project)).await?;
         if sealed > 0 {
-            let change = |stored: &mut Hook| replace_in_hook(stored, &hook, &new);
-            self.operator.store.update_project_hook(link.id, project, change).await?;
+            let change = |stored: &mut Hook| replace_secrets(stored, &hook, &new);
+            self.operator.store.update_hook(link.id, Some(project), change).await?;
         }
         Ok(sealed)
     }
@@ -158,7 +170,8 @@ impl Rotation<'_> {
         let context = Context::hook(link.site, link.id, project);
         let of = || format!("the secrets of a hook of the link {}", link.id);
         let (mut new, mut sealed) = (hook.clone(), 0);
-        for secret in [&mut new.token, &mut new.signing_token] {
+        let previous = new.previous.iter_mut().flat_map(|it| [&mut it.token, &mut it.signing_token]);
+        for secret in [&mut new.token, &mut new.signing_token].into_iter().chain(previous) {
             if let Some(again) = self.seal_again(secret, &context, of).await? {
                 *secret = again;
                 sealed += 1;
@@ -199,12 +212,22 @@ fn credential(connection: &mut Connection) -> Option<(Purpose, &mut Sealed)> {
     }
 }
 
-fn replace_in_hook(stored: &mut Hook, old: &Hook, new: &Hook) {
-    replace(&mut stored.token, &old.token, &new.token);
-    replace(&mut stored.signing_token, &old.signing_token, &new.signing_token);
+/// Those of a hook that nobody renewed meanwhile.
+fn replace_secrets(stored: &mut Hook, old: &Hook, new: &Hook) {
+    fn secrets(hook: &Hook) -> impl Iterator<Item = &Sealed> {
+        let previous = hook.previous.iter().flat_map(|it| [&it.token, &it.signing_token]);
+        [&hook.token, &hook.signing_token].into_iter().chain(previous)
+    }
+    let again: Vec<(&Sealed, &Sealed)> = secrets(old).zip(secrets(new)).collect();
+    let previous = stored.previous.iter_mut().flat_map(|it| [&mut it.token, &mut it.signing_token]);
+    for secret in [&mut stored.token, &mut stored.signing_token].into_iter().chain(previous) {
+        if let Some((_, new)) = again.iter().find(|(old, _)| *old == secret) {
+            secret.clone_from(new);
+        }
+    }
 }
 
-/// Unless it was renewed meanwhile.
+/// Unless somebody renewed it meanwhile.
 fn replace(stored: &mut Sealed, old: &Sealed, new: &Sealed) {
     if stored == old {
         stored.clone_from(new);

@@ -37,7 +37,7 @@ pub use dlq::{DeadLetterSummary, DeadLetters, Redriven};
 pub use doctor::{Check, Diagnosis, Finding};
 pub use explain::{EntityOutcome, EntityResult, Explanation, SiteOutcomes};
 pub use forge::ForgeManifest;
-pub use group::{GroupLinked, GroupUnlinked, Groups};
+pub use group::{FailedProject, GroupLinked, GroupUnlinked, Groups, ProjectHooks, Renewed};
 pub use key::{KeyRotated, MasterKey};
 pub use open::PageOpened;
 pub use site::recheck::SiteRechecked;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use shared::clock::Timestamp;
 use shared::domain::{Api, Site, SiteCondition, SiteId, Subscription, SubscriptionId, SubscriptionState};
 use shared::health::{self, LinkTrouble};
 use shared::queue::Depth;
@@ -12,7 +13,7 @@ use shared::text::count;
 
 use super::text::{clean, table};
 use super::wording::condition_name;
-use super::{NO_SITE, Operator, Refusal};
+use super::{NO_SITE, Operator, ProjectHooks, Refusal};
 
 /// What `status` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,6 +24,20 @@ pub struct Status {
     pub sites: Vec<SiteStatus>,
     /// Links that need attention.
     pub links: Vec<LinkStatus>,
+    /// Links whose projects' hooks are being made or renewed.
+    #[serde(default)]
+    pub hooks: Vec<RunningHooks>,
+}
+
+/// A link whose projects' hooks are being made or renewed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunningHooks {
+    /// The link.
+    pub id: SubscriptionId,
+    /// The group's full path.
+    pub group: String,
+    /// How far they have come.
+    pub projects: ProjectHooks,
 }
 
 /// A site.
@@ -90,7 +105,7 @@ impl Operator {
         for (name, queue) in &self.queues {
             queues.insert((*name).to_owned(), queue.depth().await?);
         }
-        let (mut sites, mut links) = (Vec::new(), Vec::new());
+        let (mut sites, mut links, mut hooks) = (Vec::new(), Vec::new(), Vec::new());
         for site in self.store.sites().await? {
             let subscriptions = self.store.subscriptions(site.id).await?;
             sites.push(SiteStatus {
@@ -104,10 +119,11 @@ impl Operator {
             for link in &subscriptions {
                 let missed = self.store.missed(link.id).await?;
                 let not_understood = self.store.not_understood(link.id).await?;
-                links.extend(unhealthy(&site, link, missed, not_understood));
+                hooks.extend(running(link));
+                links.extend(unhealthy(&site, link, missed, not_understood, self.clock.now()));
             }
         }
-        Ok(Status { queues, sites, links })
+        Ok(Status { queues, sites, links, hooks })
     }
 
     /// What backs off on the way to and from a site.
@@ -144,13 +160,19 @@ impl From<Missed> for MissedDeliveries {
     }
 }
 
+fn running(link: &Subscription) -> Option<RunningHooks> {
+    let plan = link.hooks.as_ref().filter(|plan| plan.is_running())?;
+    Some(RunningHooks { id: link.id, group: link.group_path.clone(), projects: plan.into() })
+}
+
 fn unhealthy(
     site: &Site,
     link: &Subscription,
     missed: Option<Missed>,
     not_understood: Option<Missed>,
+    now: Timestamp,
 ) -> Option<LinkStatus> {
-    let troubles: Vec<LinkTrouble> = health::link_troubles(link, missed);
+    let troubles: Vec<LinkTrouble> = health::link_troubles(link, missed, now);
     let remedies = super::wording::link_remedies(link, &troubles);
     let odd = not_understood.map(|odd| {
         let deliveries = count(odd.deliveries, "delivery", "deliveries");
@@ -175,6 +197,14 @@ fn unhealthy(
 }
 
 impl Status {
+    /// A line for each link whose projects' hooks are being made or renewed.
+    pub(crate) fn running_hooks(&self) -> impl Iterator<Item = String> {
+        self.hooks.iter().map(|running| {
+            let progress = running.projects.progress();
+            format!("{} ({}): hooks of its projects: {progress}", clean(&running.group), running.id)
+        })
+    }
+
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = table(
             ["QUEUE", "READY", "DELAYED", "IN FLIGHT", "DEAD"],
@@ -208,6 +238,7 @@ impl Status {
                 .iter()
                 .map(|link| format!("{} ({}): {}", clean(&link.group), link.id, clean(&link.attention))),
         );
+        lines.extend(self.running_hooks());
         if self.queues.values().any(|depth| depth.dead > 0) {
             lines.push("Next: gitlab-jira dlq list".to_owned());
         }

@@ -6,6 +6,7 @@ mod forge;
 mod key;
 mod link;
 mod render;
+mod renew;
 mod site;
 mod unlink;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use serde_json::Value;
-use shared::bundle::EVENTS_QUEUE;
+use shared::bundle::{BACKFILL_QUEUE, EVENTS_QUEUE};
 use shared::clock::{SharedClock, SystemClock};
 use shared::domain::{Site, Subscription};
 use shared::envelope::{Envelope, KeyFile};
@@ -70,6 +71,7 @@ impl Bench {
         store.create_table().await.unwrap();
         let queues = EmbeddedQueues::memory(clock.clone()).unwrap();
         let queue: SharedQueue = queues.queue(EVENTS_QUEUE);
+        let steps: SharedQueue = queues.queue(BACKFILL_QUEUE);
         let directory = tempfile::tempdir().unwrap();
         let key = Arc::new(KeyFile::open_or_create(&directory.path().join("key")).unwrap());
         let envelope = Arc::new(Envelope::new(key.clone()));
@@ -84,6 +86,7 @@ impl Bench {
             },
             guard,
             queues: vec![queue.clone()],
+            steps: steps.clone(),
             clock: clock.clone(),
             webhook_base_url: BASE_URL.to_owned(),
             gitlab_url: gitlab.url().parse().unwrap(),
@@ -91,7 +94,7 @@ impl Bench {
         let operator = Operator {
             store,
             linking,
-            queues: BTreeMap::from([(EVENTS_QUEUE, queue.clone())]),
+            queues: BTreeMap::from([(EVENTS_QUEUE, queue.clone()), (BACKFILL_QUEUE, steps)]),
             clock,
             base_url: BASE_URL.to_owned(),
             allowed_jira_sites: Arc::new([]),

@@ -1,13 +1,20 @@
-//! Counts the sites and links that need attention, and logs each with its remedy. Changes nothing: what recovers by itself
-//! belongs to `sync`, and what a person does about the rest to the front ends.
+//! Looks after the tokens and hooks of links ([`LinkUpkeep`]), then counts the sites and links that still need attention, and
+//! logs each with its remedy. What recovers by itself belongs to `sync`, and what a person does about the rest to the front
+//! ends.
+
+mod upkeep;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use shared::config::Variables;
+use shared::config::{Outbound, Variables};
 use shared::domain::{Site, SubscriptionId};
 use shared::health;
+use shared::linking::hooks::LinkHooks;
+use shared::outbound::OutboundClientError;
 use shared::services::Services;
 use shared::store::{Store, StoreError};
 use shared::telemetry::Measure;
+
+pub use upkeep::LinkUpkeep;
 
 /// The metric of sites that hold work.
 pub const SITES: &str = "SitesNeedingAttention";
@@ -30,18 +37,30 @@ const MAX_NAMED: usize = 100;
 /// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// How GitLab may be called.
+    pub outbound: Outbound,
     /// The table.
     pub table_name: String,
+    /// The key of secrets.
+    pub kms_key_id: String,
+    /// Where hooks deliver to.
+    pub webhook_url: String,
+    /// Where the steps of plans go.
+    pub backfill_queue_url: String,
 }
 
 impl Config {
     /// Reads it from environment variables.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
-        Some(Self { table_name: variables.required("TABLE_NAME") })
+        let outbound = Outbound::read(variables);
+        let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
+        let webhook_url = variables.required("WEBHOOK_URL");
+        let backfill_queue_url = variables.required("BACKFILL_QUEUE_URL");
+        Some(Self { outbound: outbound?, table_name, kms_key_id, webhook_url, backfill_queue_url })
     }
 }
 
-/// What the function needs.
+/// What counting needs.
 #[derive(Clone, Debug)]
 pub struct Housekeeping {
     /// State.
@@ -49,9 +68,27 @@ pub struct Housekeeping {
 }
 
 /// The function as `services` and its configuration make it.
-#[must_use]
-pub fn build(services: &Services, config: &Config) -> Housekeeping {
-    Housekeeping { store: services.store(&config.table_name) }
+///
+/// # Errors
+/// When no HTTP client can be made.
+pub fn build(
+    services: &Services,
+    config: &Config,
+) -> Result<(LinkUpkeep, Housekeeping), OutboundClientError> {
+    let store = services.store(&config.table_name);
+    let upkeep = LinkUpkeep {
+        hooks: LinkHooks {
+            store: store.clone(),
+            envelope: services.envelope(&config.kms_key_id),
+            gitlab: services.gitlab_http(&config.outbound)?,
+            guard: config.outbound.guard.clone(),
+            clock: services.clock(),
+            webhook_base_url: config.webhook_url.trim_end_matches('/').to_owned(),
+        },
+        steps: services.backfill_queue(&config.backfill_queue_url, None),
+        clock: services.clock(),
+    };
+    Ok((upkeep, Housekeeping { store }))
 }
 
 /// How many sites and links need attention.
@@ -97,7 +134,7 @@ impl Housekeeping {
         let links = stream::iter(self.store.subscriptions(site.id).await?);
         let links = links.map(|link| async move {
             let missed = self.store.missed(link.id).await?;
-            let remedies = health::link_remedies(&health::link_troubles(&link, missed));
+            let remedies = health::link_remedies(&health::link_troubles(&link, missed, self.store.now()));
             Ok(remedies.map(|remedies| (link.id, remedies)))
         });
         let links = links.buffered(LINKS_SIDE_BY_SIDE).try_filter_map(|found| async move { Ok(found) });

@@ -65,10 +65,20 @@ impl EventSync {
             }
         }
         let coverage = self.coverage(subscription, gitlab, &events).await;
+        // Not to know is no reason to hold them: what is sent twice is harmless.
+        let nearer = self.nearer.of(subscription, events.iter().map(|event| &event.project)).await;
+        let nearer = nearer.unwrap_or_default();
         let mut admitted = Vec::with_capacity(events.len());
         for event in events {
             match coverage.get(&event.project.id) {
-                Some(Ok(Coverage::Inside)) => admitted.push(event),
+                Some(Ok(Coverage::Inside)) => match nearer.get(&event.project.id) {
+                    None => admitted.push(event),
+                    Some(link) => {
+                        let reason =
+                            format!("The link {link}, whose group is nearer to the project, brings it.");
+                        decisions.add(event.index, Disposition::Drop { reason });
+                    }
+                },
                 Some(Err(disposition)) => decisions.add(event.index, disposition.clone()),
                 Some(Ok(Coverage::Outside)) | None => {
                     let reason = "The project is outside the linked group.".to_owned();

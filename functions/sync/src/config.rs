@@ -7,7 +7,7 @@ use shared::sync::apply::Apply;
 use shared::sync::auth::HookAuthenticator;
 use shared::sync::read::{GitlabAccess, GitlabCache};
 
-use crate::EventSync;
+use crate::{EventSync, NearerLinks};
 
 /// The function's configuration.
 #[derive(Clone, Debug)]
@@ -65,6 +65,7 @@ pub fn build(services: &Services, config: &Config) -> Result<EventSync, Outbound
             cache: GitlabCache::default(),
         },
         apply: Apply { store: store.clone(), clock: services.clock() },
+        nearer: NearerLinks::new(store.clone()),
         authenticator: HookAuthenticator::new(store.clone(), envelope),
         queue: services.events_queue(&config.events_queue_url, dead_letters),
         clock: services.clock(),

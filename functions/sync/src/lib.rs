@@ -6,6 +6,7 @@
 mod admit;
 mod config;
 mod link;
+mod nearer;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -29,6 +30,7 @@ use shared::sync::read::GitlabAccess;
 
 pub use crate::config::{Config, build};
 use crate::link::LinkWork;
+pub use crate::nearer::NearerLinks;
 
 /// How long work waits when our own table or keys are unavailable.
 const STORE_BACKOFF: Duration = Duration::from_secs(60);
@@ -51,6 +53,8 @@ pub struct EventSync {
     pub gitlab: GitlabAccess,
     /// Brings entities to Jira.
     pub apply: Apply,
+    /// Which link brings an event that comes in through several.
+    pub nearer: NearerLinks,
     /// Authenticates deliveries that were queued unverified.
     pub authenticator: HookAuthenticator,
 }

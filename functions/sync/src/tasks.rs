@@ -108,6 +108,7 @@ pub(crate) fn instead_of_read(error: ReadError, held_for: Duration, now: Timesta
         ReadError::Gone => {
             Instead::Decided(Disposition::Drop { reason: "GitLab does not have it any more.".to_owned() })
         }
+        ReadError::TokenReplaced { until } => wait(until, HoldReason::LinkChanging.to_string()),
         ReadError::RateLimited { until } => wait(until, HoldReason::GitlabRateLimited.to_string()),
         ReadError::Unavailable { until } => wait(until, HoldReason::GitlabUnavailable.to_string()),
         ReadError::Failed { reason, .. } => {

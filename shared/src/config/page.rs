@@ -32,11 +32,13 @@ pub struct PageFunction {
     pub kms_key_id: String,
     /// The queue whose messages may be in flight while a group is unlinked.
     pub events_queue_url: String,
+    /// The queue of the steps in which hooks of projects are made.
+    pub backfill_queue_url: String,
 }
 
 impl PageFunction {
     /// Reads what [`Identity`], [`JiraAccess`] and [`Outbound`] read, `GITLAB_URL`, `OAUTH_APPLICATION_ID`, `WEBHOOK_URL`,
-    /// `CONNECT_JS_URL`, `TABLE_NAME`, `KMS_KEY_ID` and `EVENTS_QUEUE_URL`.
+    /// `CONNECT_JS_URL`, `TABLE_NAME`, `KMS_KEY_ID`, `EVENTS_QUEUE_URL` and `BACKFILL_QUEUE_URL`.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let identity = Identity::read(variables);
         let jira = JiraAccess::read(variables);
@@ -47,6 +49,7 @@ impl PageFunction {
         let connect_js_url = variables.url("CONNECT_JS_URL", CONNECT_JS_URL);
         let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
         let events_queue_url = variables.required("EVENTS_QUEUE_URL");
+        let backfill_queue_url = variables.required("BACKFILL_QUEUE_URL");
         let identity = identity?;
         let webhook_url = webhook_url.unwrap_or_else(|| identity.base_url.clone());
         Some(Self {
@@ -60,6 +63,7 @@ impl PageFunction {
             table_name,
             kms_key_id,
             events_queue_url,
+            backfill_queue_url,
         })
     }
 

@@ -7,6 +7,7 @@ mod branch_history;
 mod entity;
 mod group_path;
 mod hold;
+mod hook_plan;
 mod id;
 mod installation;
 mod issue_keys;
@@ -20,11 +21,16 @@ pub use branch_history::{BranchHistory, RefUpdate};
 pub use entity::{EntityKey, EntityKind};
 pub use group_path::lies_under;
 pub use hold::{HoldReason, KeyRule};
+pub use hook_plan::{
+    HookDone, HookFailure, HookMark, HookPlan, MAX_NAMED, PlanFailure, PlanPurpose, PlanState,
+    ProjectFailure, TOKEN_KEPT,
+};
 pub use id::{InstallationId, SignInId, SiteId, SubscriptionId};
 pub use installation::{Connection, ConnectionKind, Installation, SystemToken};
 pub use issue_keys::{IssueKeys, KeyFilter};
 pub use sign_in::{SignIn, SignInStage, TokenSource};
 pub use site::{Capability, Site, SiteCondition, SiteState};
 pub use subscription::{
-    Credential, CredentialMode, Hook, HookKind, LinkAttention, Subscription, SubscriptionState,
+    Credential, CredentialMode, Hook, HookKind, HookTrouble, LinkAttention, PreviousSecrets, Rotation,
+    Subscription, SubscriptionState, Upkeep,
 };

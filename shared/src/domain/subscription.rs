@@ -1,10 +1,19 @@
 //! A GitLab group linked to a Jira site.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::{SiteId, SubscriptionId};
+use super::{HookMark, HookPlan, SiteId, SubscriptionId};
 use crate::clock::Timestamp;
 use crate::envelope::Sealed;
+
+/// How long a hook's old secrets are accepted after GitLab has taken new ones. Longer than a delivery is under way, and as
+/// long as one that was taken in unverified may have to wait for its verification.
+const PREVIOUS_ACCEPTED: Duration = Duration::from_secs(24 * 3600);
+
+/// How many replaced secrets a hook keeps.
+const MAX_PREVIOUS: usize = 4;
 
 /// A link between a GitLab group and a Jira site.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,11 +42,26 @@ pub struct Subscription {
     /// What a person has to mend, if anything.
     #[serde(default)]
     pub attention: Option<LinkAttention>,
+    /// The hooks of its projects, as they were last put in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<HookPlan>,
+    /// The last look at its token and hooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<Upkeep>,
     /// When it was linked.
     pub created_at: Timestamp,
     /// GitLab's user name of whoever linked it; unknown of links from before it was kept.
     #[serde(default)]
     pub linked_by: Option<String>,
+}
+
+impl Subscription {
+    /// Whether projects that come later get a hook: through the group's own, or from a token that may make one.
+    #[must_use]
+    pub fn gets_hooks_by_itself(&self) -> bool {
+        let may_make_hooks = |credential: &Credential| credential.mode != CredentialMode::Read;
+        self.hook.kind != HookKind::Project || self.credential.as_ref().is_some_and(may_make_hooks)
+    }
 }
 
 /// How far linking has come.
@@ -155,6 +179,44 @@ pub struct Hook {
     /// Whether a valid signature is demanded: GitLab said that it kept the signing token, or a valid one was seen.
     #[serde(default)]
     pub signed: bool,
+    /// The secrets it had before, newest last, while deliveries made with them may still come in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<PreviousSecrets>,
+    /// What the last plan that came by did about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<HookMark>,
+}
+
+/// Secrets of a hook that were replaced.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PreviousSecrets {
+    /// The secret sent in clear as `X-Gitlab-Token`.
+    pub token: Sealed,
+    /// The key of the signature.
+    pub signing_token: Sealed,
+    /// Until when they are accepted; `None` while it is not known whether GitLab has taken the newer ones.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+impl Hook {
+    /// Gives it new secrets. The old ones are accepted until the new ones are confirmed, and for a while after that.
+    pub fn replace_secrets(&mut self, token: Sealed, signing_token: Sealed) {
+        let token = std::mem::replace(&mut self.token, token);
+        let signing_token = std::mem::replace(&mut self.signing_token, signing_token);
+        self.previous.push(PreviousSecrets { token, signing_token, until: None });
+        // More replacements than that in a row without an answer of GitLab's are no coincidence.
+        let surplus = self.previous.len().saturating_sub(MAX_PREVIOUS);
+        self.previous.drain(..surplus);
+    }
+
+    /// Notes that GitLab has the newest secrets since `now`.
+    pub fn confirm_secrets(&mut self, now: Timestamp) {
+        self.previous.retain(|secrets| secrets.until.is_none_or(|until| until > now));
+        for secrets in &mut self.previous {
+            secrets.until.get_or_insert(now.after(PREVIOUS_ACCEPTED));
+        }
+    }
 }
 
 /// How the stored token came to be, and so what it may do.
@@ -179,6 +241,45 @@ pub struct Credential {
     /// GitLab's id of a token we made, to remove it by.
     #[serde(default)]
     pub token_id: Option<u64>,
+    /// When GitLab stops accepting it, as far as it says.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    /// When GitLab was last asked about it.
+    #[serde(default)]
+    pub checked_at: Option<Timestamp>,
+    /// A rotation whose result is not stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+}
+
+/// A rotation of a token whose result is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "rotation", content = "at", rename_all = "snake_case")]
+pub enum Rotation {
+    /// It was begun, and may have come to pass: the token must not be rotated again before that is known.
+    Begun(Timestamp),
+    /// It came to pass, and its answer was lost: the token does not work, and nobody has its successor.
+    Lost(Timestamp),
+}
+
+/// A look at a link's token and hooks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upkeep {
+    /// When it ended.
+    pub at: Timestamp,
+    /// What was wrong with the group's hook after it.
+    #[serde(default)]
+    pub hook: Option<HookTrouble>,
+}
+
+/// What is wrong with a hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "trouble", content = "detail", rename_all = "snake_case")]
+pub enum HookTrouble {
+    /// GitLab delivers nothing until this moment, if it says, because deliveries failed.
+    DisabledUntil(Option<Timestamp>),
+    /// GitLab refuses to make or change it, in its own words.
+    Refused(String),
 }
 
 #[cfg(test)]

@@ -21,9 +21,9 @@ mod reads;
 mod search;
 
 pub use super::error::GitlabError;
-pub use browse::{GROUPS_PER_PAGE, ListedGroup, MergeRequestTexts, OwnToken};
-pub use groups::{CreatedToken, Group, User};
-pub use hooks::{HookOwner, NewHook, StoredHook};
+pub use browse::{GROUPS_PER_PAGE, ListedGroup, MergeRequestTexts};
+pub use groups::{CreatedToken, Group, OwnToken, User};
+pub use hooks::{HookHealth, HookOwner, NewHook, StoredHook};
 pub use reads::MAX_FILES;
 pub use search::ActiveProject;
 
@@ -72,6 +72,12 @@ impl GitlabClient {
     #[must_use]
     pub fn new(http: GitlabHttp, base: Url, token: SecretString) -> Self {
         Self { http, base, token }
+    }
+
+    /// The same instance, called with another token.
+    #[must_use]
+    pub fn with_token(&self, token: SecretString) -> Self {
+        Self { token, ..self.clone() }
     }
 
     /// The instance's version, such as `19.1.0-ee`.

@@ -1,5 +1,5 @@
 //! Dates as GitLab has written them over the years: `2026-01-05T10:00:00.000Z`, `2021-04-28 21:50:00 +0200`,
-//! `2016-12-01 13:11:10 UTC`, `2011-12-12T14:27:31+02:00`.
+//! `2016-12-01 13:11:10 UTC`, `2011-12-12T14:27:31+02:00`, `2026-01-05`.
 
 use serde::{Deserialize, Deserializer};
 use time::OffsetDateTime;
@@ -26,6 +26,8 @@ fn normalised(text: &str) -> Option<String> {
             (hours, minutes) => format!("{hours}:{}", minutes.trim_start_matches(':')),
         },
     };
+    // A day alone begins at midnight.
+    let time = if time.is_empty() { "00:00:00" } else { time };
     Some(format!("{date}T{time}{zone}"))
 }
 
@@ -53,6 +55,7 @@ mod tests {
             ("2023-11-27 16:31:16 Z", 1_701_102_676_000),
             ("2023-11-27 16:31:16", 1_701_102_676_000),
             ("2023-11-27T16:31:16 +01", 1_701_099_076_000),
+            ("2026-01-05", 1_767_571_200_000),
         ] {
             assert_eq!(parse(text), Some(Timestamp(milliseconds)), "{text}");
         }

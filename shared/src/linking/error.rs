@@ -1,5 +1,6 @@
 //! Why a group is not linked or unlinked, as variants that a front end words for a person.
 
+use crate::clock::Timestamp;
 use crate::domain::{SubscriptionId, SubscriptionState};
 use crate::envelope::EnvelopeError;
 use crate::gitlab::client::GitlabError;
@@ -91,7 +92,7 @@ pub enum LinkError {
         /// The group's full path.
         group: String,
     },
-    /// The group is linked to the site already, or linking it did not end.
+    /// The group is linked to the site already, or linking it did not end. It can be renewed.
     #[error("{group} is linked already")]
     AlreadyLinked {
         /// The group's full path.
@@ -100,6 +101,14 @@ pub enum LinkError {
         link: SubscriptionId,
         /// Its state.
         state: SubscriptionState,
+    },
+    /// Somebody else is changing the link's token or hooks.
+    #[error("somebody else is at work on the link")]
+    Busy {
+        /// The link.
+        link: SubscriptionId,
+        /// When that has ended at the latest.
+        until: Timestamp,
     },
     /// Not the key of a Jira project.
     #[error("{0:?} is not the key of a Jira project")]
@@ -168,6 +177,8 @@ pub enum GitlabPurpose {
     CreateGroupHook,
     /// Making a project's hook.
     CreateProjectHook,
+    /// Reading or changing a hook that is there.
+    RepairHook,
     /// Making a group access token.
     CreateToken,
 }

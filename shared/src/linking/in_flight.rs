@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::Linking;
+use crate::domain::SubscriptionId;
 use crate::queue::QueueError;
+use crate::store::StoreError;
+use crate::store::leases::Lease;
 
 /// A call to Jira that is under way when the change is stored ends within this time (`outbound`); `sync` looks at the site
 /// and the link before each, and begins no other.
@@ -13,6 +16,22 @@ const LAST_CALL: Duration = Duration::from_secs(35);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Linking {
+    /// Waits until nobody else changes the hooks or the token of a link, and takes its lease. `None`: whoever has it does not
+    /// end, and is not waited for any longer.
+    ///
+    /// # Errors
+    /// The table can't be read or written.
+    pub(super) async fn wait_for_lease(&self, link: SubscriptionId) -> Result<Option<Lease>, StoreError> {
+        let deadline = self.clock.now().after(LAST_CALL);
+        loop {
+            match self.store.take_lease(link).await? {
+                Ok(lease) => return Ok(Some(lease)),
+                Err(_) if self.clock.now() >= deadline => return Ok(None),
+                Err(_) => self.clock.sleep(POLL_INTERVAL).await,
+            }
+        }
+    }
+
     /// Waits until no message is in flight, or those that were have had time to see what was stored before.
     ///
     /// # Errors

@@ -1,66 +1,44 @@
 //! Making a link: the subscription first, then its hooks, then the token, and everything removed again when one of them
-//! fails.
+//! fails. Of project hooks one is made here, which shows whether the token may; the others are made in [`steps`](super::steps).
 
-use secrecy::SecretString;
-
-use super::plan::{Plan, PlanNote};
+use super::hooks::{HookAccess, HookAt, HookCare, HookError, HookSecrets, LinkHooks};
+use super::plan::{OverlappingLink, Plan, PlanNote};
+use super::steps::token_context;
 use super::{GitlabPurpose, Leftover, LinkError, Linking};
 use crate::domain::{
-    CredentialMode, Hook, HookKind, LinkAttention, Site, Subscription, SubscriptionId, SubscriptionState,
+    CredentialMode, HookKind, HookPlan, PlanPurpose, Site, Subscription, SubscriptionId, SubscriptionState,
 };
-use crate::envelope::Context;
-use crate::gitlab::client::{GitlabError, HookOwner, NewHook, StoredHook};
-use crate::gitlab::model::Project;
-use crate::gitlab::signature::{generate_signing_token, generate_token};
+use crate::gitlab::client::{GitlabError, HookOwner};
 
-/// How many projects without a hook are named on the link; the report names all.
-const MAX_NAMED_PROJECTS: usize = 5;
+/// In how many projects a hook is tried before the token counts as one that may make none.
+const MAX_TRIED: usize = 5;
 
 /// A link that was made.
 #[derive(Debug)]
 pub struct LinkReport {
-    /// The link.
+    /// The link. The hooks of its projects may still have to be made: [`Linking::finish_hooks`].
     pub subscription: Subscription,
     /// Where its hooks deliver to.
     pub webhook_url: String,
-    /// Projects that got a hook, where each has its own.
-    pub projects_with_hook: usize,
-    /// Projects that got none.
-    pub failed_projects: Vec<FailedProject>,
     /// The secrets of a hook that somebody makes by hand. They are not shown again.
     pub manual_hook: Option<HookSecrets>,
     /// What a person should know.
     pub notes: Vec<LinkNote>,
 }
 
-/// A project that got no hook.
-#[derive(Debug)]
-pub struct FailedProject {
-    /// Its full path.
-    pub path: String,
-    /// What GitLab said.
-    pub error: GitlabError,
-}
-
-/// A hook's secrets before they are sealed.
-#[derive(Clone, Debug)]
-pub struct HookSecrets {
-    /// Sent in clear as `X-Gitlab-Token`.
-    pub token: SecretString,
-    /// The key of signatures (GitLab 19.0 and newer).
-    pub signing_token: SecretString,
-}
-
-/// What a person should know of a link that was made.
+/// What a person should know of a link that was made or renewed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkNote {
     /// What was found while the plan was made.
     Plan(PlanNote),
+    /// Another link of the site covers projects of this one, too: each event comes in through both, and is sent once, by the
+    /// link whose group is nearest to the project.
+    Overlaps(OverlappingLink),
     /// The hook is to be made by hand.
     MakeHookByHand,
     /// GitLab makes no group hook here, so each project has its own.
     NoGroupHook,
-    /// Projects created later get no hook by themselves.
+    /// Nobody makes hooks in projects that come later: the link keeps no token that may.
     NewProjectsGetNoHook,
     /// No token is kept.
     NoToken,
@@ -73,21 +51,16 @@ pub enum LinkNote {
     },
 }
 
-impl HookSecrets {
-    fn generate() -> Result<Self, LinkError> {
-        Ok(Self {
-            token: generate_token().map_err(|_| LinkError::Random)?,
-            signing_token: generate_signing_token().map_err(|_| LinkError::Random)?,
-        })
-    }
-}
-
 impl Linking {
     /// Makes the link, or leaves nothing of it.
     ///
     /// # Errors
     /// [`LinkError`]; [`LinkError::NotUndone`] names what could not be removed again.
     pub async fn link(&self, plan: &Plan) -> Result<LinkReport, LinkError> {
+        if let Some(link) = &plan.linked {
+            let (group, link, state) = (plan.group.full_path.clone(), link.id, link.state);
+            return Err(LinkError::AlreadyLinked { group, link, state });
+        }
         let mut link = PendingLink::begin(self, plan).await?;
         match link.complete().await {
             Ok(()) => Ok(link.report()),
@@ -95,36 +68,45 @@ impl Linking {
         }
     }
 
-    async fn seal_hook(
+    /// Notes of a plan that whoever asked for it should know.
+    pub(super) fn plan_notes(plan: &Plan) -> Vec<LinkNote> {
+        let overlaps = plan.overlapping.iter().cloned().map(LinkNote::Overlaps);
+        plan.notes.iter().copied().map(LinkNote::Plan).chain(overlaps).collect()
+    }
+
+    /// Begins a plan for the hooks of a link's projects, with the token that came with the request.
+    pub(super) async fn new_hook_plan(
         &self,
-        kind: HookKind,
-        project_id: Option<u64>,
-        secrets: &HookSecrets,
-        context: &Context,
-    ) -> Result<Hook, LinkError> {
-        Ok(Hook {
-            kind,
-            id: None,
-            project_id,
-            token: self.envelope.seal(&secrets.token, context).await?,
-            signing_token: self.envelope.seal(&secrets.signing_token, context).await?,
-            signed: false,
-        })
+        plan: &Plan,
+        link: &Subscription,
+        purpose: PlanPurpose,
+    ) -> Result<HookPlan, LinkError> {
+        let token = self.envelope.seal(&plan.request.gitlab_token, &token_context(link)).await?;
+        Ok(HookPlan::new(purpose, self.clock.now(), Some(token)))
+    }
+
+    /// Remembers that the site has links to this instance.
+    pub(super) async fn note_instance(&self, plan: &Plan) -> Result<(), LinkError> {
+        let instance = &plan.instance;
+        let note = |site: &mut Site| {
+            if site.instance_index(instance).is_none() {
+                site.instances.push(instance.clone());
+            }
+        };
+        Ok(self.store.update_site(plan.site.id, note).await.map(drop)?)
     }
 }
 
 /// A link that is being made.
-pub(super) struct PendingLink<'a> {
-    pub(super) linking: &'a Linking,
-    pub(super) plan: &'a Plan,
-    pub(super) subscription: Subscription,
+struct PendingLink<'a> {
+    linking: &'a Linking,
+    hooks: LinkHooks,
+    plan: &'a Plan,
+    subscription: Subscription,
     secrets: HookSecrets,
-    pub(super) notes: Vec<LinkNote>,
-    /// Projects with the ids of their hooks.
-    hooked: Vec<(u64, u64)>,
-    failed: Vec<FailedProject>,
+    notes: Vec<LinkNote>,
     /// A group access token that may not be stored yet.
-    pub(super) token_id: Option<u64>,
+    token_id: Option<u64>,
 }
 
 impl<'a> PendingLink<'a> {
@@ -135,8 +117,7 @@ impl<'a> PendingLink<'a> {
             (false, true) => HookKind::Group,
             (false, false) => HookKind::Project,
         };
-        let (id, secrets) = (SubscriptionId::generate(), HookSecrets::generate()?);
-        let context = Context::hook(plan.site.id, id, None);
+        let (id, secrets, hooks) = (SubscriptionId::generate(), HookSecrets::generate()?, linking.hooks());
         let subscription = Subscription {
             id,
             site: plan.site.id,
@@ -145,17 +126,18 @@ impl<'a> PendingLink<'a> {
             group_id: plan.group.id,
             group_path: plan.group.full_path.clone(),
             state: SubscriptionState::Pending,
-            hook: linking.seal_hook(kind, None, &secrets, &context).await?,
+            hook: hooks.seal_new(kind, plan.site.id, id, None, &secrets).await?,
             credential: None,
             project_keys: plan.request.project_keys.clone(),
             attention: None,
+            hooks: None,
+            upkeep: None,
             created_at: linking.clock.now(),
             linked_by: Some(plan.user.username.clone()),
         };
         linking.store.create_subscription(&subscription).await?;
-        let notes = plan.notes.iter().copied().map(LinkNote::Plan).collect();
-        let (hooked, failed) = (Vec::new(), Vec::new());
-        Ok(Self { linking, plan, subscription, secrets, notes, hooked, failed, token_id: None })
+        let notes = Linking::plan_notes(plan);
+        Ok(Self { linking, hooks, plan, subscription, secrets, notes, token_id: None })
     }
 
     async fn complete(&mut self) -> Result<(), LinkError> {
@@ -168,40 +150,40 @@ impl<'a> PendingLink<'a> {
             }
             HookKind::Project => self.hook_projects().await?,
         }
-        self.keep_credential().await?;
-        let instance = &self.plan.instance;
-        let note_instance = |site: &mut Site| {
-            if site.instance_index(instance).is_none() {
-                site.instances.push(instance.clone());
-            }
-        };
-        self.linking.store.update_site(self.plan.site.id, note_instance).await?;
+        let new = self.linking.new_credential(self.plan, self.subscription.id).await?;
+        self.token_id = new.token_id();
+        self.notes.extend(new.note);
+        let credential = new.credential;
+        self.change(move |link| link.credential.clone_from(&credential)).await?;
+        self.linking.note_instance(self.plan).await?;
+        self.linking.enqueue_hooks(&self.subscription).await?;
         self.change(|link| link.state = SubscriptionState::Active).await?;
+        if !self.subscription.gets_hooks_by_itself() {
+            self.notes.push(LinkNote::NewProjectsGetNoHook);
+        }
         tracing::info!(subscription.id = %self.subscription.id, site.id = %self.subscription.site, "group linked");
         Ok(())
     }
 
+    fn access(&self) -> HookAccess<'a> {
+        HookAccess { gitlab: &self.plan.gitlab, version: self.plan.version }
+    }
+
     /// Makes the group's hook. `false`: this group can't have one.
     async fn hook_group(&mut self) -> Result<bool, LinkError> {
-        let owner = HookOwner::Group(self.plan.group.id);
-        match self.create_hook(owner, &self.webhook_url(), &self.secrets).await {
-            Ok(stored) => {
-                // Known before anything else can fail, so that it is removed then.
-                self.subscription.hook.id = Some(stored.id);
-                let (id, signed) = (Some(stored.id), self.is_signed(owner, &stored).await);
-                self.change(move |link| {
-                    link.hook.id = id;
-                    link.hook.signed |= signed;
-                })
-                .await?;
+        let (hooks, link) = (&self.hooks, &self.subscription);
+        let hook = HookAt { hooks, access: self.access(), link, project: None };
+        match hook.create(&self.secrets).await {
+            Ok(_) => {
+                self.change(|_| {}).await?;
                 Ok(true)
             }
-            Err(GitlabError::Forbidden | GitlabError::NotFound) => {
+            Err(HookError::Gitlab(GitlabError::Forbidden | GitlabError::NotFound)) => {
                 self.notes.push(LinkNote::NoGroupHook);
                 self.change(|link| link.hook.kind = HookKind::Project).await?;
                 Ok(false)
             }
-            Err(error) => {
+            Err(HookError::Gitlab(error)) => {
                 let unknown = matches!(
                     error,
                     GitlabError::Unavailable(_) | GitlabError::Failed(_) | GitlabError::Unexpected(_)
@@ -209,6 +191,7 @@ impl<'a> PendingLink<'a> {
                 let error = LinkError::gitlab(&self.plan.instance, GitlabPurpose::CreateGroupHook)(error);
                 Err(if unknown { self.hook_unknown(error) } else { error })
             }
+            Err(HookError::Link(error)) => Err(error),
         }
     }
 
@@ -219,93 +202,48 @@ impl<'a> PendingLink<'a> {
         LinkError::HookUnknown { webhook_url: self.webhook_url(), hooks_page, cause: Box::new(cause) }
     }
 
-    /// Makes a hook in every project of the group. One that fails does not stop the others.
+    /// Makes the first project hook, and plans the others.
     async fn hook_projects(&mut self) -> Result<(), LinkError> {
-        let mut page = Some(1);
-        while let Some(number) = page {
-            let projects = match self.plan.gitlab.group_projects(self.plan.group.id, number).await {
-                Err(error) if self.linking.waits_for(&error).await => {
-                    self.plan.gitlab.group_projects(self.plan.group.id, number).await
+        let (gitlab, group) = (&self.plan.gitlab, self.plan.group.id);
+        let projects = match gitlab.group_projects(group, 1).await {
+            Err(error) if self.linking.waits_for(&error).await => gitlab.group_projects(group, 1).await,
+            projects => projects,
+        };
+        let projects =
+            projects.map_err(LinkError::gitlab(&self.plan.instance, GitlabPurpose::ListProjects))?;
+        let (mut refused, mut made) = (None, 0);
+        for project in projects.items.iter().take(MAX_TRIED) {
+            match self.try_project(project.id).await {
+                Ok(()) => {
+                    (refused, made) = (None, 1);
+                    break;
                 }
-                projects => projects,
-            };
-            let projects =
-                projects.map_err(LinkError::gitlab(&self.plan.instance, GitlabPurpose::ListProjects))?;
-            for project in &projects.items {
-                self.hook_project(project).await?;
+                Err(HookError::Link(error)) => return Err(error),
+                Err(HookError::Gitlab(error)) => {
+                    refused.get_or_insert((project.path.clone(), error));
+                }
             }
-            page = projects.next;
         }
-        if self.hooked.is_empty() && !self.failed.is_empty() {
-            let FailedProject { path, error } = self.failed.swap_remove(0);
-            return Err(LinkError::NoProjectHook {
-                instance: self.plan.instance.clone(),
-                group: self.plan.group.full_path.clone(),
-                project: path,
-                source: error,
-            });
+        if let Some((project, source)) = refused {
+            let (instance, group) = (self.plan.instance.clone(), self.plan.group.full_path.clone());
+            return Err(LinkError::NoProjectHook { instance, group, project, source });
         }
-        self.notes.push(LinkNote::NewProjectsGetNoHook);
-        if !self.failed.is_empty() {
-            let paths = self.failed.iter().take(MAX_NAMED_PROJECTS).map(|project| project.path.clone());
-            let attention =
-                LinkAttention::ProjectsWithoutHook { count: self.failed.len(), paths: paths.collect() };
-            self.change(move |link| link.attention = Some(attention.clone())).await?;
-        }
-        Ok(())
+        let mut plan = self.linking.new_hook_plan(self.plan, &self.subscription, PlanPurpose::Make).await?;
+        (plan.total, plan.made) = (projects.total, made);
+        self.change(move |link| link.hooks = Some(plan.clone())).await
     }
 
-    /// Makes the hook of one project. It is stored before it exists, so that a crash leaves none that nobody knows of.
-    async fn hook_project(&mut self, project: &Project) -> Result<(), LinkError> {
-        let (store, link) = (&self.linking.store, self.subscription.id);
-        let (owner, secrets) = (HookOwner::Project(project.id), HookSecrets::generate()?);
-        let context = Context::hook(self.subscription.site, link, Some(project.id));
-        let mut hook =
-            self.linking.seal_hook(HookKind::Project, Some(project.id), &secrets, &context).await?;
-        store.put_project_hook(link, project.id, &hook).await?;
-        let url = format!("{}?project={}", self.webhook_url(), project.id);
-        let made = match self.create_hook(owner, &url, &secrets).await {
-            Err(error) if self.linking.waits_for(&error).await => {
-                self.create_hook(owner, &url, &secrets).await
-            }
+    async fn try_project(&self, project: u64) -> Result<(), HookError> {
+        let ensure = || self.hooks.ensure(self.access(), &self.subscription, Some(project), HookCare::Repair);
+        let made = match ensure().await {
+            Err(HookError::Gitlab(error)) if self.linking.waits_for(&error).await => ensure().await,
             made => made,
         };
-        match made {
-            Ok(stored) => {
-                self.hooked.push((project.id, stored.id));
-                hook.id = Some(stored.id);
-                hook.signed = self.is_signed(owner, &stored).await;
-                store.put_project_hook(link, project.id, &hook).await?;
-            }
-            Err(error) => self.failed.push(FailedProject { path: project.path.clone(), error }),
-        }
-        Ok(())
-    }
-
-    async fn create_hook(
-        &self,
-        owner: HookOwner,
-        url: &str,
-        secrets: &HookSecrets,
-    ) -> Result<StoredHook, GitlabError> {
-        let hook = NewHook { url, token: &secrets.token, signing_token: &secrets.signing_token };
-        self.plan.gitlab.create_hook(owner, &hook).await
-    }
-
-    /// Whether GitLab kept the signing token: a feature flag of its own makes it ignore one without a word.
-    async fn is_signed(&self, owner: HookOwner, created: &StoredHook) -> bool {
-        if created.signing_token_present || !self.plan.version.has_signing_token() {
-            return created.signing_token_present;
-        }
-        // Not to know means not to demand signatures; the first valid one changes that.
-        self.plan.gitlab.hook(owner, created.id).await.is_ok_and(|stored| stored.signing_token_present)
+        made.map(drop)
     }
 
     /// Changes the subscription, stored and in hand.
-    pub(super) async fn change(
-        &mut self,
-        change: impl Fn(&mut Subscription) + Send + Sync,
-    ) -> Result<(), LinkError> {
+    async fn change(&mut self, change: impl Fn(&mut Subscription) + Send + Sync) -> Result<(), LinkError> {
         let changed = self.linking.store.update_subscription(self.subscription.id, change).await?;
         self.subscription = changed.ok_or(LinkError::UnlinkedMeanwhile)?;
         Ok(())
@@ -318,8 +256,6 @@ impl<'a> PendingLink<'a> {
     fn report(self) -> LinkReport {
         LinkReport {
             webhook_url: self.webhook_url(),
-            projects_with_hook: self.hooked.len(),
-            failed_projects: self.failed,
             manual_hook: (self.subscription.hook.kind == HookKind::Manual).then_some(self.secrets),
             notes: self.notes,
             subscription: self.subscription,
@@ -328,16 +264,19 @@ impl<'a> PendingLink<'a> {
 
     /// Removes what was made, and says what could not be.
     async fn undo(self, cause: LinkError) -> LinkError {
-        let (gitlab, group) = (&self.plan.gitlab, self.plan.group.id);
-        let mut left = Vec::new();
-        if let Some(hook) = self.subscription.hook.id
+        let (gitlab, group, link) = (&self.plan.gitlab, self.plan.group.id, self.subscription.id);
+        let (store, mut left) = (&self.linking.store, Vec::new());
+        let stored = store.subscription(link).await.ok().flatten();
+        let hook = stored.as_ref().unwrap_or(&self.subscription).hook.id;
+        if let Some(hook) = hook
             && gitlab.delete_hook(HookOwner::Group(group), hook).await.is_err()
         {
             left.push(Leftover::GroupHook(hook));
         }
-        for (project, hook) in &self.hooked {
-            if gitlab.delete_hook(HookOwner::Project(*project), *hook).await.is_err() {
-                left.push(Leftover::ProjectHook { project: *project, hook: *hook });
+        for hook in store.project_hooks(link).await.unwrap_or_default() {
+            let Some((project, hook)) = hook.project_id.zip(hook.id) else { continue };
+            if gitlab.delete_hook(HookOwner::Project(project), hook).await.is_err() {
+                left.push(Leftover::ProjectHook { project, hook });
             }
         }
         if let Some(token) = self.token_id
@@ -345,8 +284,8 @@ impl<'a> PendingLink<'a> {
         {
             left.push(Leftover::GroupToken(token));
         }
-        if self.linking.store.delete_subscription(&self.subscription).await.is_err() {
-            left.push(Leftover::Link(self.subscription.id));
+        if store.delete_subscription(&self.subscription).await.is_err() {
+            left.push(Leftover::Link(link));
         }
         if left.is_empty() { cause } else { LinkError::NotUndone { left, cause: Box::new(cause) } }
     }

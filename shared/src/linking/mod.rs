@@ -1,14 +1,19 @@
-//! Links between GitLab groups and Jira sites: checked before anything is made ([`plan`]), made ([`link`]), removed
-//! ([`unlink`]). Requests, reports and errors are types; each front end words its own texts. Which HTTP request or command
+//! Links between GitLab groups and Jira sites: checked before anything is made ([`plan`]), made ([`link`]), renewed ([`renew`]),
+//! removed ([`unlink`]); their hooks one by one ([`hooks`]), and those of many projects in steps ([`steps`]); token
+//! and hooks looked after from time to time ([`upkeep`]). Requests, reports and errors are types; each front end words its own texts. Which HTTP request or command
 //! asks for a link belongs to the front end; syncing through it belongs to `sync`.
 
 mod credential;
 mod error;
+pub mod hooks;
 mod in_flight;
 pub mod link;
 pub mod plan;
+pub mod renew;
+pub mod steps;
 pub mod synced_data;
 pub mod unlink;
+pub mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +23,9 @@ use url::Url;
 
 pub use error::{GitlabPurpose, Leftover, LinkError};
 
-use crate::bundle::WEBHOOK;
 use crate::clock::SharedClock;
 use crate::domain::{HookKind, Site, Subscription, SubscriptionId};
-use crate::envelope::{Context, Envelope};
+use crate::envelope::Envelope;
 use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp};
 use crate::jira::client::JiraClient;
 use crate::jira::connections::Connections;
@@ -47,6 +51,8 @@ pub struct Linking {
     pub guard: HostGuard,
     /// The queues whose messages may be in flight.
     pub queues: Vec<SharedQueue>,
+    /// Where the steps of plans go.
+    pub steps: SharedQueue,
     /// Tells the time.
     pub clock: SharedClock,
     /// Where hooks deliver to, without a trailing slash.
@@ -59,8 +65,7 @@ impl Linking {
     /// Where the hooks of a link deliver to.
     #[must_use]
     pub fn webhook_url(&self, link: SubscriptionId) -> String {
-        let path = WEBHOOK.path.replace("{subscription}", &link.to_string());
-        format!("{}{path}", self.webhook_base_url)
+        self.hooks().url(link, None)
     }
 
     /// Whether every hook of a link must sign its deliveries.
@@ -91,10 +96,7 @@ impl Linking {
     /// # Errors
     /// When the token can't be opened, or the instance must not be called.
     pub async fn gitlab_of(&self, link: &Subscription) -> Result<Option<GitlabClient>, LinkError> {
-        let Some(credential) = &link.credential else { return Ok(None) };
-        let context = Context::gitlab_token(link.site, link.id);
-        let token = self.envelope.open(&credential.token, &context).await?;
-        self.gitlab_with(link, token).map(Some)
+        self.hooks().gitlab_of(link).await
     }
 
     /// GitLab of a link through another token.
@@ -102,11 +104,7 @@ impl Linking {
     /// # Errors
     /// When the instance must not be called.
     pub fn gitlab_with(&self, link: &Subscription, token: SecretString) -> Result<GitlabClient, LinkError> {
-        let base = self
-            .guard
-            .check(&link.instance)
-            .map_err(|source| LinkError::GitlabAddress { url: link.instance.clone(), source })?;
-        Ok(GitlabClient::new(self.gitlab.clone(), base, token))
+        self.hooks().gitlab_with(link, token)
     }
 
     /// Waits out a rate limit of GitLab that is short enough, and then says to try again.

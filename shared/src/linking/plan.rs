@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::{CredentialChoice, GitlabPurpose, LinkError, Linking};
-use crate::domain::Site;
+use crate::domain::{CredentialMode, Site, Subscription, SubscriptionId, SubscriptionState, lies_under};
 use crate::gitlab::client::{GitlabClient, GitlabError, Group, User};
 use crate::gitlab::version::Version;
 
@@ -53,8 +53,23 @@ pub struct Plan {
     /// Whether that user is an Owner of the group.
     pub is_owner: bool,
     pub(super) request: LinkRequest,
+    /// The link that the group has with the site already, which can be renewed.
+    pub linked: Option<Subscription>,
+    /// Other links of the site that cover projects of this group, too.
+    pub overlapping: Vec<OverlappingLink>,
     /// What a person should know although the link can be made.
     pub notes: Vec<PlanNote>,
+}
+
+/// A link of the same site whose group lies in this one, or around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverlappingLink {
+    /// The link.
+    pub link: SubscriptionId,
+    /// Its group's full path.
+    pub group: String,
+    /// Whether its group lies in this one; otherwise this one lies in it.
+    pub is_inside: bool,
 }
 
 /// What was found about the site while its connection was checked.
@@ -66,8 +81,26 @@ pub enum PlanNote {
     CloudIdUnknown,
 }
 
+impl Plan {
+    /// What is stored to read GitLab with: of a link that is renewed the same kind as before, unless another was asked for.
+    pub(super) fn credential_choice(&self) -> CredentialChoice {
+        match (self.request.credential, &self.linked) {
+            (CredentialChoice::Auto, Some(link)) => match link.credential.as_ref().map(|old| old.mode) {
+                // A link that was never completed has no say in it.
+                None if link.state == SubscriptionState::Pending => CredentialChoice::Auto,
+                None => CredentialChoice::None,
+                Some(CredentialMode::Managed) => CredentialChoice::Managed,
+                Some(CredentialMode::Read) => CredentialChoice::Read,
+                Some(CredentialMode::Pasted) => CredentialChoice::Given,
+            },
+            (choice, _) => choice,
+        }
+    }
+}
+
 impl Linking {
-    /// Checks a request: reads from GitLab what it is about, and makes an authenticated call to Jira.
+    /// Checks a request: reads from GitLab what it is about, and makes an authenticated call to Jira. Whether the group is
+    /// linked then ([`Linking::link`]) or its link is renewed ([`Linking::renew`]) depends on [`Plan::linked`].
     ///
     /// # Errors
     /// [`LinkError`]; nothing was made.
@@ -77,7 +110,7 @@ impl Linking {
             return Err(LinkError::NoConnection);
         }
         let mut plan = self.look_up(site, request).await?;
-        self.refuse_second_link(&plan).await?;
+        self.look_at_links(&mut plan).await?;
         self.prove_site(&mut plan).await?;
         Ok(plan)
     }
@@ -113,22 +146,44 @@ impl Linking {
             error => failed(GitlabPurpose::ReadGroup)(error),
         })?;
         let is_owner = is_owner(&gitlab, &group, &user, &instance).await?;
-        let makes_token = matches!(request.credential, CredentialChoice::Managed | CredentialChoice::Read);
-        if makes_token && !is_owner {
-            return Err(LinkError::NotOwner { username: user.username, group: group.full_path });
-        }
         let version_text = text.split('-').next().unwrap_or_default().to_owned();
-        let notes = Vec::new();
-        Ok(Plan { site, gitlab, instance, version, version_text, group, user, is_owner, request, notes })
+        let (linked, overlapping, notes) = (None, Vec::new(), Vec::new());
+        Ok(Plan {
+            site,
+            gitlab,
+            instance,
+            version,
+            version_text,
+            group,
+            user,
+            is_owner,
+            request,
+            linked,
+            overlapping,
+            notes,
+        })
     }
 
-    async fn refuse_second_link(&self, plan: &Plan) -> Result<(), LinkError> {
-        let links = self.store.subscriptions(plan.site.id).await?;
-        let known =
-            links.iter().find(|link| link.instance == plan.instance && link.group_id == plan.group.id);
-        let Some(link) = known else { return Ok(()) };
-        let (group, link, state) = (plan.group.full_path.clone(), link.id, link.state);
-        Err(LinkError::AlreadyLinked { group, link, state })
+    /// Looks for links of the site that have to do with this group.
+    async fn look_at_links(&self, plan: &mut Plan) -> Result<(), LinkError> {
+        for link in self.store.subscriptions(plan.site.id).await? {
+            if link.instance != plan.instance {
+                continue;
+            }
+            let (ours, theirs) = (plan.group.full_path.as_str(), link.group_path.as_str());
+            if link.group_id == plan.group.id {
+                plan.linked = Some(link);
+            } else if lies_under(theirs, ours) || lies_under(ours, theirs) {
+                let (is_inside, group) = (lies_under(theirs, ours), link.group_path);
+                plan.overlapping.push(OverlappingLink { link: link.id, group, is_inside });
+            }
+        }
+        let choice = plan.credential_choice();
+        if matches!(choice, CredentialChoice::Managed | CredentialChoice::Read) && !plan.is_owner {
+            let (username, group) = (plan.user.username.clone(), plan.group.full_path.clone());
+            return Err(LinkError::NotOwner { username, group });
+        }
+        Ok(())
     }
 
     /// Makes an authenticated call to Jira, and only then remembers which site it is.

@@ -113,25 +113,24 @@ impl Linking {
 impl Unlinking<'_> {
     async fn carry_out(mut self, jira: Option<&JiraClient>) -> Result<UnlinkReport, LinkError> {
         let store = &self.linking.store;
-        let (id, mut repositories_removed, mut notes) = (self.link.id, 0, Vec::new());
+        let (id, mut notes) = (self.link.id, Vec::new());
         // Before the hooks go: what the token may see is the best list of projects there is.
         let projects = self.synced_data().projects(&mut notes).await?;
         let projects = self.without_covered(projects).await?;
         // From here on a link that is there has lost something.
-        store.update_subscription(id, |link| link.state = SubscriptionState::Pending).await?;
-        self.remove_hooks().await?;
-        if jira.is_some() {
-            self.linking.wait_for_messages_in_flight().await?;
+        let begin = |link: &mut Subscription| {
+            link.state = SubscriptionState::Pending;
+            link.hooks = None;
+        };
+        store.update_subscription(id, begin).await?;
+        let lease = self.linking.wait_for_lease(id).await?;
+        let removed = self.remove_all(jira, &projects, &mut notes).await;
+        if removed.is_err()
+            && let Some(lease) = lease
+        {
+            store.end_lease(id, lease).await?;
         }
-        match jira {
-            Some(jira) => {
-                let deleted = self.synced_data().delete(jira, &projects, &mut notes).await;
-                deleted.map_err(LinkError::HalfDeleted)?;
-                repositories_removed = projects.len();
-            }
-            None if self.keep_jira_data => {}
-            None => self.notes.push(UnlinkNote::NoConnection),
-        }
+        let repositories_removed = removed?;
         self.notes.extend(notes.into_iter().map(UnlinkNote::SyncedData));
         self.revoke_token().await;
         store.delete_subscription(&self.link).await?;
@@ -142,6 +141,29 @@ impl Unlinking<'_> {
             repositories_removed,
             notes: self.notes,
         })
+    }
+
+    /// Removes the hooks and, through `jira`, what was sent. Answers from how many projects.
+    async fn remove_all(
+        &mut self,
+        jira: Option<&JiraClient>,
+        projects: &Projects,
+        notes: &mut Vec<SyncedDataNote>,
+    ) -> Result<usize, LinkError> {
+        self.remove_hooks().await?;
+        if jira.is_some() {
+            self.linking.wait_for_messages_in_flight().await?;
+        }
+        match jira {
+            Some(jira) => {
+                let deleted = self.synced_data().delete(jira, projects, notes).await;
+                deleted.map_err(LinkError::HalfDeleted)?;
+                return Ok(projects.len());
+            }
+            None if self.keep_jira_data => {}
+            None => self.notes.push(UnlinkNote::NoConnection),
+        }
+        Ok(0)
     }
 
     fn synced_data(&self) -> SyncedData<'_> {

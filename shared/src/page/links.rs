@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{Administrator, Cause, PageApi, PageError, words};
-use crate::domain::{HookKind, SignInId, Subscription, SubscriptionId, TokenSource};
+use crate::domain::{HookKind, HookPlan, SignInId, Subscription, SubscriptionId, TokenSource};
 use crate::linking::CredentialChoice;
 use crate::linking::plan::{LinkRequest, project_keys};
 use crate::linking::unlink::UnlinkRequest;
@@ -47,8 +47,27 @@ pub(super) struct Linked {
     link: SubscriptionId,
     path: String,
     hook: HookKind,
-    projects_with_hook: usize,
+    /// How far the webhooks of its projects have come, where each has its own.
+    hooks: Option<HooksView>,
     notes: Vec<String>,
+}
+
+/// How far webhooks of projects have come.
+#[derive(Debug, Serialize)]
+pub(super) struct HooksView {
+    is_running: bool,
+    made: u64,
+    repaired: u64,
+    failed: u64,
+    seen: u64,
+    total: Option<u64>,
+}
+
+impl From<&HookPlan> for HooksView {
+    fn from(plan: &HookPlan) -> Self {
+        let HookPlan { made, repaired, failed, seen, total, .. } = *plan;
+        Self { is_running: plan.is_running(), made, repaired, failed, seen, total }
+    }
 }
 
 /// A group that was unlinked.
@@ -90,19 +109,24 @@ impl PageApi {
         let site = self.again(who).await?.site;
         let refused = |error| words::of_link(&error, &site);
         let plan = self.linking.plan(site.clone(), request).await.map_err(refused)?;
-        let report = self.linking.link(&plan).await.map_err(refused)?;
+        let (link, notes) = if plan.linked.is_some() {
+            let report = self.linking.renew(&plan).await.map_err(refused)?;
+            let mut notes = words::renewal_notes(&report, &session.instance);
+            notes.extend(report.notes.iter().filter_map(words::link_note));
+            (report.subscription, notes)
+        } else {
+            let report = self.linking.link(&plan).await.map_err(refused)?;
+            (report.subscription, report.notes.iter().filter_map(words::link_note).collect())
+        };
         tracing::info!(
-            subscription.id = %report.subscription.id, gitlab.user = session.username,
-            "a group was linked on the page"
+            subscription.id = %link.id, gitlab.user = session.username, "a group was linked on the page"
         );
-        let failed = report.failed_projects.iter();
-        let failed = failed.map(|project| words::no_hook(&project.path, &project.error, &session.instance));
         Ok(Linked {
-            link: report.subscription.id,
-            path: report.subscription.group_path.clone(),
-            hook: report.subscription.hook.kind,
-            projects_with_hook: report.projects_with_hook,
-            notes: report.notes.iter().filter_map(words::link_note).chain(failed).collect(),
+            link: link.id,
+            path: link.group_path,
+            hook: link.hook.kind,
+            hooks: link.hooks.as_ref().map(HooksView::from),
+            notes,
         })
     }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::instances::Instance;
+use super::links::HooksView;
 use super::preview::credential_name;
 use super::{Administrator, Host, PageApi, PageError};
 use crate::domain::{
@@ -57,6 +58,10 @@ struct LinkView {
     state: SubscriptionState,
     hook: HookKind,
     signed: bool,
+    /// How far webhooks of its projects have come that are being made or looked at.
+    hooks: Option<HooksView>,
+    /// When its access token ends.
+    token_expires_at: Option<String>,
     /// `read`, `managed`, `given` or `none`.
     credential: &'static str,
     project_keys: Vec<String>,
@@ -113,7 +118,7 @@ impl PageApi {
 
     async fn link_view(&self, link: Subscription) -> Result<LinkView, PageError> {
         let missed = self.store().missed(link.id).await?;
-        let troubles = health::link_troubles(&link, missed);
+        let troubles = health::link_troubles(&link, missed, self.clock().now());
         let signed = match self.linking.is_signed(&link).await {
             Ok(signed) => signed,
             Err(LinkError::Store(error)) => return Err(error.into()),
@@ -131,6 +136,12 @@ impl PageApi {
             state: link.state,
             hook: link.hook.kind,
             signed,
+            hooks: link.hooks.as_ref().map(HooksView::from),
+            token_expires_at: link
+                .credential
+                .as_ref()
+                .and_then(|credential| credential.expires_at)
+                .map(|end| end.iso8601()),
             credential: credential_name(link.credential.map(|credential| credential.mode)),
             project_keys: link.project_keys,
             linked_at: link.created_at.iso8601(),

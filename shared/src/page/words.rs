@@ -10,6 +10,7 @@ use crate::jira::client::JiraError;
 use crate::jira::connections::ConnectionError;
 use crate::linking::link::LinkNote;
 use crate::linking::plan::PlanNote;
+use crate::linking::renew::{CredentialRenewal, HookRenewal, OldToken, RenewReport};
 use crate::linking::synced_data::SyncedDataNote;
 use crate::linking::unlink::UnlinkNote;
 use crate::linking::{GitlabPurpose, Leftover, LinkError};
@@ -174,8 +175,11 @@ pub(super) fn of_link(error: &LinkError, site: &Site) -> PageError {
             "@{username} is not an Owner of {group}, so no group access token can be created: paste a token, or link without one."
         )),
         LinkError::AlreadyLinked { group, .. } => {
-            refused(format!("{group} is linked to {host} already: unlink it first to link it again."))
+            refused(format!("{group} was linked to {host} meanwhile: reload the page, and renew the link."))
         }
+        LinkError::Busy { .. } => unavailable(
+            "Somebody else is at work on the access token or the webhooks of this link: try again in a minute.",
+        ),
         LinkError::InvalidProjectKey(key) => {
             refused(format!("{key:?} is not the key of a Jira project: keys look like PAY, in capitals."))
         }
@@ -231,8 +235,32 @@ fn no_group_token(error: &GitlabError, instance: &str) -> PageError {
     ))
 }
 
+/// What a person should know of a renewal.
+pub(super) fn renewal_notes(report: &RenewReport, instance: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    if report.was_pending {
+        notes.push(
+            "Linking or unlinking it had not ended before. What unlinking had deleted from Jira does not come back by itself."
+                .to_owned(),
+        );
+    }
+    if let CredentialRenewal::Replaced(OldToken::NotRevoked)
+    | CredentialRenewal::Removed(OldToken::NotRevoked) = report.credential
+    {
+        notes.push(
+            "The old group access token may still work: an Owner revokes it in the group's settings."
+                .to_owned(),
+        );
+    }
+    if let HookRenewal::GroupFailed(error) = &report.hook {
+        let refusal = of_gitlab(error, instance, GitlabPurpose::CreateGroupHook);
+        notes.push(format!("The group's webhook is as it was. {refusal}"));
+    }
+    notes
+}
+
 /// A project that got no webhook.
-pub(super) fn no_hook(project: &str, error: &GitlabError, instance: &str) -> String {
+fn no_hook(project: &str, error: &GitlabError, instance: &str) -> String {
     format!("{project}: {}", of_gitlab(error, instance, GitlabPurpose::CreateProjectHook).sentence)
 }
 
@@ -256,12 +284,16 @@ pub(super) fn link_note(note: &LinkNote) -> Option<String> {
                 "Jira did not say its cloud id, so OAuth credentials can't join this site yet."
             }
             LinkNote::NewProjectsGetNoHook => {
-                "Projects that are created later get no webhook by themselves: link the group again then."
+                "Projects that are created later get no webhook by themselves: renew the link then."
             }
             LinkNote::NoToken => {
                 "Without a token deployments are not synced, and everything else only as far as webhooks say it."
             }
-            LinkNote::MakeHookByHand | LinkNote::NoGroupHook | LinkNote::GivenTokenKept { .. } => {
+            // The preview has said so.
+            LinkNote::MakeHookByHand
+            | LinkNote::NoGroupHook
+            | LinkNote::Overlaps(_)
+            | LinkNote::GivenTokenKept { .. } => {
                 return None;
             }
         }

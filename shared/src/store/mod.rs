@@ -14,6 +14,7 @@
 //! | subscription by id | `SUBSCRIPTION#<id>` | `SUBSCRIPTION` | for ever |
 //! | subscriptions of a site | `SITE#<site>` | `SUBSCRIPTION#<id>` | for ever |
 //! | hook of one project | `SUBSCRIPTION#<id>` | `HOOK#<project id>` | for ever |
+//! | who changes a link's token or hooks | `SUBSCRIPTION#<id>` | `LEASE` | five minutes |
 //! | deliveries that could not be queued | `SUBSCRIPTION#<id>` | `MISSED` | until they are made up for |
 //! | deliveries that were not understood | `SUBSCRIPTION#<id>` | `NOT_UNDERSTOOD` | 7 days after the last |
 //! | whether a project is covered | `SUBSCRIPTION#<id>` | `PROJECT#<project id>` | an hour when outside, a day when inside, a minute when assumed |
@@ -40,7 +41,7 @@ use aws_sdk_dynamodb::types::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Timestamp};
 
 pub mod backoffs;
 mod batch;
@@ -53,6 +54,7 @@ mod faulty;
 pub mod forge_installations;
 pub mod intake_answers;
 pub mod intakes;
+pub mod leases;
 pub mod ledger;
 pub mod missed;
 pub mod outcomes;
@@ -143,6 +145,12 @@ impl Store {
     #[must_use]
     pub fn new(client: Client, table: &str, clock: SharedClock) -> Self {
         Self { client, table: table.to_owned(), clock }
+    }
+
+    /// The time by which items expire.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Makes the table if it is not there; on AWS the template does.

@@ -36,10 +36,15 @@ impl Store {
         Ok(subscriptions)
     }
 
+    /// The ids of a site's subscriptions.
+    pub async fn subscription_ids(&self, site: SiteId) -> Result<BTreeSet<SubscriptionId>, StoreError> {
+        let pointers: Vec<Pointer> = self.query(&format!("SITE#{site}"), "SUBSCRIPTION#").await?;
+        Ok(pointers.into_iter().map(|pointer| pointer.0).collect())
+    }
+
     /// Whether a site has any.
     pub async fn has_subscriptions(&self, site: SiteId) -> Result<bool, StoreError> {
-        let pointers: Vec<Pointer> = self.query(&format!("SITE#{site}"), "SUBSCRIPTION#").await?;
-        Ok(!pointers.is_empty())
+        Ok(!self.subscription_ids(site).await?.is_empty())
     }
 
     /// Stores a new subscription.
@@ -69,6 +74,7 @@ impl Store {
         let keys: Vec<Key> = hooks.map(|project| hook_key(subscription.id, project)).collect();
         self.delete_many(&keys).await?;
         self.clear_missed(subscription.id).await?;
+        self.delete_many(&[super::leases::key(subscription.id)]).await?;
         self.delete_many(&[key(subscription.id), pointer_key(subscription)]).await
     }
 
@@ -96,14 +102,29 @@ impl Store {
         self.put(&hook_key(subscription, project), hook, When::Always, None).await
     }
 
-    /// Changes the hook of one project; `None` when there is none.
-    pub async fn update_project_hook(
+    /// Changes a link's hook, or that of one of its projects; `None` when there is none.
+    pub async fn update_hook(
+        &self,
+        subscription: SubscriptionId,
+        project: Option<u64>,
+        change: impl Fn(&mut Hook) + Send + Sync,
+    ) -> Result<Option<Hook>, StoreError> {
+        match project {
+            Some(project) => self.update(&hook_key(subscription, project), change).await,
+            None => {
+                let changed = self.update_subscription(subscription, |link| change(&mut link.hook)).await?;
+                Ok(changed.map(|link| link.hook))
+            }
+        }
+    }
+
+    /// Forgets the hook of one project.
+    pub async fn delete_project_hook(
         &self,
         subscription: SubscriptionId,
         project: u64,
-        change: impl Fn(&mut Hook) + Send + Sync,
-    ) -> Result<Option<Hook>, StoreError> {
-        self.update(&hook_key(subscription, project), change).await
+    ) -> Result<(), StoreError> {
+        self.delete_many(&[hook_key(subscription, project)]).await
     }
 
     /// Records that a hook signs its deliveries: from now on it must.
@@ -112,16 +133,7 @@ impl Store {
         subscription: SubscriptionId,
         project: Option<u64>,
     ) -> Result<(), StoreError> {
-        match project {
-            Some(project) => {
-                self.update_project_hook(subscription, project, |hook| hook.signed = true).await?;
-            }
-            None => {
-                self.update_subscription(subscription, |subscription| subscription.hook.signed = true)
-                    .await?;
-            }
-        }
-        Ok(())
+        self.update_hook(subscription, project, |hook| hook.signed = true).await.map(drop)
     }
 }
 

@@ -3,7 +3,7 @@
 //! could not be read. How signatures are computed belongs to `gitlab::signature`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::future::Cache;
 use secrecy::SecretString;
@@ -17,6 +17,10 @@ use crate::store::{Store, StoreError};
 
 /// How long hooks are cached, those that do not exist included: strangers must not cause a read each.
 const CACHE_TTL: Duration = Duration::from_secs(30);
+
+/// How long after a hook was read again for a delivery that does not match, because its secrets may be new, it is not read
+/// again for another: strangers must not cause a read each here either.
+const REREAD_AFTER: Duration = Duration::from_secs(1);
 
 /// How many hooks are cached, at about a kilobyte each.
 const MAX_HOOKS: u64 = 10_000;
@@ -45,8 +49,18 @@ pub struct OpenHook {
     pub subscription: Subscription,
     /// The hook.
     pub hook: Hook,
+    /// The newest first.
+    secrets: Vec<OpenSecrets>,
+    /// When it was read again for a delivery that did not match, if it was.
+    read_again_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct OpenSecrets {
     token: SecretString,
     signing_token: SecretString,
+    /// Until when they are accepted, if they were replaced.
+    until: Option<Timestamp>,
 }
 
 /// Authenticates deliveries.
@@ -85,7 +99,7 @@ impl HookAuthenticator {
         project: Option<u64>,
     ) -> Result<Arc<OpenHook>, AuthError> {
         self.hooks
-            .try_get_with((subscription, project), self.open(subscription, project))
+            .try_get_with((subscription, project), self.open(subscription, project, None))
             .await
             .map_err(|error| AuthError::clone(&error))?
             .ok_or(AuthError::Unknown)
@@ -98,18 +112,38 @@ impl HookAuthenticator {
         credentials: &WebhookCredentials<'_>,
         arrived_at: Timestamp,
     ) -> Result<(), SignatureError> {
-        match &credentials.signature {
-            Some(headers) => {
-                verify_signature(headers, credentials.body, &hook.signing_token, arrived_at)?;
-                if !hook.hook.signed {
-                    self.demand_signature(hook.subscription.id, credentials.hook_project).await;
-                }
-                Ok(())
-            }
-            // A hook that signs has no other way in: whoever got hold of its token alone stays outside.
-            None if hook.hook.signed => Err(SignatureError::Signature),
-            None => verify_token_digest(&credentials.token_digest, &hook.token),
+        let verified = match hook.check(credentials, arrived_at) {
+            Err(error) => self.check_again(hook, credentials, arrived_at).await.ok_or(error),
+            verified => verified,
+        };
+        if verified.is_ok() && credentials.signature.is_some() && !hook.hook.signed {
+            self.demand_signature(hook.subscription.id, credentials.hook_project).await;
         }
+        verified
+    }
+
+    /// Checks against the hook as it is now, if what is cached of it may be out of date; `None`: not authentic either.
+    async fn check_again(
+        &self,
+        hook: &OpenHook,
+        credentials: &WebhookCredentials<'_>,
+        arrived_at: Timestamp,
+    ) -> Option<()> {
+        if hook.read_again_at.is_some_and(|at| at.elapsed() < REREAD_AFTER) {
+            return None;
+        }
+        let key = (hook.subscription.id, credentials.hook_project);
+        let cached = self.hooks.get(&key).await.flatten();
+        let now = match cached.filter(|cached| cached.read_again_at > hook.read_again_at) {
+            // For another delivery.
+            Some(cached) => cached,
+            None => {
+                let now = self.open(key.0, key.1, Some(Instant::now())).await.ok()?;
+                self.hooks.insert(key, now.clone()).await;
+                now?
+            }
+        };
+        now.check(credentials, arrived_at).ok()
     }
 
     async fn demand_signature(&self, subscription: SubscriptionId, project: Option<u64>) {
@@ -124,6 +158,7 @@ impl HookAuthenticator {
         &self,
         id: SubscriptionId,
         project: Option<u64>,
+        read_again_at: Option<Instant>,
     ) -> Result<Option<Arc<OpenHook>>, AuthError> {
         let store = |error| AuthError::Store(Arc::new(error));
         let Some(subscription) = self.store.subscription(id).await.map_err(store)? else {
@@ -136,9 +171,48 @@ impl HookAuthenticator {
         let Some(hook) = hook else { return Ok(None) };
         let context = Context::hook(subscription.site, subscription.id, project);
         let secrets = |error| AuthError::Secrets(Arc::new(error));
-        let token = self.envelope.open(&hook.token, &context).await.map_err(secrets)?;
-        let signing_token = self.envelope.open(&hook.signing_token, &context).await.map_err(secrets)?;
-        Ok(Some(Arc::new(OpenHook { subscription, hook, token, signing_token })))
+        let open = async |token, signing_token, until| {
+            Ok::<_, AuthError>(OpenSecrets {
+                token: self.envelope.open(token, &context).await.map_err(secrets)?,
+                signing_token: self.envelope.open(signing_token, &context).await.map_err(secrets)?,
+                until,
+            })
+        };
+        let mut opened = vec![open(&hook.token, &hook.signing_token, None).await?];
+        for previous in hook.previous.iter().rev() {
+            opened.push(open(&previous.token, &previous.signing_token, previous.until).await?);
+        }
+        Ok(Some(Arc::new(OpenHook { subscription, hook, secrets: opened, read_again_at })))
+    }
+}
+
+impl OpenHook {
+    /// Checks a delivery's credentials against each of the hook's secrets that is accepted at `arrived_at`.
+    fn check(
+        &self,
+        credentials: &WebhookCredentials<'_>,
+        arrived_at: Timestamp,
+    ) -> Result<(), SignatureError> {
+        let accepted =
+            self.secrets.iter().filter(|secrets| secrets.until.is_none_or(|until| until > arrived_at));
+        let mut error = SignatureError::Signature;
+        for (number, secrets) in accepted.enumerate() {
+            let verified = match &credentials.signature {
+                Some(headers) => {
+                    verify_signature(headers, credentials.body, &secrets.signing_token, arrived_at)
+                }
+                // A hook that signs has no other way in: whoever got hold of its token alone stays outside.
+                None if self.hook.signed => return Err(SignatureError::Signature),
+                None => verify_token_digest(&credentials.token_digest, &secrets.token),
+            };
+            match verified {
+                Ok(()) => return Ok(()),
+                // Of several the newest's tells most, apart from a right signature that is only late.
+                Err(refused) if number == 0 || refused == SignatureError::Stale => error = refused,
+                Err(_) => {}
+            }
+        }
+        Err(error)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Reports and errors of linking in sentences for the person who gave a command.
 
-use shared::domain::{Site, Subscription, SubscriptionId, SubscriptionState};
+use shared::domain::{Site, Subscription, SubscriptionId};
 use shared::gitlab::client::GitlabError;
 use shared::gitlab::version::Version;
 use shared::linking::link::LinkNote;
-use shared::linking::plan::PlanNote;
+use shared::linking::plan::{OverlappingLink, PlanNote};
 use shared::linking::synced_data::SyncedDataNote;
 use shared::linking::unlink::UnlinkNote;
 use shared::linking::{GitlabPurpose, Leftover, LinkError};
@@ -50,11 +50,12 @@ pub(in crate::operate) fn error(error: &LinkError, site: &Site) -> Refusal {
         LinkError::NotOwner { username, group } => format!(
             "@{username} is not an Owner of {group}, so no group access token can be created: use an Owner's token, or `--credential given`."
         ),
-        LinkError::AlreadyLinked { group, link, state: SubscriptionState::Active } => format!(
-            "{group} is linked to {host} already, as {link}: run `gitlab-jira group unlink {link}` first to link it again."
+        LinkError::AlreadyLinked { group, link, .. } => format!(
+            "{group} is linked to {host} already, as {link}: run `gitlab-jira group link` again to renew the link."
         ),
-        LinkError::AlreadyLinked { group, link, state: SubscriptionState::Pending } => format!(
-            "Linking {group} to {host} was begun as {link} and did not end: run `gitlab-jira group unlink {link}` first."
+        LinkError::Busy { link, until } => format!(
+            "Somebody else is at work on the token or the hooks of {link}: try again in a moment, at the latest at {}.",
+            until.iso8601()
         ),
         LinkError::InvalidProjectKey(key) => {
             format!("{key:?} is not the key of a Jira project: keys look like PAY, in capitals.")
@@ -131,6 +132,12 @@ pub(super) fn link_note(note: &LinkNote, site: &Site) -> String {
         LinkNote::Plan(PlanNote::CloudIdUnknown) => format!(
             "{host} did not say its cloud id: OAuth credentials can't join it until it is linked again."
         ),
+        LinkNote::Overlaps(OverlappingLink { link, group, is_inside }) => {
+            let place = if *is_inside { "lies in this group" } else { "contains this group" };
+            format!(
+                "{group}, which is linked as {link}, {place}: deliveries come in through both links, and each event is sent to {host} once, by the link whose group is nearest to its project."
+            )
+        }
         LinkNote::MakeHookByHand => {
             "Create the hook by hand with this URL and these secrets, for push, merge request, pipeline, deployment and feature flag events."
                 .to_owned()
@@ -140,7 +147,7 @@ pub(super) fn link_note(note: &LinkNote, site: &Site) -> String {
                 .to_owned()
         }
         LinkNote::NewProjectsGetNoHook => {
-            "Projects created later get no hook by themselves: unlink the group and link it again then.".to_owned()
+            "Projects created later get no hook by themselves, because no token is kept that may make one: link the group again then.".to_owned()
         }
         LinkNote::NoToken => {
             "No token is kept: deployments are not synced, and everything else only as far as hooks say it.".to_owned()

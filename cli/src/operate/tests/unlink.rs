@@ -152,6 +152,7 @@ async fn without_jira_nothing_changes() {
 }
 
 /// What a crash in the middle of linking leaves: a link that nobody can use, and perhaps a hook that only GitLab knows.
+/// To complete it is for `renew`.
 #[tokio::test]
 async fn a_link_that_was_cut_off_can_be_unlinked() {
     let bench = Bench::new().await;
@@ -167,8 +168,6 @@ async fn a_link_that_was_cut_off_can_be_unlinked() {
         status["links"][0]["attention"].as_str().unwrap().contains("gitlab-jira group unlink"),
         "{status}"
     );
-    let sentence = Bench::refused(bench.run(Command::GroupLink(bench.adas())).await);
-    assert!(sentence.contains("did not end"), "{sentence}");
     let unlinked = bench.done(unlink(&linked["subscription"])).await;
     assert!(unlinked["notes"].to_string().contains(linked["webhook_url"].as_str().unwrap()), "{unlinked}");
     bench.done(Command::GroupLink(bench.adas())).await;

@@ -76,21 +76,4 @@ impl GitlabClient {
         let page = self.page(&["groups", &group.to_string(), "merge_requests"], &query, 1).await?;
         Ok(page.items)
     }
-
-    /// What the token itself is: its scopes, and the day on which it ends.
-    pub async fn own_token(&self) -> Result<OwnToken, GitlabError> {
-        self.get(&["personal_access_tokens", "self"], &[]).await
-    }
-}
-
-/// A personal, group or project access token
-/// (<https://docs.gitlab.com/api/personal_access_tokens/#get-details-on-a-personal-access-token>).
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-pub struct OwnToken {
-    /// Its scopes.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// The day on which it ends, `YYYY-MM-DD`; `None`: never.
-    #[serde(default)]
-    pub expires_at: Option<String>,
 }

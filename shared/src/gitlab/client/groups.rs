@@ -5,6 +5,8 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::{GitlabClient, GitlabError, Page};
+use crate::clock::Timestamp;
+use crate::gitlab::date;
 use crate::gitlab::model::Project;
 use crate::gitlab::rest::RawProject;
 
@@ -39,6 +41,20 @@ pub struct CreatedToken {
     pub id: u64,
     /// The token itself, shown only once.
     pub token: SecretString,
+    /// The first day on which it does not work any more.
+    #[serde(default, deserialize_with = "date::lenient")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The token of a client, as GitLab describes it.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct OwnToken {
+    /// Its scopes.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The first day on which it does not work any more; none if it has no end.
+    #[serde(default, deserialize_with = "date::lenient")]
+    pub expires_at: Option<Timestamp>,
 }
 
 impl GitlabClient {
@@ -71,6 +87,20 @@ impl GitlabClient {
         Ok(page.map(RawProject::project))
     }
 
+    /// The highest id of a group's projects, those of its subgroups included.
+    pub async fn newest_project(&self, group: u64) -> Result<Option<u64>, GitlabError> {
+        let query = [
+            ("include_subgroups", "true"),
+            ("with_shared", "false"),
+            ("archived", "false"),
+            ("order_by", "id"),
+            ("sort", "desc"),
+            ("per_page", "1"),
+        ];
+        let newest: Vec<RawProject> = self.get(&["groups", &group.to_string(), "projects"], &query).await?;
+        Ok(newest.into_iter().next().map(|project| project.project().id))
+    }
+
     /// Makes a group access token that expires on `expires_at` (`YYYY-MM-DD`).
     pub async fn create_group_token(
         &self,
@@ -83,6 +113,24 @@ impl GitlabClient {
             "name": "GitLab for Jira", "scopes": scopes, "access_level": access_level, "expires_at": expires_at,
         });
         self.write(Method::POST, &["groups", &group.to_string(), "access_tokens"], Some(&body)).await
+    }
+
+    /// What GitLab says of this client's token. [`GitlabError::Rejected`] for one from a sign-in
+    /// (<https://docs.gitlab.com/api/personal_access_tokens/#get-details-of-a-personal-access-token>).
+    pub async fn own_token(&self) -> Result<OwnToken, GitlabError> {
+        self.get(&["personal_access_tokens", "self"], &[]).await
+    }
+
+    /// Replaces this client's token, which is a group's: it does not work any more, and its successor expires on `expires_at`
+    /// (`YYYY-MM-DD`). To call this again with the replaced token makes GitLab revoke its successor, too
+    /// (<https://docs.gitlab.com/api/personal_access_tokens/#automatic-reuse-detection>).
+    pub async fn rotate_own_group_token(
+        &self,
+        group: u64,
+        expires_at: &str,
+    ) -> Result<CreatedToken, GitlabError> {
+        let path = ["groups", &group.to_string(), "access_tokens", "self", "rotate"];
+        self.write(Method::POST, &path, Some(&json!({ "expires_at": expires_at }))).await
     }
 
     /// Revokes a group access token; one that is gone already counts as revoked.

@@ -14,6 +14,8 @@ fn hook(project_id: Option<u64>) -> Hook {
         token: sealed(),
         signing_token: sealed(),
         signed: false,
+        previous: Vec::new(),
+        mark: None,
     }
 }
 
@@ -31,6 +33,8 @@ pub(crate) fn link(site: SiteId) -> Subscription {
         credential: None,
         project_keys: Vec::new(),
         attention: None,
+        hooks: None,
+        upkeep: None,
         created_at: Timestamp(0),
         linked_by: None,
     }

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::cache::{CacheKey, GitlabCache};
 use crate::clock::{SharedClock, Timestamp};
-use crate::domain::{HoldReason, IssueKeys, LinkAttention, Subscription, lies_under};
+use crate::domain::{HoldReason, IssueKeys, LinkAttention, Rotation, Subscription, lies_under};
 use crate::envelope::{Context, Envelope, EnvelopeError};
 use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp, Group};
 use crate::gitlab::model::Project;
@@ -41,6 +41,9 @@ const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest pause while GitLab does not answer.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(900);
 
+/// How long work waits for a token that is being rotated.
+const ROTATION_BACKOFF: Duration = Duration::from_secs(30);
+
 /// Why GitLab was not read.
 #[derive(Debug)]
 pub enum ReadError {
@@ -56,6 +59,11 @@ pub enum ReadError {
     /// GitLab can't be read at all.
     Unavailable {
         /// Until when nothing is read.
+        until: Timestamp,
+    },
+    /// The token was replaced after the link was read, or is being replaced: with the new one it is read again.
+    TokenReplaced {
+        /// When there is one.
         until: Timestamp,
     },
     /// This one object can't be read.
@@ -184,7 +192,10 @@ impl GitlabReader<'_> {
     /// What an error of GitLab means for the work.
     pub(super) async fn read_error(&self, error: GitlabError) -> ReadError {
         match error {
-            GitlabError::Unauthorized => self.note_attention(LinkAttention::TokenRefused).await,
+            GitlabError::Unauthorized => match self.has_other_token().await {
+                Some(until) => ReadError::TokenReplaced { until },
+                None => self.note_attention(LinkAttention::TokenRefused).await,
+            },
             GitlabError::Forbidden => self.note_attention(LinkAttention::TokenInsufficient).await,
             GitlabError::NotFound => ReadError::Gone,
             GitlabError::RateLimited { retry_after } => {
@@ -230,6 +241,16 @@ impl GitlabReader<'_> {
         if let Err(error) = self.access.store.record_answer(self.subscription.id, &answered).await {
             tracing::warn!(%error, "could not remember that something was left out");
         }
+    }
+
+    /// Since or until when the link has another token, whose making has revoked this one.
+    async fn has_other_token(&self) -> Option<Timestamp> {
+        let stored = self.access.store.subscription(self.subscription.id).await.ok()??.credential?;
+        if self.subscription.credential.as_ref().is_none_or(|ours| ours.token != stored.token) {
+            return Some(self.now());
+        }
+        let is_under_way = matches!(stored.rotation, Some(Rotation::Begun(_)));
+        is_under_way.then(|| self.now().after(ROTATION_BACKOFF))
     }
 
     async fn note_attention(&self, attention: LinkAttention) -> ReadError {

@@ -93,6 +93,8 @@ impl Host {
             ("AWS_LAMBDA_RUNTIME_API", self.address.clone()),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "testing".to_owned()),
+            ("BACKFILL_DEAD_LETTER_QUEUE_URL", queue.clone()),
+            ("BACKFILL_QUEUE_URL", queue.clone()),
             ("BASE_URL", super::subject::BASE_URL.to_owned()),
             ("EVENTS_DEAD_LETTER_QUEUE_URL", queue.clone()),
             ("EVENTS_QUEUE_URL", queue),
@@ -101,6 +103,7 @@ impl Host {
             ("OAUTH_APPLICATION_ID", "1f2e3d4c5b6a".to_owned()),
             ("RUST_LOG", "info".to_owned()),
             ("TABLE_NAME", "table".to_owned()),
+            ("WEBHOOK_URL", "https://webhook.example.com".to_owned()),
         ]
     }
 

@@ -25,6 +25,7 @@ const TABLE: &str = "table";
 /// AWS as functions find it: with the table and the queues, empty.
 struct Aws {
     running: Running,
+    backfill: String,
     events: String,
     dead_letters: String,
     queue: SqsQueue,
@@ -41,17 +42,20 @@ impl Aws {
             queues.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap()
         };
         let (events, dead_letters) = (create("events").await, create("events-dead-letters").await);
+        let backfill = create("backfill").await;
         let queue = SqsQueue::new(queues, &events, Some(&dead_letters));
-        Self { running, events, dead_letters, queue }
+        Self { running, backfill, events, dead_letters, queue }
     }
 
     /// What functions are told; each reads of it what it needs.
-    fn variables(&self) -> [(&str, &str); 12] {
+    fn variables(&self) -> [(&str, &str); 15] {
         [
             ("AWS_ACCESS_KEY_ID", "testing"),
             ("AWS_ENDPOINT_URL", &self.running.url),
             ("AWS_REGION", "us-east-1"),
             ("AWS_SECRET_ACCESS_KEY", "testing"),
+            ("BACKFILL_DEAD_LETTER_QUEUE_URL", &self.dead_letters),
+            ("BACKFILL_QUEUE_URL", &self.backfill),
             ("BASE_URL", "https://jira.example.com"),
             ("EVENTS_DEAD_LETTER_QUEUE_URL", &self.dead_letters),
             ("EVENTS_QUEUE_URL", &self.events),
@@ -60,6 +64,7 @@ impl Aws {
             ("OAUTH_APPLICATION_ID", "1f2e3d4c5b6a"),
             ("RUST_LOG", "info"),
             ("TABLE_NAME", TABLE),
+            ("WEBHOOK_URL", "https://webhook.example.com"),
         ]
     }
 }

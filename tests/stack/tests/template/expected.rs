@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use shared::bundle::{Access, CONNECT_BASE, Function, Route, Trigger, WEBHOOK};
+use shared::bundle::{Access, CONNECT_BASE, EVENTS_QUEUE, Function, Route, Trigger, WEBHOOK};
 use shared::config::{ForgeFunction, Identity, Variables};
 use shared::envelope::{Context, EncryptionContext, Purpose};
 
@@ -60,6 +60,7 @@ pub fn variables(function: &str) -> Vec<String> {
     let mut variables = Variables::new(&source);
     // What is read of an empty environment is no configuration; which names it took is all that matters.
     match function {
+        "backfill" => drop(backfill::Config::read(&mut variables)),
         "create-branch" => drop(create_branch::Config::read(&mut variables)),
         "descriptor" => drop(Identity::read(&mut variables)),
         "forge-lifecycle" | "forge-token" => drop(ForgeFunction::read(&mut variables)),
@@ -161,9 +162,16 @@ fn network() -> String {
 
 /// What starts the function that reads a queue.
 pub fn event_source(name: &str) -> String {
+    // Many small events are worth gathering; a step is as long as an invocation may be.
+    let size = if name == EVENTS_QUEUE {
+        "BatchSize: 200\n  MaximumBatchingWindowInSeconds: 2"
+    } else {
+        "BatchSize: 10"
+    };
+    let concurrency = if name == EVENTS_QUEUE { "!Ref SyncConcurrency" } else { "2" };
     format!(
-        "Type: SQS\nProperties:\n  Queue: !GetAtt {}.Arn\n  BatchSize: 200\n  MaximumBatchingWindowInSeconds: 2\n  \
-         FunctionResponseTypes: [ReportBatchItemFailures]\n  ScalingConfig: {{MaximumConcurrency: !Ref SyncConcurrency}}",
+        "Type: SQS\nProperties:\n  Queue: !GetAtt {}.Arn\n  {size}\n  \
+         FunctionResponseTypes: [ReportBatchItemFailures]\n  ScalingConfig: {{MaximumConcurrency: {concurrency}}}",
         queue(name)
     )
 }

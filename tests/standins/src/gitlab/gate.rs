@@ -42,6 +42,7 @@ enum FaultKind {
     Status(StatusCode, Option<Duration>),
     Slow(Duration),
     Drop,
+    Lose,
 }
 
 impl Fault {
@@ -75,6 +76,11 @@ impl Fault {
     /// The connection is closed without an answer.
     pub fn dropped() -> Self {
         Fault::new(FaultKind::Drop)
+    }
+
+    /// The call is carried out, and the connection closed without an answer.
+    pub fn lost() -> Self {
+        Fault::new(FaultKind::Lose)
     }
 
     /// Only for paths that begin so, without `/api/v4`: `/projects`.
@@ -242,6 +248,10 @@ async fn pass(shared: &Shared, method: &str, path: &str, request: Request, next:
     match shared.gate.fault(method, path) {
         Some(FaultKind::Status(status, retry_after)) => return failure(status, retry_after),
         Some(FaultKind::Drop) => return broken_connection(),
+        Some(FaultKind::Lose) => {
+            next.run(request).await;
+            return broken_connection();
+        }
         Some(FaultKind::Slow(by)) => tokio::time::sleep(by).await,
         None => {}
     }

@@ -109,6 +109,11 @@ impl GitlabStandin {
         }
     }
 
+    /// Sets the day on which a token no longer works, from today on.
+    pub fn expire_in(&self, token: &SecretString, days: i64) {
+        self.expire(token, (self.now() + time::Duration::days(days)).date());
+    }
+
     /// The instance's own time.
     pub fn now(&self) -> OffsetDateTime {
         self.shared.world().clock.peek()
@@ -182,6 +187,21 @@ impl GitlabStandin {
     /// off unless they choose otherwise).
     pub fn auto_disable_hooks(&self, on: bool) {
         self.shared.world().auto_disable_hooks = on;
+    }
+
+    /// Makes every hook of groups and projects what it is after so many deliveries that failed in a row: from 4 on GitLab
+    /// disables it for a while, from 40 on until a test delivery succeeds.
+    pub fn fail_hooks(&self, failures: u32) {
+        let mut world = self.shared.world();
+        let now = world.clock.peek();
+        for hook in world.hooks.values_mut() {
+            hook.fail(failures, now);
+        }
+    }
+
+    /// How many hooks of groups and projects deliver to URLs that begin so.
+    pub fn hooks_to(&self, url: &str) -> usize {
+        self.shared.world().hooks.values().filter(|hook| hook.settings.url.starts_with(url)).count()
     }
 
     /// Adds a system hook for pushes, tag pushes and merge requests of the whole instance.

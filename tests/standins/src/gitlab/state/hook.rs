@@ -109,6 +109,12 @@ impl Hook {
         Hook { id, owner, uuid, settings, created_at, failures: 0, disabled_until: None, log: Vec::new() }
     }
 
+    /// Counts deliveries that failed in a row without making them.
+    pub(crate) fn fail(&mut self, failures: u32, now: OffsetDateTime) {
+        self.failures = failures.min(FAILURES_UNTIL_DISABLED);
+        self.disabled_until = (failures >= FAILURES_UNTIL_TEMPORARILY_DISABLED).then(|| now + FIRST_BACKOFF);
+    }
+
     /// GitLab's word for the hook's health.
     pub(crate) fn alert_status(&self, now: OffsetDateTime, auto_disable: bool) -> &'static str {
         if !auto_disable {

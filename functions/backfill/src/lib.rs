@@ -1,0 +1,153 @@
+//! Does one bounded step of a link's plan per message, and enqueues the next one. How far a plan has come is stored with the
+//! link, so a message that is delivered twice, or is left over, does no harm; what a step does belongs to
+//! `shared::linking::steps`.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use shared::clock::SharedClock;
+use shared::config::{Outbound, Variables};
+use shared::envelope::EnvelopeError;
+use shared::linking::LinkError;
+use shared::linking::hooks::LinkHooks;
+use shared::linking::steps::{LinkStep, StepEnd, enqueue};
+use shared::outbound::OutboundClientError;
+use shared::queue::disposition::{Disposition, Message, dead_letter_unreadable, settle};
+use shared::queue::worker::{Batch, Deadline};
+use shared::queue::{Received, SharedQueue};
+use shared::services::Services;
+use shared::store::StoreError;
+
+/// How long a step waits when our own table or keys are unavailable.
+const STORE_BACKOFF: Duration = Duration::from_secs(60);
+
+/// How long a step waits at most for somebody else who is at work on the link: he may be done sooner than he has to be.
+const BUSY_BACKOFF: Duration = Duration::from_secs(20);
+
+/// The function's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How GitLab may be called.
+    pub outbound: Outbound,
+    /// The table.
+    pub table_name: String,
+    /// The key of secrets.
+    pub kms_key_id: String,
+    /// Where hooks deliver to.
+    pub webhook_url: String,
+    /// Where steps come from, and go to.
+    pub backfill_queue_url: String,
+    /// Where steps go that are not tried again.
+    pub backfill_dead_letter_queue_url: String,
+}
+
+impl Config {
+    /// Reads it from environment variables.
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let outbound = Outbound::read(variables);
+        let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
+        let webhook_url = variables.required("WEBHOOK_URL");
+        let backfill_queue_url = variables.required("BACKFILL_QUEUE_URL");
+        let backfill_dead_letter_queue_url = variables.required("BACKFILL_DEAD_LETTER_QUEUE_URL");
+        Some(Self {
+            outbound: outbound?,
+            table_name,
+            kms_key_id,
+            webhook_url,
+            backfill_queue_url,
+            backfill_dead_letter_queue_url,
+        })
+    }
+}
+
+/// What the function needs.
+#[derive(Clone, Debug)]
+pub struct Backfill {
+    /// Makes and repairs hooks.
+    pub hooks: LinkHooks,
+    /// The queue of steps.
+    pub queue: SharedQueue,
+    /// Tells the time.
+    pub clock: SharedClock,
+}
+
+/// The function as `services` and its configuration make it.
+///
+/// # Errors
+/// When no HTTP client can be made.
+pub fn build(services: &Services, config: &Config) -> Result<Backfill, OutboundClientError> {
+    let dead_letters = Some(config.backfill_dead_letter_queue_url.as_str());
+    Ok(Backfill {
+        hooks: LinkHooks {
+            store: services.store(&config.table_name),
+            envelope: services.envelope(&config.kms_key_id),
+            gitlab: services.gitlab_http(&config.outbound)?,
+            guard: config.outbound.guard.clone(),
+            clock: services.clock(),
+            webhook_base_url: config.webhook_url.trim_end_matches('/').to_owned(),
+        },
+        queue: services.backfill_queue(&config.backfill_queue_url, dead_letters),
+        clock: services.clock(),
+    })
+}
+
+impl Backfill {
+    /// Does the steps of a batch side by side, and acknowledges each when it is done; the rest comes back by itself.
+    pub async fn handle(&self, batch: Batch) {
+        let steps = batch.messages.iter().map(|received| self.handle_one(received.clone(), &batch));
+        let mut steps: FuturesUnordered<BoxFuture<'_, ()>> = steps.collect();
+        while steps.next().await.is_some() {}
+    }
+
+    // Boxed, so that the compiler sees that it is `Send`.
+    fn handle_one<'a>(&'a self, received: Received, batch: &'a Batch) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let message = match Message::<LinkStep>::read(&received) {
+                Ok(message) => message,
+                Err(reason) => {
+                    let dead = dead_letter_unreadable(self.queue.as_ref(), received, reason).await;
+                    return batch.acknowledge(dead.into_iter().collect());
+                }
+            };
+            let disposition = match message.waits(self.clock.now()) {
+                Some(until) => Disposition::Wait { until, reason: "It is not due yet.".to_owned() },
+                None => self.step(&message.body, batch.deadline).await,
+            };
+            let decided = vec![(received, message, disposition)];
+            batch.acknowledge(settle(self.queue.as_ref(), self.clock.as_ref(), decided).await);
+        })
+    }
+
+    async fn step(&self, step: &LinkStep, deadline: Deadline) -> Disposition {
+        let LinkStep::Hooks { subscription, plan } = step;
+        let now = self.clock.now();
+        match self.hooks.step(*subscription, *plan, deadline).await {
+            Ok(StepEnd::Next) => match enqueue(&self.queue, self.clock.now(), step.clone()).await {
+                Ok(()) => Disposition::Done,
+                // The step that is done is found done.
+                Err(error) => Disposition::Retry { reason: error.to_string() },
+            },
+            Ok(StepEnd::Ended) => Disposition::Done,
+            Ok(StepEnd::Superseded) => Disposition::Drop {
+                reason: "The plan has ended, or the group is no longer linked.".to_owned(),
+            },
+            Ok(StepEnd::Wait(until)) => {
+                Disposition::Wait { until, reason: "GitLab does not answer, or asks for a pause.".to_owned() }
+            }
+            Ok(StepEnd::Busy(until)) => Disposition::Wait {
+                until: until.min(now.after(BUSY_BACKOFF)),
+                reason: "Somebody else is at work on the link.".to_owned(),
+            },
+            Err(LinkError::UnlinkedMeanwhile) => {
+                Disposition::Drop { reason: "The group is no longer linked.".to_owned() }
+            }
+            Err(
+                error @ (LinkError::Store(StoreError::Unavailable(_))
+                | LinkError::Secret(EnvelopeError::Unavailable(_))),
+            ) => Disposition::Wait { until: now.after(STORE_BACKOFF), reason: error.to_string() },
+            Err(error) => Disposition::Retry { reason: error.to_string() },
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Looks after the tokens and hooks of links: each about once an hour, the one that has waited longest first, and as many as
+//! there is time for. What is done about a link belongs to `shared::linking::upkeep`.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use shared::clock::{SharedClock, Timestamp};
+use shared::domain::{Rotation, Subscription, SubscriptionId, SubscriptionState};
+use shared::linking::hooks::LinkHooks;
+use shared::linking::upkeep::UpkeepDone;
+use shared::queue::SharedQueue;
+use shared::queue::worker::Deadline;
+use shared::store::StoreError;
+use shared::telemetry::{Measure, with_causes};
+
+/// How often a link is looked after.
+const EVERY: Duration = Duration::from_secs(3600);
+
+/// Links that are looked after at the same time: few, because GitLab is shared with live events.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Kept of the time for a link: its calls, each of which may hang until its time-out, and for counting after that.
+const TIME_OF_A_LINK: Duration = Duration::from_secs(60);
+
+/// What looking after links needs.
+#[derive(Clone, Debug)]
+pub struct LinkUpkeep {
+    /// Makes and repairs hooks, rotates tokens.
+    pub hooks: LinkHooks,
+    /// The queue of `backfill`'s steps.
+    pub steps: SharedQueue,
+    /// Tells the time.
+    pub clock: SharedClock,
+}
+
+impl LinkUpkeep {
+    /// Looks after the links that are due, until `deadline` comes near. One that fails holds up none of the others.
+    ///
+    /// # Errors
+    /// When the table can't be read.
+    pub async fn run(&self, deadline: Deadline) -> Result<(), StoreError> {
+        let mut due = self.due().await?;
+        due.sort_unstable();
+        let work = due.into_iter().map(|(_, link)| self.look_after(link, deadline));
+        let done: Vec<UpkeepDone> = stream::iter(work).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        let number = |which: fn(&UpkeepDone) -> bool| done.iter().filter(|done| which(done)).count();
+        Measure::new("looked after links")
+            .counts([
+                ("TokensRotated", number(|done| done.token_rotated)),
+                ("HooksRepaired", number(|done| done.hook_repaired)),
+                ("HookPlansBegun", number(|done| done.plan_begun)),
+            ])
+            .log();
+        Ok(())
+    }
+
+    /// The links to look after, with the time when that was done last.
+    async fn due(&self) -> Result<Vec<(Timestamp, SubscriptionId)>, StoreError> {
+        let (mut due, now) = (Vec::new(), self.clock.now());
+        for site in self.hooks.store.site_ids().await? {
+            for link in self.hooks.store.subscriptions(site).await? {
+                due.extend(is_due(&link, now).then(|| (last(&link), link.id)));
+            }
+        }
+        Ok(due)
+    }
+
+    async fn look_after(&self, link: SubscriptionId, deadline: Deadline) -> UpkeepDone {
+        if !deadline.leaves(TIME_OF_A_LINK) {
+            return UpkeepDone::default();
+        }
+        self.hooks.look_after(link, &self.steps).await.unwrap_or_else(|error| {
+            let cause = with_causes(&error);
+            tracing::warn!(subscription.id = %link, cause, "a link could not be looked after");
+            UpkeepDone::default()
+        })
+    }
+}
+
+fn last(link: &Subscription) -> Timestamp {
+    link.upkeep.as_ref().map_or(Timestamp(0), |upkeep| upkeep.at)
+}
+
+fn is_due(link: &Subscription, now: Timestamp) -> bool {
+    let rotation = link.credential.as_ref().and_then(|credential| credential.rotation);
+    let is_unsure = matches!(rotation, Some(Rotation::Begun(_)));
+    link.state == SubscriptionState::Active && (is_unsure || now.since(last(link)) >= EVERY)
+}
