@@ -92,8 +92,11 @@ impl Browser {
     /// Clicks the button that is named so, to whoever sees it or has it read out.
     pub async fn click(&self, name: &str) {
         let name = literal(name);
+        // A dialog that is open keeps everything else from being clicked.
+        let dialog = self.client.find(Locator::Css("dialog[open]")).await.is_ok();
+        let within = if dialog { "//dialog" } else { "" };
         let path = format!(
-            "//button[(normalize-space()={name} or @aria-label={name}) and not(ancestor::*[@hidden])][last()]"
+            "{within}//button[(normalize-space()={name} or @aria-label={name}) and not(ancestor::*[@hidden])]"
         );
         let button = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await;
         match button {

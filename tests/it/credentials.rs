@@ -116,6 +116,7 @@ async fn hooks_of_many_projects_are_made_by_steps() {
         group: "large".to_owned(),
         gitlab_url: Some(stage.world.gitlab.url().to_owned()),
         gitlab_token: bob.token(&["api"]),
+        kept_token: None,
         manual_hook: false,
         project_keys: Vec::new(),
         credential: shared::linking::CredentialChoice::None,

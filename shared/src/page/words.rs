@@ -93,6 +93,7 @@ fn purpose_words(purpose: GitlabPurpose) -> &'static str {
         GitlabPurpose::ListProjects => "list the group's projects",
         GitlabPurpose::CreateGroupHook => "create the group's webhook",
         GitlabPurpose::CreateProjectHook => "create webhooks in this project",
+        GitlabPurpose::RepairHook => "look after the webhook",
         GitlabPurpose::CreateToken => "create a group access token",
     }
 }
@@ -147,6 +148,7 @@ pub(super) fn of_connection(error: &ConnectionError, site: &Site) -> PageError {
 }
 
 /// A group was not linked.
+#[expect(clippy::too_many_lines, reason = "one sentence per variant")]
 pub(super) fn of_link(error: &LinkError, site: &Site) -> PageError {
     let host = site.host();
     match error {

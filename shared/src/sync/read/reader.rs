@@ -238,7 +238,7 @@ impl GitlabReader<'_> {
     pub(super) async fn note_answer(&self, label: String, keys: &IssueKeys, answer: IntakeAnswer) {
         let (at, issue_keys) = (self.now(), keys.as_slice().to_vec());
         let answered = AnsweredDelivery { at, delivery: None, label, issue_keys, answer };
-        if let Err(error) = self.access.store.record_answer(self.subscription.id, &answered).await {
+        if let Err(error) = self.access.store.record_answers(self.subscription.id, &[answered]).await {
             tracing::warn!(%error, "could not remember that something was left out");
         }
     }
