@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use standins::gitlab::{
     Fault, GitlabStandin, HeldDeliveries, ProjectHandle, Role, Tier, Version, commit, merge_request,
 };
-use standins::jira::{Api, FailureRule, ForgeApp, JiraStandin, SiteHandle};
+use standins::jira::{Api, FailureRule, ForgeApp, JiraStandin, SiteHandle, User};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
@@ -174,6 +174,7 @@ async fn by_forge(program: &mut Program, site: &SiteHandle, app: &ForgeApp) {
     app.deploy(manifest["manifest"].as_str().unwrap()).unwrap();
     let (installation, answers) = app.install(site).await.unwrap();
     assert_eq!(answers, [200]);
+    site.add_user(User::admin(&format!("{PERSON}@account"), PERSON));
     let page = installation.page(&format!("{PERSON}@account"), "/forge/page").unwrap();
     for call in [installation.hourly().unwrap(), page.clone()] {
         program.secrets.extend([call.token(), call.system_token().unwrap().to_owned()]);

@@ -204,7 +204,7 @@ mod tests {
         assert!(
             !document.contains("<img") && !document.contains("<script>") && !document.contains("\" onload")
         );
-        assert!(document.contains("&#123;{data}}") && !document.contains("{{"));
+        assert!(document.contains("&#123;&#123;data}}") && !document.contains("{{"));
         let document = page("connect\"", "/a", &["https://x.example/all.js?a=1&b=2"]);
         assert!(document.contains("all.js?a=1&amp;b=2") && !document.contains("{{"));
     }

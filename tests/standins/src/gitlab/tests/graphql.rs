@@ -40,7 +40,8 @@ async fn what_is_asked_is_checked() {
     let refused = async |query: &str, variables: Value| {
         let (status, answer) = ask(&scene.api, query, variables).await;
         assert_eq!((status, answer.get("data")), (StatusCode::OK, None), "{answer}");
-        answer["errors"][0]["message"].as_str().unwrap().to_owned()
+        let errors = answer["errors"].as_array().unwrap().iter();
+        errors.map(|error| error["message"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
     };
     let path = json!({ "path": "acme/payments/api" });
     let field = refused("query($path: ID!) { project(fullPath: $path) { colour } }", path.clone()).await;
