@@ -24,7 +24,7 @@ use shared::store::StoreError;
 const STORE_BACKOFF: Duration = Duration::from_secs(60);
 
 /// How long a step waits at most for somebody else who is at work on the link: he may be done sooner than he has to be.
-const BUSY_BACKOFF: Duration = Duration::from_secs(20);
+const BUSY_BACKOFF: Duration = Duration::from_secs(3);
 
 /// The function's configuration.
 #[derive(Clone, Debug)]
