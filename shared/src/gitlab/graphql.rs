@@ -1,5 +1,5 @@
 //! GitLab's GraphQL API (<https://docs.gitlab.com/api/graphql/>): several objects of a project in one request, where REST
-//! takes one or more calls for each. What the answers look like is in [`model`]. Nothing here is needed to read an object:
+//! takes one or more calls for each. What the answers look like is in `model`. Nothing here is needed to read an object:
 //! whoever asks goes on with REST for what is missing from an answer, and for everything when there is none.
 //!
 //! GitLab refuses a request whose complexity is above its limit, and a release may change what a field costs; so each
