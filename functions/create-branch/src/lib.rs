@@ -1,4 +1,4 @@
-//! Sends a person who wants a branch for a Jira issue to GitLab, by way of the [`chooser`] where the site has links to several
+//! Sends a person who wants a branch for a Jira issue to GitLab, by way of the `chooser` where the site has links to several
 //! instances. The person's token stays here: GitLab gets the issue and the app's key, nothing else.
 
 mod chooser;

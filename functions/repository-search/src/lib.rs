@@ -1,7 +1,7 @@
 //! Answers Jira's toolchain, where people associate repositories with a Jira project: linked groups are its workspaces, their
 //! projects its repositories, as
 //! <https://developer.atlassian.com/cloud/jira/platform/modules/development-actions/> has it. What Jira asks for is read in
-//! [`search`]; GitLab is asked in [`projects`], with the token of each link.
+//! `search`; GitLab is asked in `projects`, with the token of each link.
 
 mod config;
 mod links;
