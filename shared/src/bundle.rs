@@ -202,7 +202,10 @@ pub const FUNCTIONS: &[Function] = &[
         name: "repository-search",
         trigger: Trigger::Http(&[WORKSPACES_SEARCH, REPOSITORIES_SEARCH, REPOSITORIES_ASSOCIATE]),
         access: &[
-            Access::Items(&["BatchGetItem", "GetItem", "Query"], &["CLIENT#*", "SITE#*", "SUBSCRIPTION#*"]),
+            Access::Items(
+                &["BatchGetItem", "GetItem", "Query"],
+                &["CLIENT#*", "SITE#*", "REST#*", "SUBSCRIPTION#*"],
+            ),
             Access::Open(&[Purpose::SharedSecret, Purpose::GitlabToken]),
             Access::Outbound,
         ],

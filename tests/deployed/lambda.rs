@@ -35,8 +35,8 @@ impl Lambda<'_> {
     pub async fn number_the_concurrency(&self) {
         let sources = self.get("/2015-03-31/event-source-mappings/").await;
         for source in sources["EventSourceMappings"].as_array().unwrap() {
-            let concurrency: u64 =
-                source["ScalingConfig"]["MaximumConcurrency"].as_str().unwrap().parse().unwrap();
+            let concurrency = source["ScalingConfig"]["MaximumConcurrency"].as_str();
+            let Some(concurrency) = concurrency.map(|text| text.parse::<u64>().unwrap()) else { continue };
             let id = source["UUID"].as_str().unwrap();
             let change = json!({ "ScalingConfig": { "MaximumConcurrency": concurrency } });
             let path = format!("{}/2015-03-31/event-source-mappings/{id}", self.url);
