@@ -122,12 +122,16 @@ impl Queue for SqsQueue {
         answer.map(drop).map_err(|error| failure("SendMessage", &error))
     }
 
-    /// Approximate, and up to a minute late
+    /// Approximate, and up to a minute late; no dead letters are counted where no queue of them is configured
     /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html>).
     async fn depth(&self) -> Result<Depth, QueueError> {
-        let dead_letters_url = self.dead_letters_url()?;
-        let counts = future::try_join(self.counts(&self.url), self.counts(dead_letters_url));
-        let ([ready, delayed, in_flight], dead) = counts.await?;
+        let dead = async {
+            match &self.dead_letters_url {
+                Some(url) => self.counts(url).await,
+                None => Ok([0; 3]),
+            }
+        };
+        let ([ready, delayed, in_flight], dead) = future::try_join(self.counts(&self.url), dead).await?;
         // Those that are being read are in flight, and still dead letters.
         Ok(Depth { ready, delayed, in_flight, dead: dead.iter().sum() })
     }
