@@ -1,6 +1,7 @@
 // A linked group on the first screen: what it is made of, what is wrong with it, and what can be done with it.
 
 import { button, el, field, lozenge, message, time } from "./dom.js";
+import { history } from "./history.js";
 import { confirmUnlink } from "./unlink.js";
 import * as words from "./words.js";
 
@@ -9,13 +10,29 @@ export function linkCard(app, link) {
   const unlink = button("Unlink", () => confirmUnlink(app, link), { kind: "subtle danger-text", label: `Unlink ${link.path}` });
   return el(
     "article",
-    { class: "card stack tight", "aria-label": link.path },
+    { class: "card stack tight", "aria-label": link.path, "data-link": link.id },
     el("div", { class: "row between title" }, el("h3", { class: "row" }, link.path, state(link)), el("div", { class: "row" }, link.state === "active" && renew, unlink)),
     link.attention.map((sentence) => message("warning", sentence)),
     link.waits.map(wait),
     facts(link),
+    history(app, link),
     projectKeys(app, link),
   );
+}
+
+/** Whether something goes on that a card shows the progress of. */
+export function isUnderWay({ hooks, history, audit }) {
+  return hooks?.is_running === true || history?.state === "running" || audit?.state === "running";
+}
+
+/** Shows on the card of `link` how far it has come by now. What a person has begun to fill in stays. */
+export function showProgress(app, card, link) {
+  const focused = card.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+  card.querySelector(".facts").replaceWith(facts(link));
+  const before = card.querySelector(".history");
+  const after = history(app, link);
+  if (before && after) before.replaceWith(after);
+  if (focused && !card.contains(document.activeElement)) card.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
 }
 
 /** Something that is left alone for a while. */

@@ -78,7 +78,7 @@ export function linked(app, { done, wasLinked }) {
         {},
         el("li", {}, `New ${words.WHAT} appear on the Jira issues whose keys they name, within seconds.`),
         el("li", {}, "Try it: push a branch whose name begins with an issue key, such as PAY-7-try-it, and look at Development on the issue."),
-        el("li", {}, "What was there before appears when it next changes in GitLab."),
+        el("li", {}, "What was there before follows: the first screen shows how far that is."),
       ),
     ),
     el("div", { class: "row" }, leave, button("Link another group", () => app.go("groups"))),

@@ -1,7 +1,7 @@
 // The first screen: the site and its condition, its connections, its linked groups, and project keys that Jira does not know.
 
 import { button, el, heading, lozenge, message, prose, slot, spinner, time } from "./dom.js";
-import { linkCard, wait } from "./link-card.js";
+import { isUnderWay, linkCard, showProgress, wait } from "./link-card.js";
 import { sessionLine } from "./session.js";
 import * as words from "./words.js";
 
@@ -12,8 +12,10 @@ const PROGRESS = 3000;
 export function overview(app, { answer = null, done = null, notice = null }, signal) {
   const node = el("div", { class: "stack" });
   const said = done ? success(done) : notice && message("warning", notice);
-  if (answer) show(app, node, answer, said);
-  else {
+  if (answer) {
+    show(app, node, answer, said);
+    follow(app, node, signal);
+  } else {
     node.append(heading("GitLab for Jira"), spinner("Loading linked groups…"));
     load(app, node, said, signal);
   }
@@ -31,7 +33,24 @@ function load(app, node, said, signal) {
     const hadFocus = node.contains(document.activeElement);
     show(app, node, answer, said);
     if (hadFocus) node.querySelector("h1").focus({ preventScroll: true });
+    follow(app, node, signal);
   });
+}
+
+/** Asks again as long as something is under way, and shows how far that is. An answer that does not come is asked for again. */
+function follow(app, node, signal) {
+  if (!app.overview.links.some(isUnderWay)) return;
+  const timer = setTimeout(async () => {
+    const answer = await app.api.call("overview").catch(() => null);
+    if (signal.aborted) return;
+    for (const link of answer?.links ?? []) {
+      const card = node.querySelector(`[data-link="${CSS.escape(link.id)}"]`);
+      if (card && !card.querySelector("[data-busy]")) showProgress(app, card, link);
+    }
+    app.overview = answer ?? app.overview;
+    follow(app, node, signal);
+  }, PROGRESS);
+  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
 }
 
 function show(app, node, answer, said) {
@@ -72,7 +91,7 @@ function siteState(site) {
     site.remedy && message("warning", site.remedy),
     site.needs_resync_since &&
       message("information", [
-        el("p", {}, "Another connection writes since ", time(site.needs_resync_since), ". New activity arrives; what was sent before comes back when it changes in GitLab."),
+        el("p", {}, "Another connection writes since ", time(site.needs_resync_since), ". New activity arrives; what was sent before is sent again, or where a link has no access token when it next changes in GitLab."),
       ]),
     site.waits.map(wait),
   );

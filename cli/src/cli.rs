@@ -1,5 +1,7 @@
 //! What a person can type.
 
+mod group;
+mod history;
 mod options;
 
 use std::net::SocketAddr;
@@ -8,18 +10,17 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use group::GroupAction;
+pub use history::HistoryCommand;
 pub use options::{Confirmation, LogFormat, TargetArgs};
 
-use crate::operate::{Command, ConnectionName, CredentialChoice, GroupLink};
+use crate::operate::{Command, ConnectionName};
 use crate::settings;
 use crate::terminal::{confirm, secret};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str =
     "Exit codes: 0 done; 1 refused or failed, or a check of doctor failed; 2 wrong usage.";
-
-/// What unlinking does at Jira by default.
-const UNLINKED: &str = "deletes from Jira what no other link covers";
 
 /// GitLab's branches, commits, merge requests, pipelines, deployments and feature flags on Jira's issues.
 #[derive(Debug, Parser)]
@@ -77,6 +78,9 @@ pub enum Action {
     /// Links GitLab groups to Jira sites.
     #[command(subcommand)]
     Group(GroupAction),
+    /// Brings to Jira what happened before a group was linked, or what was missed.
+    #[command(subcommand)]
+    History(HistoryCommand),
     /// Prints what the Forge app needs.
     #[command(subcommand)]
     Forge(ForgeAction),
@@ -97,10 +101,14 @@ pub enum Action {
         target: TargetArgs,
     },
     /// Says why something is, or is not, on an issue, or what a delivery led to.
-    #[command(after_help = "Example: gitlab-jira explain PAY-7")]
+    #[command(after_help = "Example: gitlab-jira explain PAY-7 --project acme/payments/api")]
     Explain {
         /// The issue's key, or the id of a delivery that GitLab shows in a webhook's recent events.
         key: String,
+        /// The full path of the project with the branch or merge request: says whether a link covers it, and how far its
+        /// history has come.
+        #[arg(long)]
+        project: Option<String>,
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
@@ -183,67 +191,6 @@ pub enum SiteAction {
     },
 }
 
-/// Commands for groups.
-#[derive(Debug, Subcommand)]
-pub enum GroupAction {
-    /// Links a group to a site, or renews the link that it has: a new token and hooks put right.
-    #[command(
-        after_help = "Example: gitlab-jira group link --site acme.atlassian.net --group acme/payments --gitlab-token-stdin < token"
-    )]
-    Link {
-        /// The site's host name or clientKey.
-        #[arg(long)]
-        site: String,
-        /// The group's full path.
-        #[arg(long)]
-        group: String,
-        /// Base URL of its GitLab instance; GITLAB_URL if missing.
-        #[arg(long)]
-        gitlab_url: Option<String>,
-        /// Reads a token of a Maintainer or Owner of the group from standard input, or asks for it at a terminal.
-        #[arg(long, required = true)]
-        gitlab_token_stdin: bool,
-        /// Creates no hook, and prints the secrets for one that you create by hand.
-        #[arg(long)]
-        no_hook: bool,
-        /// Sends only issue keys of these Jira projects, separated by commas.
-        #[arg(long, value_delimiter = ',')]
-        project_keys: Vec<String>,
-        /// The token that is stored to read GitLab with.
-        #[arg(long, value_enum, default_value_t)]
-        credential: CredentialChoice,
-        /// Which bundle, and how to answer.
-        #[command(flatten)]
-        target: TargetArgs,
-    },
-    /// Lists linked groups.
-    List {
-        /// Only the groups of this site.
-        #[arg(long)]
-        site: Option<String>,
-        /// Which bundle, and how to answer.
-        #[command(flatten)]
-        target: TargetArgs,
-    },
-    /// Unlinks a group: removes its hooks and token, and from Jira what no other link covers.
-    Unlink {
-        /// The link's id, as `group list` shows it.
-        subscription: String,
-        /// Keeps in Jira what was sent: for sites that no longer exist, or whose credential no longer works.
-        #[arg(long)]
-        keep_jira_data: bool,
-        /// Reads an Owner's token from standard input, or asks for it at a terminal: only an Owner may remove a group's hook.
-        #[arg(long)]
-        gitlab_token_stdin: bool,
-        /// Whether to ask.
-        #[command(flatten)]
-        confirmation: Confirmation,
-        /// Which bundle, and how to answer.
-        #[command(flatten)]
-        target: TargetArgs,
-    },
-}
-
 /// Commands for the Forge app.
 #[derive(Debug, Subcommand)]
 pub enum ForgeAction {
@@ -306,13 +253,14 @@ impl Action {
             }
             Self::Site(action) => action.command()?,
             Self::Group(action) => action.command()?,
+            Self::History(action) => action.command(),
             Self::Forge(ForgeAction::Manifest { app_id, connect_key, target }) => {
                 (Command::ForgeManifest { app_id, connect_key }, target)
             }
             Self::Key(KeyAction::Rotate { target }) => (Command::KeyRotate, target),
             Self::Doctor { target } => (Command::Doctor, target),
             Self::Status { target } => (Command::Status, target),
-            Self::Explain { key, target } => (Command::Explain { key }, target),
+            Self::Explain { key, project, target } => (Command::Explain { key, project }, target),
             Self::Dlq(DlqAction::List { limit, target }) => (Command::DlqList { limit }, target),
             Self::Dlq(DlqAction::Redrive { ids, confirmation, target }) => {
                 if ids.is_empty() {
@@ -338,28 +286,6 @@ impl SiteAction {
             Self::Remove { site, confirmation, target } => {
                 confirm(&format!("This removes the site {site} with its connections."), confirmation.yes)?;
                 (Command::SiteRemove { site }, target)
-            }
-        })
-    }
-}
-
-impl GroupAction {
-    fn command(self) -> anyhow::Result<(Command, TargetArgs)> {
-        Ok(match self {
-            Self::Link { site, group, gitlab_url, no_hook, project_keys, credential, target, .. } => {
-                let gitlab_token = secret("GitLab token")?;
-                let link =
-                    GroupLink { site, group, gitlab_url, gitlab_token, no_hook, project_keys, credential };
-                (Command::GroupLink(link), target)
-            }
-            Self::List { site, target } => (Command::GroupList { site }, target),
-            Self::Unlink { subscription, keep_jira_data, gitlab_token_stdin, confirmation, target } => {
-                let sent = if keep_jira_data { "keeps in Jira what was sent" } else { UNLINKED };
-                let consequence =
-                    format!("This removes hooks and token of the link {subscription}, and {sent}.");
-                confirm(&consequence, confirmation.yes)?;
-                let gitlab_token = if gitlab_token_stdin { Some(secret("GitLab token")?) } else { None };
-                (Command::GroupUnlink { subscription, keep_jira_data, gitlab_token }, target)
             }
         })
     }

@@ -21,6 +21,7 @@ use shared::bundle::{BACKFILL_QUEUE, EVENTS_QUEUE, HOUSEKEEPING};
 use shared::clock::SharedClock;
 use shared::config::{ForgeFunction, PageFunction};
 use shared::envelope::{Envelope, KeyFile};
+use shared::history::History;
 use shared::http::measured;
 use shared::page::PageApi;
 use shared::queue::SharedQueue;
@@ -176,6 +177,14 @@ impl Local {
         let pump = tokio::spawn(Pump::new(self.events.clone()).run(handler));
         let backfill = Backfill {
             hooks: self.operator.linking.hooks(),
+            history: History {
+                store: self.operator.store.clone(),
+                sites: self.sync.sites.clone(),
+                gitlab: self.sync.gitlab.clone(),
+                queue: self.backfill.clone(),
+                limits: self.settings.pace,
+                clock: self.operator.clock.clone(),
+            },
             queue: self.backfill.clone(),
             clock: self.operator.clock.clone(),
         };

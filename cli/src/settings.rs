@@ -8,8 +8,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use shared::config::{
-    ConfigError, Forge, Lifecycle, Variables, allowed_jira_sites, atlassian_api_url, gitlab_url,
+    ConfigError, Forge, Lifecycle, Variables, allowed_jira_sites, atlassian_api_url, gitlab_url, pace_limits,
 };
+use shared::history::PaceLimits;
 use url::Url;
 
 /// The variables that name a function's AWS resources.
@@ -37,14 +38,19 @@ const fn setting(name: &'static str, meaning: &'static str, default: &'static st
     Setting { name, meaning, default }
 }
 
+/// How the pace of history is set where nobody says otherwise.
+const HALF: &str = "about half of what GitLab.com allows";
+
 /// Every variable that the local process reads, apart from those that are options, too.
-pub const SETTINGS: [Setting; 14] = [
+pub const SETTINGS: [Setting; 16] = [
     setting("BASE_URL", "URL under which GitLab and Jira reach the bundle", "http:// and --listen's address"),
     setting("WEBHOOK_URL", "URL under which GitLab reaches the bundle, if another", "BASE_URL"),
     setting("GITLAB_URL", "GitLab instance of new links", "https://gitlab.com"),
     setting("ALLOWED_JIRA_SITES", "hosts of the sites that may install the app, comma-separated", "any site"),
     setting("ALLOWED_PRIVATE_HOSTS", "private hosts that may be called, comma-separated", "none"),
     setting("EXTRA_CA_PEM", "certificates to trust beside the system's, in PEM", "none"),
+    setting("HISTORY_REQUESTS_PER_MINUTE", "requests of GitLab a minute for a link's history", HALF),
+    setting("HISTORY_REQUESTS_PER_HOUR", "requests of GitLab an hour for a link's history", HALF),
     setting("OAUTH_APPLICATION_ID", "id of the OAuth application of GITLAB_URL", "none"),
     setting("PROXY_URL", "GitLab instance through whose listing the Connect app is installed", "none"),
     setting("ADDITIONAL_AUDIENCE_URL", "second base URL that lifecycle tokens may be made for", "none"),
@@ -61,7 +67,7 @@ pub fn help() -> String {
     let log = setting("RUST_LOG", "how much is logged: error, warn, info, debug or trace", "info");
     let settings = SETTINGS.iter().chain([&log]);
     let lines =
-        settings.map(|Setting { name, meaning, default }| format!("  {name:<24} {meaning} [{default}]"));
+        settings.map(|Setting { name, meaning, default }| format!("  {name:<28} {meaning} [{default}]"));
     format!("Environment variables, with [defaults]:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
@@ -83,6 +89,8 @@ pub struct Settings {
     pub atlassian_api_url: Url,
     /// Which sites may install, by host; empty means any.
     pub allowed_jira_sites: Vec<String>,
+    /// How often history may ask GitLab.
+    pub pace: PaceLimits,
     /// The variables that all of this was read from, for the functions' own configuration; none for those that are not set.
     variables: BTreeMap<String, Option<String>>,
 }
@@ -110,6 +118,7 @@ impl Settings {
         let forge = Forge::read(&mut variables);
         let gitlab_url = gitlab_url(&mut variables);
         let atlassian_api_url = atlassian_api_url(&mut variables);
+        let pace = pace_limits(&mut variables);
         // Read by functions alone, and kept with the others.
         for name in ["WEBHOOK_URL", "CONNECT_JS_URL"] {
             let _ = variables.optional(name);
@@ -117,14 +126,15 @@ impl Settings {
         let oauth_application_id = variables.optional("OAUTH_APPLICATION_ID");
         let allowed_jira_sites = allowed_jira_sites(&variables);
         let recorded = asked.borrow().clone();
-        let settings = lifecycle.zip(forge).zip(gitlab_url).zip(atlassian_api_url).map(
-            |(((lifecycle, forge), gitlab_url), atlassian_api_url)| Self {
+        let settings = lifecycle.zip(forge).zip(gitlab_url).zip(atlassian_api_url).zip(pace).map(
+            |((((lifecycle, forge), gitlab_url), atlassian_api_url), pace)| Self {
                 lifecycle,
                 forge,
                 gitlab_url,
                 oauth_application_id,
                 atlassian_api_url,
                 allowed_jira_sites,
+                pace,
                 variables: recorded,
             },
         );

@@ -23,7 +23,7 @@ use crate::progress::shown;
 use crate::settings::Settings;
 
 /// Variables and the parameters of the template that set them.
-const PARAMETERS: [(&str, &str); 10] = [
+const PARAMETERS: [(&str, &str); 12] = [
     ("GITLAB_URL", "GitLabUrl"),
     ("OAUTH_APPLICATION_ID", "OAuthApplicationId"),
     ("ALLOWED_JIRA_SITES", "AllowedJiraSites"),
@@ -34,6 +34,8 @@ const PARAMETERS: [(&str, &str); 10] = [
     ("ATLASSIAN_API_URL", "AtlassianApiUrl"),
     ("ALLOWED_PRIVATE_HOSTS", "AllowedPrivateHosts"),
     ("EXTRA_CA_PEM", "ExtraCaPem"),
+    ("HISTORY_REQUESTS_PER_MINUTE", "HistoryRequestsPerMinute"),
+    ("HISTORY_REQUESTS_PER_HOUR", "HistoryRequestsPerHour"),
 ];
 
 /// Carries out a command on the stack called `name`.

@@ -37,8 +37,8 @@ pub enum Access {
     Send(&'static str),
     /// Sending messages to a queue's dead-letter queue.
     DeadLetter(&'static str),
-    /// Counting the messages of a queue.
-    Count(&'static str),
+    /// Counting the messages of queues.
+    Count(&'static [&'static str]),
     /// Hosts that are named from outside: a GitLab, a Jira site, a key server. Such a function can be put into a private
     /// network.
     Outbound,
@@ -128,7 +128,17 @@ const FORGE_ACCESS: &[Access] = &[
 /// What links groups: reads and writes nearly all kinds of records, makes hooks and their secrets, calls GitLab and Jira.
 const LINKING_TABLE: Access = Access::Items(
     &["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query"],
-    &["CLIENT#*", "FORGE#*", "CLOUD#*", "SITE#*", "SITES", "REST#*", "SUBSCRIPTION#*", "SIGNIN#*"],
+    &[
+        "CLIENT#*",
+        "FORGE#*",
+        "CLOUD#*",
+        "SITE#*",
+        "SITES",
+        "REST#*",
+        "SUBSCRIPTION#*",
+        "SIGNIN#*",
+        "HISTORY#*",
+    ],
 );
 /// The secrets that linking makes.
 const LINKING_SEALS: &[Purpose] = &[Purpose::HookSecret, Purpose::GitlabToken, Purpose::SignIn];
@@ -193,7 +203,7 @@ pub const FUNCTIONS: &[Function] = &[
             LINKING_TABLE,
             Access::Seal(LINKING_SEALS),
             Access::Open(LINKING_OPENS),
-            Access::Count(EVENTS_QUEUE),
+            Access::Count(&[EVENTS_QUEUE, BACKFILL_QUEUE]),
             Access::Send(BACKFILL_QUEUE),
             Access::Outbound,
         ],
@@ -235,7 +245,7 @@ pub const FUNCTIONS: &[Function] = &[
             LINKING_TABLE,
             Access::Seal(&[Purpose::SystemToken, Purpose::HookSecret, Purpose::GitlabToken, Purpose::SignIn]),
             Access::Open(LINKING_OPENS),
-            Access::Count(EVENTS_QUEUE),
+            Access::Count(&[EVENTS_QUEUE, BACKFILL_QUEUE]),
             Access::Send(BACKFILL_QUEUE),
             Access::Outbound,
         ],
@@ -261,9 +271,14 @@ pub const FUNCTIONS: &[Function] = &[
         name: "backfill",
         trigger: Trigger::Queue(BACKFILL_QUEUE),
         access: &[
-            Access::Table(&["BatchWriteItem", "GetItem", "PutItem"]),
+            Access::Table(&["BatchGetItem", "BatchWriteItem", "GetItem", "PutItem", "Query", "UpdateItem"]),
             Access::Seal(&[Purpose::HookSecret]),
-            Access::Open(&[Purpose::GitlabToken]),
+            Access::Open(&[
+                Purpose::SharedSecret,
+                Purpose::ClientSecret,
+                Purpose::SystemToken,
+                Purpose::GitlabToken,
+            ]),
             Access::Send(BACKFILL_QUEUE),
             Access::DeadLetter(BACKFILL_QUEUE),
             Access::Outbound,

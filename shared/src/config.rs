@@ -3,11 +3,13 @@
 //! `services`.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use url::Url;
 
 use crate::bundle::CONNECT_BASE;
+use crate::history::PaceLimits;
 use crate::jwt::keystore::{ATLASSIAN_KEY_SERVERS, KeySource};
 use crate::outbound::{HostGuard, OutboundClientError, RedirectRule, is_loopback, outbound_client};
 
@@ -298,6 +300,16 @@ pub fn allowed_jira_sites(variables: &Variables<'_>) -> Vec<String> {
 /// The GitLab that new links are made with: `GITLAB_URL`.
 pub fn gitlab_url(variables: &mut Variables<'_>) -> Option<Url> {
     variables.url("GITLAB_URL", GITLAB_URL)
+}
+
+/// How often history may ask GitLab: `HISTORY_REQUESTS_PER_MINUTE` and `HISTORY_REQUESTS_PER_HOUR`.
+pub fn pace_limits(variables: &mut Variables<'_>) -> Option<PaceLimits> {
+    let mut limit = |name: &str| match variables.optional(name) {
+        None => Some(None),
+        Some(text) => variables.parsed::<NonZeroU32>(name, &text, "a number above 0").map(Some),
+    };
+    let (per_minute, per_hour) = (limit("HISTORY_REQUESTS_PER_MINUTE"), limit("HISTORY_REQUESTS_PER_HOUR"));
+    Some(PaceLimits { per_minute: per_minute?, per_hour: per_hour? })
 }
 
 /// Atlassian's API gateway: `ATLASSIAN_API_URL`.

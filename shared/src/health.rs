@@ -1,13 +1,14 @@
 //! Which sites and links need attention: a site in a condition that holds its work, a link that is not whole, lost its token or
-//! missed deliveries; with cause and remedy in sentences. They name no command: a front end that has one adds it. Where they
-//! are shown, logged or counted belongs to whoever does so.
+//! missed deliveries; and what history could not bring, and an audit finds missing; with cause and remedy in sentences. They name
+//! no command: a front end that has one adds it. Where they are shown, logged or counted belongs to whoever does so.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::domain::{
-    HookFailure, HookPlan, HookTrouble, LinkAttention, PlanFailure, PlanState, ProjectFailure, Rotation,
-    Site, SiteCondition, Subscription, SubscriptionState,
+    HistoryFailure, HistoryTask, HookFailure, HookPlan, HookTrouble, LinkAttention, MissingCause,
+    MissingEntity, PlanFailure, PlanState, ProjectFailure, ProjectHistory, Rotation, Site, SiteCondition,
+    Subscription, SubscriptionState, TaskFailure, TaskState,
 };
 use crate::store::missed::Missed;
 use crate::text::count;
@@ -222,5 +223,76 @@ fn attention_remedy(attention: &LinkAttention) -> String {
             )
         }
         LinkAttention::Text(text) => text.clone(),
+    }
+}
+
+/// Why a link's history was given up, and what to do about it.
+#[must_use]
+pub fn history_remedy(cause: HistoryFailure) -> &'static str {
+    match cause {
+        HistoryFailure::NoToken => {
+            "The link has no token to read GitLab with: link the group again with one."
+        }
+        HistoryFailure::TokenRefused => {
+            "GitLab refuses the link's token: link the group again, then resume its history."
+        }
+        HistoryFailure::GroupHidden => {
+            "The token does not see the group: give its user at least the role Reporter, then resume the history."
+        }
+    }
+}
+
+/// What history could not list of a project, and what to do about it; none where all is well.
+#[must_use]
+pub fn project_history_remedy(project: &ProjectHistory) -> Option<String> {
+    let failed: Vec<_> = project
+        .tasks
+        .iter()
+        .filter_map(|task| match &task.state {
+            TaskState::Failed(cause) => Some((history_task_name(task.task), cause)),
+            TaskState::Waiting | TaskState::Running | TaskState::Done => None,
+        })
+        .collect();
+    let (_, cause) = failed.first()?;
+    let names: Vec<&str> = failed.iter().map(|(name, _)| *name).collect();
+    let (path, names) = (&project.project.path, names.join(", "));
+    Some(match cause {
+        TaskFailure::ProjectGone => {
+            format!("{path} is gone, or the token does not see it any more.")
+        }
+        TaskFailure::Forbidden => format!(
+            "{path}: {names} can't be listed. Enable them under Settings › General › Visibility, give the token's user a higher role, or ignore it."
+        ),
+        TaskFailure::Failed(text) => format!("{path}: {names} could not be listed: {text}"),
+        TaskFailure::ManyBranchesGone { gone, of } => format!(
+            "{path}: {gone} of {of} branches on issues are gone in GitLab, too many to remove unasked. If they were deleted, confirm it with another audit."
+        ),
+    })
+}
+
+/// What is missing on the issue that it names, and why.
+#[must_use]
+pub fn missing_sentence(missing: &MissingEntity) -> String {
+    let label = &missing.label;
+    match &missing.cause {
+        // It names the entity.
+        MissingCause::Refused(text) => text.clone(),
+        MissingCause::Unread(text) => format!("GitLab does not show {label}: {text}"),
+        MissingCause::NoIssue => {
+            format!("{label} names no issue that Jira has.")
+        }
+    }
+}
+
+/// What people call what a task lists.
+#[must_use]
+pub fn history_task_name(task: HistoryTask) -> &'static str {
+    match task {
+        HistoryTask::MergeRequests => "merge requests",
+        HistoryTask::Branches => "branches",
+        HistoryTask::Commits => "commits",
+        HistoryTask::Pipelines => "pipelines",
+        HistoryTask::Deployments => "deployments",
+        HistoryTask::DeletedBranches => "deleted branches",
     }
 }

@@ -66,7 +66,7 @@ pub async fn serve(router: Router) -> Result<(), Error> {
     lambda_http::run(measured(router)).await
 }
 
-/// Has `handler` handle batches of a queue. What it does not acknowledge is reported as failed, and comes back by itself.
+/// Has `handler` handle batches of a queue. What it does not acknowledge is reported as failed, and received again.
 ///
 /// # Errors
 /// When Lambda's runtime API fails.

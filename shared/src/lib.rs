@@ -10,6 +10,7 @@ pub mod domain;
 pub mod envelope;
 pub mod gitlab;
 pub mod health;
+pub mod history;
 pub mod http;
 pub mod install;
 pub mod jira;

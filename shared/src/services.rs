@@ -161,14 +161,16 @@ impl Services {
     pub fn page_api(&self, config: &PageFunction) -> Result<PageApi, OutboundClientError> {
         let (gitlab, guard) = (self.gitlab_http(&config.outbound)?, &config.outbound.guard);
         let envelope = self.envelope(&config.kms_key_id);
+        let events = self.events_queue(&config.events_queue_url, None);
+        let steps = self.backfill_queue(&config.backfill_queue_url, None);
         let linking = Linking {
             store: self.store(&config.table_name),
             connections: self.connections(&config.jira, guard, &gitlab, envelope.clone()),
             envelope,
             gitlab,
             guard: guard.clone(),
-            queues: vec![self.events_queue(&config.events_queue_url, None)],
-            steps: self.backfill_queue(&config.backfill_queue_url, None),
+            queues: vec![events, steps.clone()],
+            steps,
             clock: self.clock(),
             webhook_base_url: config.webhook_url.clone(),
             gitlab_url: config.gitlab_url.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fantoccini::wd::{Capabilities, WindowHandle};
 use fantoccini::{Client, ClientBuilder, Locator};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -19,19 +20,32 @@ const SIZE: (u32, u32) = (1280, 1400);
 /// A browser with one window. Both processes end with it.
 pub struct Browser {
     client: Client,
-    _driver: Child,
+    _driver: Driver,
+}
+
+/// The driver and what it has started; ended when dropped.
+struct Driver(Child);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            kill_process_group(group, Signal::KILL).ok();
+        }
+    }
 }
 
 impl Browser {
     /// Starts the driver, and the browser through it.
     pub async fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
+        let driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
+            // A group, so that the browser that it starts can be ended with it.
+            .process_group(0)
             .spawn()
             .expect("chromedriver starts: on Debian, apt-get install chromium-driver");
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let mut driver = Driver(driver);
+        let mut lines = BufReader::new(driver.0.stdout.take().unwrap()).lines();
         let port = loop {
             let line = lines.next_line().await.unwrap().expect("the driver says its port");
             if let Some(port) = line.split("started successfully on port ").nth(1) {
@@ -76,6 +90,16 @@ impl Browser {
             self.screenshot("failed").await;
             panic!("the page does not show {text:?}, but: {}", self.text().await);
         }
+    }
+
+    /// Waits until the page shows this text no more.
+    pub async fn leaves(&self, text: &str) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while self.shows(text).await {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("the page still shows {text:?}"));
     }
 
     /// Whether the page shows this text now.

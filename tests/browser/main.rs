@@ -81,7 +81,16 @@ impl Stage {
         browser.click("Done").await;
         browser.reads("Linked groups (1)").await;
         browser.reads("by @ada").await;
+        // Without a reload.
+        browser.reads("Sent: 1 of 1 project").await;
+        assert_eq!(self.world.site.issue("PAY-3").pull_requests.len(), 1);
         self.screen("7-overview").await;
+        browser.click("Send the history of acme/payments again").await;
+        browser.reads("What is sent").await;
+        self.screen("7-resync").await;
+        browser.click("Resync").await;
+        browser.leaves("What is sent").await;
+        browser.reads("Sent: 1 of 1 project").await;
         browser.click("Unlink acme/payments").await;
         self.screen("8-unlink").await;
         browser.click("Unlink").await;

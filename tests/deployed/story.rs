@@ -41,6 +41,7 @@ async fn the_deployed_bundle_lives_through_its_story() {
     stage.people_associate_repositories().await;
     stage.a_site_with_oauth_credentials_works_too().await;
     stage.a_site_with_the_forge_app_works_too().await;
+    stage.history_is_sent_and_audited().await;
     stage.outages_are_survived().await;
     stage.operators_see_what_happened().await;
     stage.goes(&subscription).await;
@@ -102,7 +103,7 @@ impl Stage {
         let ada = self.gitlab.user("ada").with_public_email();
         self.group.grant(&ada, Role::Owner);
         self.api.push("main", [commit("Start").adds("README.md", 1)]).await;
-        let link = self.link(&self.site, "acme", &[]).await;
+        let link = self.link(&self.site, "acme", &["--no-history"]).await;
         link["subscription"].as_str().unwrap_or_else(|| panic!("{link}")).to_owned()
     }
 
@@ -199,7 +200,7 @@ impl Stage {
         let group = self.gitlab.group("ops", Tier::Premium);
         group.grant(&ada, Role::Owner);
         let project = group.project("infra").acting_as(&ada);
-        let link = self.link(&site, "ops", &["--no-hook", "--credential", "none"]).await;
+        let link = self.link(&site, "ops", &["--no-history", "--no-hook", "--credential", "none"]).await;
         let hooks = format!("{}/api/v4/groups/ops/hooks", self.gitlab.url());
         let http = reqwest::Client::new();
         let token = ada.token(&["api"]);
@@ -242,7 +243,7 @@ impl Stage {
         let group = self.gitlab.group("forge", Tier::Premium);
         group.grant(&ada, Role::Owner);
         let project = group.project("app").acting_as(&ada);
-        self.link(&site, "forge", &[]).await;
+        self.link(&site, "forge", &["--no-history"]).await;
         project.push("main", [commit("FRG-1 x").adds("a", 1)]).await;
         self.bundle.settled().await;
         assert_eq!(site.issue("FRG-1").commits.len(), 1, "{}", self.bundle.log().await);
@@ -269,6 +270,47 @@ impl Stage {
         let fourth = self.forge.install(&site).await.unwrap().0;
         next_second().await;
         assert_eq!(fourth.uninstall().await.unwrap(), 200, "{}", self.bundle.log().await);
+    }
+
+    /// What happened before a group was linked, and then what no hook announces.
+    async fn history_is_sent_and_audited(&self) {
+        let ada = self.gitlab.user("ada");
+        let group = self.gitlab.group("old", Tier::Premium);
+        group.grant(&ada, Role::Owner);
+        let project = group.project("api").acting_as(&ada);
+        project.push("main", [commit("Start").adds("README.md", 1)]).await;
+        let branches: Vec<String> = (21..=24).map(|number| format!("PAY-{number}-x")).collect();
+        for branch in &branches {
+            project.push(branch, [commit("PAY-20 x").adds("a", 1)]).await;
+        }
+        project.open_merge_request(merge_request("PAY-21-x", "PAY-20 MR")).await;
+        project.start_pipeline("PAY-21-x").await.status("success").await;
+        project.deploy("production", "PAY-21-x").status("success").await;
+
+        let link = self.link(&self.site, "old", &[]).await;
+        let link = link["subscription"].as_str().unwrap_or_else(|| panic!("{link}"));
+        let history = self.ended(link, "progress").await;
+        assert_eq!((&history["state"], &history["failed"]), (&json!("done"), &json!(0)), "{history}");
+        assert_eq!(self.on_issue("PAY-20"), [1, 4, 1, 1, 1, 0], "{}", self.bundle.log().await);
+        assert_eq!(self.on_issue("PAY-22")[0], 1);
+
+        project.delete_branches(branches.iter().map(String::as_str)).await;
+        self.bundle.program(&["history", "audit", link], None).await;
+        let audit = self.ended(link, "audit").await;
+        assert_eq!((&audit["removed"], &audit["missing"]), (&json!(4), &json!(0)), "{audit}");
+        assert_eq!(self.on_issue("PAY-22")[0], 0);
+    }
+
+    /// A link's history, or its audit, once it has ended.
+    async fn ended(&self, link: &str, what: &str) -> Value {
+        for _ in 0..150 {
+            let mut shown = self.bundle.program(&["history", "show", link], None).await;
+            if shown[what]["state"] != "running" {
+                return shown[what].take();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        panic!("it does not end\n{}", self.bundle.log().await)
     }
 
     async fn outages_are_survived(&self) {

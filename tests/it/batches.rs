@@ -178,7 +178,8 @@ async fn a_long_push_is_read_to_a_bound_that_explain_names() {
     let all: usize =
         (1..=50).map(|number| stage.world.site.issue(&format!("PAY-{number}")).commits.len()).sum();
     assert_eq!(all, 500);
-    let explained = stage.command(Command::Explain { key: "PAY-1".to_owned() }).await.to_string();
+    let explained =
+        stage.command(Command::Explain { key: "PAY-1".to_owned(), project: None }).await.to_string();
     assert!(explained.contains("commits_left_out"), "{explained}");
 }
 

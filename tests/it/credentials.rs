@@ -9,8 +9,8 @@ use shared::domain::{
 };
 use shared::envelope::Context;
 use shared::linking::plan::LinkRequest;
-use shared::linking::steps::{LinkStep, enqueue};
 use shared::queue::worker::Deadline;
+use shared::sync::step::{LinkStep, enqueue};
 use standins::gitlab::{Fault, Role, Tier, commit, merge_request};
 use standins::jira::Api;
 
@@ -125,7 +125,7 @@ async fn hooks_of_many_projects_are_made_by_steps() {
     let link = linking.link(&plan).await.unwrap().subscription;
     let step = LinkStep::Hooks { subscription: link.id, plan: link.hooks.as_ref().unwrap().id };
     for _ in 0..3 {
-        enqueue(&linking.steps, linking.clock.now(), step.clone()).await.unwrap();
+        enqueue(&linking.steps, linking.clock.now(), [step.clone()]).await.unwrap();
     }
     let mut plan = None;
     for _ in 0..1200 {

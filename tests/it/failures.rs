@@ -108,7 +108,7 @@ async fn one_bad_entity_does_not_hold_up_the_others() {
         assert_eq!(stage.world.site.issue(&format!("PAY-{number}")).commits.len(), 1, "PAY-{number}");
     }
     assert!(stage.world.site.issue("PAY-5").commits.is_empty());
-    let explained = stage.command(Command::Explain { key: "PAY-5".to_owned() }).await;
+    let explained = stage.command(Command::Explain { key: "PAY-5".to_owned(), project: None }).await;
     assert!(explained.to_string().contains("this one is broken"), "{explained}");
 }
 

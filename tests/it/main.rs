@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that can't go on fails")]
 
+mod audit;
 mod batches;
 mod chaos;
 mod connections;
@@ -11,7 +12,9 @@ mod credentials;
 mod events;
 mod failures;
 mod forge;
+mod history;
 mod hostile;
+mod odd_histories;
 mod ordering;
 mod outage;
 mod page;

@@ -200,7 +200,9 @@ async fn a_merge_request_that_names_only_other_projects_leaves_the_issue() {
     request.update("OPS-2 Feature", "").await;
     stage.settled().await;
     assert!(stage.world.site.issue("PAY-9").pull_requests.is_empty());
-    let explained = stage.command(gitlab_jira::operate::Command::Explain { key: "OPS-2".to_owned() }).await;
+    let explained = stage
+        .command(gitlab_jira::operate::Command::Explain { key: "OPS-2".to_owned(), project: None })
+        .await;
     assert!(explained.to_string().contains("not_allowed"), "{explained}");
 }
 

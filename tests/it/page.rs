@@ -234,6 +234,49 @@ async fn a_group_is_linked_on_the_local_page() {
     story(Page::local().await).await;
 }
 
+/// What was there before comes by itself; the page shows how far that is, and steers it.
+#[tokio::test]
+async fn history_is_shown_and_steered() {
+    let page = Page::connect().await;
+    let (ada, group, _) = payments(&page.world).await;
+    let sign_in = page.sign_in(&ada).await;
+    let link = json!({ "call": "link", "sign_in": sign_in, "group": group.id(), "credential": "read" });
+    page.done(link).await;
+    let ended = async || {
+        for _ in 0..600 {
+            let history = page.links().await[0]["history"].clone();
+            if history["state"] != "running" {
+                return history;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("the history does not end");
+    };
+    let history = ended().await;
+    assert_eq!(
+        (&history["state"], &history["ended"], &history["total"]),
+        (&json!("done"), &json!(1), &json!(1))
+    );
+    assert_eq!(
+        (&history["keyed"], &history["sent"], &history["remedy"]),
+        (&json!(1), &json!(1), &Value::Null)
+    );
+    assert_eq!(page.world.site.issue("PAY-3").pull_requests.len(), 1);
+
+    let link = page.links().await[0]["id"].clone();
+    let steer = |action: &str| json!({ "call": "history", "link": link, "action": action });
+    let (status, cause, sentence) = page.refused(steer("pause")).await;
+    assert_eq!((status, cause.as_str()), (422, "refused"), "it has ended: {sentence}");
+    let again = page.done(steer("resync_everything")).await;
+    assert_eq!(again["links"][0]["history"]["state"], "running");
+    assert_eq!(ended().await["sent"], 1);
+    page.world.gitlab.inject(Fault::status(401));
+    page.done(steer("resync_missing")).await;
+    let history = ended().await;
+    assert_eq!((&history["state"], &history["cause"]), (&json!("failed"), &json!("token_refused")));
+    assert!(history["remedy"].as_str().unwrap().contains("link the group again"), "{history}");
+}
+
 /// S2: Jira's frame gets the document, its own site alone may frame it, and its files are kept for ever.
 #[tokio::test]
 async fn the_document_is_for_its_own_site_alone() {
@@ -326,6 +369,8 @@ async fn links_and_sign_ins_of_others_are_not_found() {
     assert_eq!((elsewhere.status, &elsewhere.body["cause"]), (404, &json!("not_found")));
     let keys = json!({ "call": "set_project_keys", "link": linked["link"], "project_keys": ["OPS"] });
     assert_eq!(ask_as(&page, &other, keys).await.status, 404);
+    let history = json!({ "call": "history", "link": linked["link"], "action": "cancel" });
+    assert_eq!(ask_as(&page, &other, history).await.status, 404);
     let groups = json!({ "call": "groups", "sign_in": sign_in, "search": "", "page": 1 });
     assert_eq!(ask_as(&page, &other, groups.clone()).await.status, 409);
     page.world.site.add_user(User::admin("second", "Second administrator"));

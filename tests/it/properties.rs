@@ -365,7 +365,7 @@ proptest! {
 }
 
 /// What the local process reads.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 11] = [
     "BASE_URL",
     "PROXY_URL",
     "ADDITIONAL_AUDIENCE_URL",
@@ -375,4 +375,6 @@ const VARIABLES: [&str; 9] = [
     "ALLOWED_PRIVATE_HOSTS",
     "ALLOWED_JIRA_SITES",
     "OAUTH_APPLICATION_ID",
+    "HISTORY_REQUESTS_PER_MINUTE",
+    "HISTORY_REQUESTS_PER_HOUR",
 ];

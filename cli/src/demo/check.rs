@@ -7,17 +7,19 @@ use serde_json::Value;
 use shared::text::count;
 use standins::jira::{IssueView, SiteHandle};
 
-use super::story::REPEAT;
+use super::story::{Ending, REPEAT};
 use super::timeline::Told;
 use super::world::World;
 
-/// A sentence for each thing that is not as it should be. `before_repeat` is PAY-13 before a webhook of it was delivered again.
-pub async fn missing(world: &World, before_repeat: &IssueView, told: &Told) -> anyhow::Result<Vec<String>> {
+/// A sentence for each thing that is not as it should be.
+pub async fn missing(world: &World, ending: &Ending, told: &Told) -> anyhow::Result<Vec<String>> {
     let site = &world.site;
     let mut expected = pay_7(&site.issue("PAY-7"));
     expected.extend(other_issues(site));
     expected.extend(outage(site, told));
-    expected.extend(repeat(site, before_repeat, told));
+    expected.extend(repeat(&ending.repeated, told));
+    expected.push((ending.audit["state"] == "done", "The audit has ended."));
+    expected.push((ending.audit["missing"] == 0, "The audit finds nothing missing."));
     expected.extend(explanation(site, told));
     let mut missing: Vec<String> =
         expected.into_iter().filter(|(holds, _)| !holds).map(|(_, sentence)| sentence.to_owned()).collect();
@@ -63,7 +65,15 @@ fn pay_7(issue: &IssueView) -> Vec<Expected> {
 
 fn other_issues(site: &SiteHandle) -> Vec<Expected> {
     let (pay_8, pay_9, pay_11) = (site.issue("PAY-8"), site.issue("PAY-9"), site.issue("PAY-11"));
+    let pay_2 = site.issue("PAY-2");
+    let merged = pay_2.pull_requests.first().is_some_and(|request| request.submitted["status"] == "MERGED");
     vec![
+        (merged, "PAY-2 has the merge request that was merged before the group was linked."),
+        (!pay_2.commits.is_empty() && !pay_2.builds.is_empty(), "PAY-2 has its commit and its build."),
+        (
+            !site.triggers().iter().any(|trigger| trigger.issue_keys.iter().any(|key| key == "PAY-2")),
+            "History starts no workflow trigger.",
+        ),
         (pay_8.pull_requests.len() == 1, "PAY-8 has the merge request whose description names it."),
         (pay_9.branches.is_empty(), "The deleted branch is gone from PAY-9."),
         (pay_9.commits.len() == 1, "PAY-9 keeps the commit."),
@@ -88,7 +98,7 @@ fn outage(site: &SiteHandle, told: &Told) -> Vec<Expected> {
     ]
 }
 
-fn repeat(site: &SiteHandle, before: &IssueView, told: &Told) -> Vec<Expected> {
+fn repeat([before, after]: &[IssueView; 2], told: &Told) -> Vec<Expected> {
     let step = told.steps.iter().find(|step| step.what == REPEAT);
     vec![
         (before.commits.len() == 1, "PAY-13 has its commit."),
@@ -97,7 +107,7 @@ fn repeat(site: &SiteHandle, before: &IssueView, told: &Told) -> Vec<Expected> {
             step.is_some_and(|step| step.deliveries.len() == 1 && step.deliveries[0].status == "200"),
             "One webhook of PAY-13 was delivered again, and taken.",
         ),
-        (site.issue("PAY-13") == *before, "The repeated webhook changed nothing on PAY-13."),
+        (after == before, "The repeated webhook changed nothing on PAY-13."),
     ]
 }
 

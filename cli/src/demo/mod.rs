@@ -34,8 +34,8 @@ pub async fn run(once: bool, connection: ConnectionKind, listen: SocketAddr) -> 
         say(format_args!("Look at  http://{address}/"));
     }
     say("");
-    let before_repeat = story::play(&world, connection, &timeline).await?;
-    let missing = check::missing(&world, &before_repeat, &timeline.told()).await?;
+    let ending = story::play(&world, connection, &timeline).await?;
+    let missing = check::missing(&world, &ending, &timeline.told()).await?;
     say("");
     let mut issues = world.site.issues();
     issues.sort_by_key(|issue| (issue.key.len(), issue.key.clone()));

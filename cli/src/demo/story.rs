@@ -1,5 +1,6 @@
 //! The story that the demo tells: an install, a link, and events of every kind.
 
+use serde_json::Value;
 use serde_json::json;
 use shared::domain::ConnectionKind;
 use standins::gitlab::{ProjectHandle, Role, Tier, UserHandle, commit, merge_request};
@@ -7,10 +8,11 @@ use standins::jira::{FailureRule, IssueView};
 
 use super::timeline::{Teller, Timeline};
 use super::world::World;
-use crate::operate::{Command, CredentialChoice};
+use crate::operate::{Command, CredentialChoice, HistoryAction};
 
 /// The issues that the story is about, with their titles: Jira's stand-in knows none.
 pub const ISSUES: &[(&str, &str)] = &[
+    ("PAY-2", "Keep a log of every payment"),
     ("PAY-7", "Webhooks to shops get lost"),
     ("PAY-8", "Tell shops about every refund"),
     ("PAY-9", "Try another ledger"),
@@ -26,13 +28,17 @@ pub const REPEAT: &str = "GitLab delivers the same webhook again: it changes not
 /// How long Jira asks its callers to stay away while it is down, in seconds.
 const RETRY_AFTER: u64 = 2;
 
-/// Plays it, saying at each step what was done and what Jira was told. Answers PAY-13 as it was before a webhook of it was
-/// delivered again.
-pub async fn play(
-    world: &World,
-    connection: ConnectionKind,
-    timeline: &Timeline,
-) -> anyhow::Result<IssueView> {
+/// What is to be checked of the story beside the issues at its end.
+#[derive(Debug)]
+pub struct Ending {
+    /// PAY-13 before and after a webhook of it was delivered again.
+    pub repeated: [IssueView; 2],
+    /// What the audit has found.
+    pub audit: Value,
+}
+
+/// Plays it, saying at each step what was done and what Jira was told.
+pub async fn play(world: &World, connection: ConnectionKind, timeline: &Timeline) -> anyhow::Result<Ending> {
     let mut teller = Teller::new(world, timeline);
     world.site.add_issue_range("PAY", 1..=20);
     world.site.add_issues(["OPS-3"]);
@@ -56,13 +62,20 @@ pub async fn play(
     group.grant(&ada, Role::Owner);
     let api = group.project("api").acting_as(&ada).described("Payment API");
     api.push("main", [commit("Start").adds("README.md", 3)]).await;
+    before_linking(&api).await;
     let mut command = world.link_command("acme/payments", &ada.token(&["api"]), CredentialChoice::Auto);
     if let Command::GroupLink(link) = &mut command {
         link.project_keys = vec!["PAY".to_owned()];
+        link.history = true;
     }
-    world.command(command).await?;
+    let link = world.command(command).await?;
     teller
         .tell("The GitLab group acme/payments is linked for the Jira project PAY: one group hook, one group access token")
+        .await?;
+    let history = world.history_ended(link["subscription"].as_str().unwrap_or_default()).await?;
+    let (keyed, sent) = (&history["progress"]["keyed"], &history["progress"]["sent"]);
+    teller
+        .tell(&format!("What had happened before follows: {sent} of {keyed} things that name issues are on them, and no rule in Jira was started"))
         .await?;
 
     pushes(&mut teller, &api).await?;
@@ -70,9 +83,33 @@ pub async fn play(
     pipelines(&mut teller, &api).await?;
     releases(&mut teller, &api).await?;
     outage(&mut teller, world, &api).await?;
-    let before_repeat = repeat(&mut teller, world, &api).await?;
+    let repeated = repeat(&mut teller, world, &api).await?;
     other_project(&mut teller, &api).await?;
-    Ok(before_repeat)
+    let audit = audit(&mut teller, world, link["subscription"].as_str().unwrap_or_default()).await?;
+    Ok(Ending { repeated, audit })
+}
+
+/// The proof that nothing is missing.
+async fn audit(teller: &mut Teller<'_>, world: &World, link: &str) -> anyhow::Result<Value> {
+    world.settled().await?;
+    world
+        .command(Command::History {
+            link: link.to_owned(),
+            action: HistoryAction::Audit { remove_branches: false },
+        })
+        .await?;
+    let audit = world.history_ended(link).await?["audit"].take();
+    teller
+        .tell(&format!("An audit compares what GitLab has with what Jira accepted, and sends what no webhook announced ({}): {} of {} things that name issues are missing", audit["repaired"], audit["missing"], audit["keyed"]))
+        .await?;
+    Ok(audit)
+}
+
+/// A merge request with its pipeline, long done.
+async fn before_linking(api: &ProjectHandle) {
+    api.push("PAY-2-log", [commit("PAY-2 Log every payment").adds("src/log.rs", 25)]).await;
+    api.start_pipeline("PAY-2-log").await.with_tests(96, 0, 0).status("success").await;
+    api.open_merge_request(merge_request("PAY-2-log", "PAY-2 Log every payment")).await.merge().await;
 }
 
 async fn pushes(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Result<()> {
@@ -149,8 +186,12 @@ async fn outage(teller: &mut Teller<'_>, world: &World, api: &ProjectHandle) -> 
         .await
 }
 
-/// Answers PAY-13 as it was before the repetition.
-async fn repeat(teller: &mut Teller<'_>, world: &World, api: &ProjectHandle) -> anyhow::Result<IssueView> {
+/// Answers PAY-13 as it was before and after the repetition.
+async fn repeat(
+    teller: &mut Teller<'_>,
+    world: &World,
+    api: &ProjectHandle,
+) -> anyhow::Result<[IssueView; 2]> {
     let held = world.gitlab.hold_deliveries();
     api.push("PAY-13-receipts", [commit("PAY-13 Print receipts").adds("src/receipt.rs", 18)]).await;
     let deliveries = held.take();
@@ -164,7 +205,7 @@ async fn repeat(teller: &mut Teller<'_>, world: &World, api: &ProjectHandle) -> 
         delivery.send().await?;
     }
     teller.tell(REPEAT).await?;
-    Ok(before)
+    Ok([before, world.site.issue("PAY-13")])
 }
 
 async fn other_project(teller: &mut Teller<'_>, api: &ProjectHandle) -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::forge_manifest::{self, Addresses, Remotes};
 use crate::local::Local;
-use crate::operate::{Command, CredentialChoice, GroupLink, Hidden, Refusal};
+use crate::operate::{Command, CredentialChoice, GroupLink, Hidden, HistoryAction, Refusal};
 use crate::settings::Settings;
 
 /// How long a story waits for the queue to become empty before it counts as stuck.
@@ -149,6 +149,7 @@ impl World {
         let base_url = self.site.base_url();
         let site = base_url.split_once("://").map_or(base_url.as_str(), |(_, host)| host).to_owned();
         Command::GroupLink(GroupLink {
+            history: false,
             site,
             group: group.to_owned(),
             gitlab_url: Some(self.gitlab.url().to_owned()),
@@ -179,6 +180,21 @@ impl World {
     /// Waits until no message waits for later either.
     pub async fn drained(&self) -> anyhow::Result<()> {
         self.without_messages(&["ready", "in_flight", "delayed"]).await
+    }
+
+    /// Waits until the history of `link` and its audit have ended, and answers how far they have come.
+    pub async fn history_ended(&self, link: &str) -> anyhow::Result<Value> {
+        let ended = async {
+            loop {
+                let show = Command::History { link: link.to_owned(), action: HistoryAction::Show };
+                let history = self.command(show).await?;
+                if ["progress", "audit"].iter().all(|plan| history[plan]["state"] != "running") {
+                    return Ok(history);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.context("the history does not end")?
     }
 
     async fn without_messages(&self, states: &[&str]) -> anyhow::Result<()> {

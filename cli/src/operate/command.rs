@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use shared::domain::ConnectionKind;
 use shared::linking;
 
+use super::HistoryAction;
+
 /// A command. Goes through the socket as JSON, secrets included: the socket is open to its owner alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
@@ -58,6 +60,13 @@ pub enum Command {
         #[serde(default)]
         gitlab_token: Option<Hidden>,
     },
+    /// `gitlab-jira history`.
+    History {
+        /// The link's id.
+        link: String,
+        /// What is to be done.
+        action: HistoryAction,
+    },
     /// `gitlab-jira open`: a link to the local page that works once.
     Open,
     /// `gitlab-jira forge manifest`.
@@ -77,6 +86,9 @@ pub enum Command {
     Explain {
         /// The issue key.
         key: String,
+        /// The full path of a project that its work is in.
+        #[serde(default)]
+        project: Option<String>,
     },
     /// `gitlab-jira dlq list`.
     DlqList {
@@ -143,6 +155,9 @@ pub struct GroupLink {
     pub project_keys: Vec<String>,
     /// What is stored to read GitLab with.
     pub credential: CredentialChoice,
+    /// Whether what happened before is brought to Jira, too.
+    #[serde(default)]
+    pub history: bool,
 }
 
 /// What is stored to read GitLab with.

@@ -1,12 +1,15 @@
 //! `explain`: why something is, or is not, on an issue: the outcome of every entity that named its key, and what holds back
-//! further ones.
+//! further ones; of a project, whether a link covers it and history has reached it (`project`).
+
+mod project;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 use shared::domain::{
-    EntityKind, HoldReason, IssueKeys, KeyRule, Site, SiteId, Subscription, SubscriptionId, SubscriptionState,
+    EntityKind, HistoryProgress, HistorySlot, HistoryState, HoldReason, IssueKeys, KeyRule, Site, SiteId,
+    Subscription, SubscriptionId,
 };
-use shared::health;
+use shared::health::{self, LinkTrouble};
 use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
 use shared::store::outcomes::{Outcome, Verdict};
 use shared::text::count;
@@ -105,12 +108,15 @@ pub enum EntityResult {
 }
 
 impl Operator {
-    pub(super) async fn explain(&self, text: &str) -> Result<Explanation, Refusal> {
+    pub(super) async fn explain(&self, text: &str, project: Option<&str>) -> Result<Explanation, Refusal> {
         let subject = Subject::parse(text.trim())?;
         let (mut sites, mut deliveries, mut notes, mut linked) = (Vec::new(), Vec::new(), Vec::new(), false);
         for site in self.store.sites().await? {
             let links = self.store.subscriptions(site.id).await?;
             linked |= !links.is_empty();
+            if let Some(path) = project {
+                notes.extend(self.explain_project(path.trim().trim_matches('/'), site.host(), &links).await?);
+            }
             for link in &links {
                 let answers = self.store.answers(link.id).await?.into_iter();
                 let answers = answers.filter(|answered| subject.is_named_by(answered));
@@ -118,12 +124,21 @@ impl Operator {
             }
             let Subject::Issue(key) = &subject else { continue };
             let outcomes = self.store.outcomes(site.id, key).await?;
+            for link in &links {
+                let progress = self.store.history_progress(HistorySlot::history(link.id)).await?;
+                notes.extend(history_note(link, progress.as_ref(), outcomes.is_empty()));
+            }
             if !outcomes.is_empty() {
                 let outcomes =
                     outcomes.into_iter().map(|outcome| EntityOutcome::new(outcome, &links)).collect();
                 sites.push(SiteOutcomes { site: site.id, host: site.host().to_owned(), outcomes });
             }
-            notes.extend(obstacles(&site, &links, key, self.clock.now()));
+            let now = self.clock.now();
+            notes.extend(obstacles(&site, &links, key, now));
+            for link in &links {
+                let missed = self.store.missed(link.id).await?;
+                notes.extend(troubles(link, &health::link_troubles(link, missed, now)));
+            }
             for backoff in self.backoffs(&site, &links).await? {
                 let (host, what, until) = (site.host(), backoff.what, backoff.until);
                 notes.push(format!("Work for {host} waits ({what}) until {until}: {}", backoff.reason));
@@ -191,7 +206,7 @@ impl Subject {
     fn silence(&self) -> String {
         match self {
             Self::Issue(key) => format!(
-                "Nothing is known of {key}: since its group was linked no event named it, or the last one did more than 30 days ago. What Jira had been sent before stays there."
+                "Nothing is known of {key}: neither an event nor history named it, or the last one did more than 30 days ago. What Jira had been sent before stays there."
             ),
             Self::Delivery(id) => format!(
                 "The delivery {id} is not among the last ones that led to nothing: it was processed, or did not come in. Look for it in the log."
@@ -261,14 +276,57 @@ fn obstacles(site: &Site, links: &[Subscription], key: &str, now: Timestamp) -> 
             let allowed = link.project_keys.join(", ");
             notes.push(format!("The link {id} of {group} is limited to keys of {allowed}."));
         }
-        if link.state == SubscriptionState::Pending {
-            notes.push(format!("The link {id} of {group} is incomplete: run `gitlab-jira status`."));
-        }
-        let attention = link.attention.clone().map(health::LinkTrouble::Attention);
-        let remedies = attention.iter().map(health::link_remedy);
-        notes.extend(remedies.map(|remedy| format!("The link {id} of {group}: {remedy}")));
     }
     notes
+}
+
+/// What is wrong with a link: its token, its hooks, deliveries that were missed.
+fn troubles(link: &Subscription, troubles: &[LinkTrouble]) -> Option<String> {
+    let remedies = wording::link_remedies(link, troubles)?;
+    Some(format!("The link {} of {}: {remedies}", link.id, link.group_path))
+}
+
+/// What a link's history leaves out; where nothing is known of an issue, how far back it goes, too.
+fn history_note(link: &Subscription, progress: Option<&HistoryProgress>, is_unknown: bool) -> Option<String> {
+    let (id, group) = (link.id, &link.group_path);
+    let Some(progress) = progress else {
+        return is_unknown.then(|| match link.credential {
+            None => format!(
+                "The link {id} of {group} has no token, so nothing is sent that happened before it was linked."
+            ),
+            Some(_) => format!(
+                "What happened in {group} before it was linked was not sent: run `gitlab-jira history resync {id}`."
+            ),
+        });
+    };
+    let show = format!("run `gitlab-jira history show {id}`");
+    Some(match progress.plan.state {
+        HistoryState::Running => {
+            let total = progress.total().map(|total| format!(" of {total}")).unwrap_or_default();
+            format!("The history of {group} has reached {}{total} projects: {show}.", progress.ended)
+        }
+        HistoryState::Paused => {
+            format!("The history of {group} is paused: run `gitlab-jira history resume {id}`.")
+        }
+        HistoryState::Cancelled => {
+            format!("The history of {group} was cancelled: run `gitlab-jira history resume {id}`.")
+        }
+        HistoryState::Failed(cause) => {
+            format!("The history of {group} was given up. {}", health::history_remedy(cause))
+        }
+        HistoryState::Done if progress.failed > 0 => format!(
+            "The history of {group} leaves out parts of {}: {show}.",
+            count(progress.failed, "project", "projects")
+        ),
+        HistoryState::Done if is_unknown => {
+            let since = progress.plan.depth.since?.iso8601();
+            format!(
+                "The history of {group} goes back to {since}, and to the newest {} of each kind: `gitlab-jira history resync {id} --all` brings what is older.",
+                progress.plan.depth.at_least
+            )
+        }
+        HistoryState::Done => return None,
+    })
 }
 
 impl Explanation {

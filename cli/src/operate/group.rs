@@ -93,6 +93,9 @@ pub struct GroupLinked {
     /// Where each project has its own hook: which have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projects: Option<ProjectHooks>,
+    /// Whether what happened before is being brought to Jira.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub history: bool,
     /// The secrets of a hook made by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<ManualHookSecrets>,
@@ -174,10 +177,17 @@ impl Operator {
         };
         let refused = |error| words::error(&error, &site);
         let plan = self.linking.plan(site.clone(), request).await.map_err(refused)?;
-        let mut answer = match &plan.linked {
-            Some(_) => renewed(&site, &self.linking.renew(&plan).await.map_err(refused)?),
-            None => linked(&site, &self.linking.link(&plan).await.map_err(refused)?),
+        let (mut answer, link) = match &plan.linked {
+            Some(_) => {
+                let report = self.linking.renew(&plan).await.map_err(refused)?;
+                (renewed(&site, &report), report.subscription)
+            }
+            None => {
+                let report = self.linking.link(&plan).await.map_err(refused)?;
+                (linked(&site, &report), report.subscription)
+            }
         };
+        answer.history = command.history && self.linking.begin_history(&link).await;
         let hooks = self.linking.finish_hooks(answer.subscription).await.map_err(refused)?;
         answer.projects = hooks.as_ref().map(ProjectHooks::from);
         Ok(answer)
@@ -239,6 +249,7 @@ impl Answered<'_> {
             notes: self.notes.iter().map(|note| words::link_note(note, self.site)).collect(),
             renewed: None,
             projects: None,
+            history: false,
             secrets,
         }
     }
@@ -334,6 +345,9 @@ impl GroupLinked {
         lines.extend(self.renewed.iter().flat_map(Renewed::lines));
         lines.extend(self.projects.iter().flat_map(ProjectHooks::lines));
         lines.extend(notes(&self.notes));
+        if self.history {
+            lines.push(format!("Its history is being sent: gitlab-jira history show {}", self.subscription));
+        }
         lines.push("Next: push a commit that names an issue, then run `gitlab-jira explain KEY`".to_owned());
         lines
     }

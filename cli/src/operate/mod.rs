@@ -7,6 +7,7 @@ mod doctor;
 mod explain;
 mod forge;
 mod group;
+mod history;
 mod key;
 mod open;
 mod site;
@@ -38,6 +39,7 @@ pub use doctor::{Check, Diagnosis, Finding};
 pub use explain::{EntityOutcome, EntityResult, Explanation, SiteOutcomes};
 pub use forge::ForgeManifest;
 pub use group::{FailedProject, GroupLinked, GroupUnlinked, Groups, ProjectHooks, Renewed};
+pub use history::{History, HistoryAction, HistorySummary};
 pub use key::{KeyRotated, MasterKey};
 pub use open::PageOpened;
 pub use site::recheck::SiteRechecked;
@@ -132,6 +134,8 @@ pub enum Answer {
     Groups(Groups),
     /// `group unlink`.
     GroupUnlinked(GroupUnlinked),
+    /// `history`.
+    History(Box<History>),
     /// `open`.
     PageOpened(PageOpened),
     /// `forge manifest`.
@@ -170,6 +174,7 @@ impl Answer {
             Self::GroupLinked(answer) => answer.lines(),
             Self::Groups(answer) => answer.lines(),
             Self::GroupUnlinked(answer) => answer.lines(),
+            Self::History(answer) => answer.lines(),
             Self::PageOpened(answer) => answer.lines(),
             Self::ForgeManifest(answer) => answer.lines(),
             Self::KeyRotated(answer) => answer.lines(),
@@ -216,6 +221,9 @@ impl Operator {
                 let token = gitlab_token.map(|token| token.0);
                 Answer::GroupUnlinked(self.group_unlink(&subscription, keep_jira_data, token).await?)
             }
+            Command::History { link, action } => {
+                Answer::History(Box::new(self.history(&link, action).await?))
+            }
             Command::Open => Answer::PageOpened(self.open()?),
             Command::ForgeManifest { app_id, connect_key } => {
                 Answer::ForgeManifest(self.forge_manifest(&app_id, connect_key.as_deref())?)
@@ -223,7 +231,9 @@ impl Operator {
             Command::KeyRotate => Answer::KeyRotated(self.key_rotate().await?),
             Command::Status => Answer::Status(self.status().await?),
             Command::Doctor => Answer::Diagnosis(self.doctor().await?),
-            Command::Explain { key } => Answer::Explanation(self.explain(&key).await?),
+            Command::Explain { key, project } => {
+                Answer::Explanation(self.explain(&key, project.as_deref()).await?)
+            }
             Command::DlqList { limit } => Answer::DeadLetters(self.dlq_list(limit).await?),
             Command::DlqRedrive { ids } => Answer::Redriven(self.dlq_redrive(&ids).await?),
         })

@@ -214,7 +214,7 @@ impl Sites {
             lines.extend(site.remedy.iter().map(|remedy| format!("{host}: {}", clean(remedy))));
             lines.extend(site.needs_resync_since.iter().map(|since| {
                 format!(
-                    "{host}: another connection writes since {}; what was sent before comes back with its next change in GitLab.",
+                    "{host}: another connection writes since {}; what was sent before is sent again, or where a link has no token with its next change in GitLab.",
                     day(since)
                 )
             }));

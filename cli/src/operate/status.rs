@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
-use shared::domain::{Api, Site, SiteCondition, SiteId, Subscription, SubscriptionId, SubscriptionState};
+use shared::domain::{
+    Api, HistorySlot, Site, SiteCondition, SiteId, Subscription, SubscriptionId, SubscriptionState,
+};
 use shared::health::{self, LinkTrouble};
+use shared::history::audit::AuditSummary;
 use shared::queue::Depth;
 use shared::store::backoffs::BackoffScope;
 use shared::store::missed::Missed;
 use shared::text::count;
 
+use super::history::audit_line;
 use super::text::{clean, table};
 use super::wording::condition_name;
-use super::{NO_SITE, Operator, ProjectHooks, Refusal};
+use super::{HistorySummary, NO_SITE, Operator, ProjectHooks, Refusal};
 
 /// What `status` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +31,22 @@ pub struct Status {
     /// Links whose projects' hooks are being made or renewed.
     #[serde(default)]
     pub hooks: Vec<RunningHooks>,
+    /// Links whose history has begun.
+    #[serde(default)]
+    pub history: Vec<LinkHistory>,
+}
+
+/// A link whose history has begun.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LinkHistory {
+    /// The link.
+    pub id: SubscriptionId,
+    /// The group's full path.
+    pub group: String,
+    /// How far it has come.
+    pub progress: HistorySummary,
+    /// What the last audit has found; none where there was none.
+    pub audit: Option<AuditSummary>,
 }
 
 /// A link whose projects' hooks are being made or renewed.
@@ -105,7 +125,7 @@ impl Operator {
         for (name, queue) in &self.queues {
             queues.insert((*name).to_owned(), queue.depth().await?);
         }
-        let (mut sites, mut links, mut hooks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sites, mut links, mut hooks, mut history) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for site in self.store.sites().await? {
             let subscriptions = self.store.subscriptions(site.id).await?;
             sites.push(SiteStatus {
@@ -119,11 +139,21 @@ impl Operator {
             for link in &subscriptions {
                 let missed = self.store.missed(link.id).await?;
                 let not_understood = self.store.not_understood(link.id).await?;
+                if let Some(progress) = self.store.history_progress(HistorySlot::history(link.id)).await? {
+                    let progress = HistorySummary::new(&progress, self.clock.now());
+                    let audit = self.linking.history().last_audit(link.id).await?;
+                    history.push(LinkHistory {
+                        id: link.id,
+                        group: link.group_path.clone(),
+                        progress,
+                        audit,
+                    });
+                }
                 hooks.extend(running(link));
                 links.extend(unhealthy(&site, link, missed, not_understood, self.clock.now()));
             }
         }
-        Ok(Status { queues, sites, links, hooks })
+        Ok(Status { queues, sites, links, hooks, history })
     }
 
     /// What backs off on the way to and from a site.
@@ -239,6 +269,11 @@ impl Status {
                 .map(|link| format!("{} ({}): {}", clean(&link.group), link.id, clean(&link.attention))),
         );
         lines.extend(self.running_hooks());
+        lines.extend(self.history.iter().map(|history| {
+            let audit =
+                history.audit.as_ref().map(|audit| format!(". {}", audit_line(audit))).unwrap_or_default();
+            format!("{} ({}): {}{audit}", clean(&history.group), history.id, history.progress.line())
+        }));
         if self.queues.values().any(|depth| depth.dead > 0) {
             lines.push("Next: gitlab-jira dlq list".to_owned());
         }

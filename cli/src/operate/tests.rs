@@ -137,6 +137,7 @@ impl Bench {
             gitlab_token: Hidden(token.clone()),
             no_hook: false,
             project_keys: Vec::new(),
+            history: false,
             credential: CredentialChoice::Auto,
         }
     }

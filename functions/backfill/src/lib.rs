@@ -1,24 +1,29 @@
-//! Does one bounded step of a link's plan per message, and enqueues the next one. How far a plan has come is stored with the
-//! link, so a message that is delivered twice, or is left over, does no harm; what a step does belongs to
-//! `shared::linking::steps`.
+//! Does steps of what takes longer than a request: hooks of a link's projects, and its history. How far a plan has come is
+//! stored with the link, so a message that is delivered twice, or is left over, does no harm; what a step does belongs to
+//! `shared::linking::steps` and `shared::history`.
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
+use futures::{StreamExt as _, stream};
 use shared::clock::SharedClock;
-use shared::config::{Outbound, Variables};
+use shared::config::{JiraAccess, Outbound, Variables, pace_limits};
+use shared::domain::{HistorySlot, SubscriptionId};
 use shared::envelope::EnvelopeError;
+use shared::history::{History, PaceLimits};
 use shared::linking::LinkError;
 use shared::linking::hooks::LinkHooks;
-use shared::linking::steps::{LinkStep, StepEnd, enqueue};
+use shared::linking::steps::StepEnd;
 use shared::outbound::OutboundClientError;
 use shared::queue::disposition::{Disposition, Message, dead_letter_unreadable, settle};
 use shared::queue::worker::{Batch, Deadline};
 use shared::queue::{Received, SharedQueue};
 use shared::services::Services;
 use shared::store::StoreError;
+use shared::sync::read::{GitlabAccess, GitlabCache};
+use shared::sync::site_access::SiteAccess;
+use shared::sync::step::{LinkStep, enqueue};
+use ulid::Ulid;
 
 /// How long a step waits when our own table or keys are unavailable.
 const STORE_BACKOFF: Duration = Duration::from_secs(60);
@@ -26,11 +31,19 @@ const STORE_BACKOFF: Duration = Duration::from_secs(60);
 /// How long a step waits at most for somebody else who is at work on the link: he may be done sooner than he has to be.
 const BUSY_BACKOFF: Duration = Duration::from_secs(3);
 
+/// Steps of a batch that are done at the same time. Few, so that some are done early, also where the process does not live
+/// long, and memory does not grow with the batch; enough to hide latency, as each reads several objects at once.
+const STEPS_AT_ONCE: usize = 4;
+
 /// The function's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// How Jira is called.
+    pub jira: JiraAccess,
     /// How GitLab may be called.
     pub outbound: Outbound,
+    /// How often.
+    pub limits: PaceLimits,
     /// The table.
     pub table_name: String,
     /// The key of secrets.
@@ -46,13 +59,17 @@ pub struct Config {
 impl Config {
     /// Reads it from environment variables.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        let jira = JiraAccess::read(variables);
         let outbound = Outbound::read(variables);
+        let limits = pace_limits(variables);
         let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
         let webhook_url = variables.required("WEBHOOK_URL");
         let backfill_queue_url = variables.required("BACKFILL_QUEUE_URL");
         let backfill_dead_letter_queue_url = variables.required("BACKFILL_DEAD_LETTER_QUEUE_URL");
         Some(Self {
+            jira: jira?,
             outbound: outbound?,
+            limits: limits?,
             table_name,
             kms_key_id,
             webhook_url,
@@ -67,6 +84,8 @@ impl Config {
 pub struct Backfill {
     /// Makes and repairs hooks.
     pub hooks: LinkHooks,
+    /// Brings history to Jira.
+    pub history: History,
     /// The queue of steps.
     pub queue: SharedQueue,
     /// Tells the time.
@@ -79,25 +98,39 @@ pub struct Backfill {
 /// When no HTTP client can be made.
 pub fn build(services: &Services, config: &Config) -> Result<Backfill, OutboundClientError> {
     let dead_letters = Some(config.backfill_dead_letter_queue_url.as_str());
-    Ok(Backfill {
-        hooks: LinkHooks {
-            store: services.store(&config.table_name),
-            envelope: services.envelope(&config.kms_key_id),
-            gitlab: services.gitlab_http(&config.outbound)?,
-            guard: config.outbound.guard.clone(),
-            clock: services.clock(),
-            webhook_base_url: config.webhook_url.trim_end_matches('/').to_owned(),
-        },
-        queue: services.backfill_queue(&config.backfill_queue_url, dead_letters),
-        clock: services.clock(),
-    })
+    let queue = services.backfill_queue(&config.backfill_queue_url, dead_letters);
+    let (store, envelope) = (services.store(&config.table_name), services.envelope(&config.kms_key_id));
+    let (http, guard, clock) =
+        (services.gitlab_http(&config.outbound)?, config.outbound.guard.clone(), services.clock());
+    let connections = services.connections(&config.jira, &guard, &http, envelope.clone());
+    let sites = SiteAccess { store: store.clone(), connections, clock: clock.clone() };
+    let gitlab = GitlabAccess {
+        store: store.clone(),
+        envelope: envelope.clone(),
+        clock: clock.clone(),
+        http: http.clone(),
+        guard: guard.clone(),
+        cache: GitlabCache::default(),
+    };
+    let history = History {
+        store: store.clone(),
+        sites,
+        gitlab,
+        queue: queue.clone(),
+        limits: config.limits,
+        clock: clock.clone(),
+    };
+    let webhook_base_url = config.webhook_url.trim_end_matches('/').to_owned();
+    let hooks = LinkHooks { store, envelope, gitlab: http, guard, clock: clock.clone(), webhook_base_url };
+    Ok(Backfill { hooks, history, queue, clock })
 }
 
 impl Backfill {
-    /// Does the steps of a batch side by side, and acknowledges each when it is done; the rest comes back by itself.
+    /// Does the steps of a batch, and acknowledges each when it is done; the others are received again.
     pub async fn handle(&self, batch: Batch) {
-        let steps = batch.messages.iter().map(|received| self.handle_one(received.clone(), &batch));
-        let mut steps: FuturesUnordered<BoxFuture<'_, ()>> = steps.collect();
+        let steps: Vec<_> =
+            batch.messages.iter().map(|received| self.handle_one(received.clone(), &batch)).collect();
+        let mut steps = stream::iter(steps).buffer_unordered(STEPS_AT_ONCE);
         while steps.next().await.is_some() {}
     }
 
@@ -121,10 +154,37 @@ impl Backfill {
     }
 
     async fn step(&self, step: &LinkStep, deadline: Deadline) -> Disposition {
-        let LinkStep::Hooks { subscription, plan } = step;
+        let done = match step {
+            LinkStep::Hooks { subscription, plan } => {
+                return self.hooks_step(step, *subscription, *plan, deadline).await;
+            }
+            LinkStep::HistoryProjects { subscription, kind, plan } => {
+                let slot = HistorySlot { link: *subscription, kind: *kind };
+                self.history.list_projects(slot, *plan, deadline).await
+            }
+            LinkStep::HistoryOfProject { subscription, kind, plan, project } => {
+                let slot = HistorySlot { link: *subscription, kind: *kind };
+                self.history.project(slot, *plan, *project, deadline).await
+            }
+        };
+        done.unwrap_or_else(|error| match error {
+            StoreError::Unavailable(_) => {
+                Disposition::Wait { until: self.clock.now().after(STORE_BACKOFF), reason: error.to_string() }
+            }
+            StoreError::Conflict | StoreError::Corrupt(_) => Disposition::Retry { reason: error.to_string() },
+        })
+    }
+
+    async fn hooks_step(
+        &self,
+        step: &LinkStep,
+        link: SubscriptionId,
+        plan: Ulid,
+        deadline: Deadline,
+    ) -> Disposition {
         let now = self.clock.now();
-        match self.hooks.step(*subscription, *plan, deadline).await {
-            Ok(StepEnd::Next) => match enqueue(&self.queue, self.clock.now(), step.clone()).await {
+        match self.hooks.step(link, plan, deadline).await {
+            Ok(StepEnd::Next) => match enqueue(&self.queue, self.clock.now(), [step.clone()]).await {
                 Ok(()) => Disposition::Done,
                 // The step that is done is found done.
                 Err(error) => Disposition::Retry { reason: error.to_string() },

@@ -1,11 +1,12 @@
-//! Looks after the tokens and hooks of links: each about once an hour, the one that has waited longest first, and as many as
-//! there is time for. What is done about a link belongs to `shared::linking::upkeep`.
+//! Looks after the tokens, hooks and history of links, and has them audited: each about once an hour, the one that has waited longest first, and as
+//! many as there is time for. What is done about a link belongs to `shared::linking::upkeep` and `shared::history`.
 
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use shared::clock::{SharedClock, Timestamp};
-use shared::domain::{Rotation, Subscription, SubscriptionId, SubscriptionState};
+use shared::domain::{HistorySlot, Rotation, Subscription, SubscriptionId, SubscriptionState};
+use shared::history::control::{HistoryControl, HistoryError};
 use shared::linking::hooks::LinkHooks;
 use shared::linking::upkeep::UpkeepDone;
 use shared::queue::SharedQueue;
@@ -18,6 +19,9 @@ const EVERY: Duration = Duration::from_secs(3600);
 
 /// Links that are looked after at the same time: few, because GitLab is shared with live events.
 const SIDE_BY_SIDE: usize = 4;
+
+/// Sites in memory at once, of at most some ten kilobytes each.
+const SITES_AT_ONCE: usize = 100;
 
 /// Kept of the time for a link: its calls, each of which may hang until its time-out, and for counting after that.
 const TIME_OF_A_LINK: Duration = Duration::from_secs(60);
@@ -39,6 +43,7 @@ impl LinkUpkeep {
     /// # Errors
     /// When the table can't be read.
     pub async fn run(&self, deadline: Deadline) -> Result<(), StoreError> {
+        self.resync_sites().await?;
         let mut due = self.due().await?;
         due.sort_unstable();
         let work = due.into_iter().map(|(_, link)| self.look_after(link, deadline));
@@ -52,6 +57,27 @@ impl LinkUpkeep {
             ])
             .log();
         Ok(())
+    }
+
+    /// Sends again what Jira deleted with a connection, where another one writes now.
+    async fn resync_sites(&self) -> Result<(), StoreError> {
+        for ids in self.hooks.store.site_ids().await?.chunks(SITES_AT_ONCE) {
+            for site in self.hooks.store.sites_by_id(ids).await? {
+                if let Err(error) = self.history().resync_site(&site).await {
+                    let cause = with_causes(&error);
+                    tracing::warn!(site.id = %site.id, cause, "a site's history could not be begun");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn history(&self) -> HistoryControl {
+        HistoryControl {
+            store: self.hooks.store.clone(),
+            steps: self.steps.clone(),
+            clock: self.clock.clone(),
+        }
     }
 
     /// The links to look after, with the time when that was done last.
@@ -69,11 +95,33 @@ impl LinkUpkeep {
         if !deadline.leaves(TIME_OF_A_LINK) {
             return UpkeepDone::default();
         }
-        self.hooks.look_after(link, &self.steps).await.unwrap_or_else(|error| {
+        let done = self.hooks.look_after(link, &self.steps).await.unwrap_or_else(|error| {
             let cause = with_causes(&error);
             tracing::warn!(subscription.id = %link, cause, "a link could not be looked after");
             UpkeepDone::default()
-        })
+        });
+        if let Err(error) = self.look_after_history(link, done.hook_repaired).await {
+            let cause = with_causes(&error);
+            tracing::warn!(subscription.id = %link, cause, "a link's history could not be looked at");
+        }
+        done
+    }
+
+    async fn look_after_history(
+        &self,
+        link: SubscriptionId,
+        hook_repaired: bool,
+    ) -> Result<(), HistoryError> {
+        let history = self.history();
+        for slot in [HistorySlot::history(link), HistorySlot::audit(link)] {
+            if history.go_on_if_lost(slot).await? {
+                tracing::warn!(subscription.id = %link, kind = ?slot.kind, "a link's history had stopped, and goes on");
+            }
+        }
+        if let Some(link) = self.hooks.store.subscription(link).await? {
+            history.audit_if_due(&link, hook_repaired).await?;
+        }
+        Ok(())
     }
 }
 

@@ -3,9 +3,10 @@
 use shared::config::{JiraAccess, Outbound, Variables};
 use shared::outbound::OutboundClientError;
 use shared::services::Services;
-use shared::sync::apply::Apply;
+use shared::sync::apply::{Apply, Operation};
 use shared::sync::auth::HookAuthenticator;
 use shared::sync::read::{GitlabAccess, GitlabCache};
+use shared::sync::site_access::SiteAccess;
 
 use crate::{EventSync, NearerLinks};
 
@@ -55,7 +56,11 @@ pub fn build(services: &Services, config: &Config) -> Result<EventSync, Outbound
     let dead_letters = Some(config.events_dead_letter_queue_url.as_str());
     let (http, guard) = (services.gitlab_http(&config.outbound)?, &config.outbound.guard);
     Ok(EventSync {
-        connections: services.connections(&config.jira, guard, &http, envelope.clone()),
+        sites: SiteAccess {
+            store: store.clone(),
+            connections: services.connections(&config.jira, guard, &http, envelope.clone()),
+            clock: services.clock(),
+        },
         gitlab: GitlabAccess {
             store: store.clone(),
             envelope: envelope.clone(),
@@ -64,7 +69,7 @@ pub fn build(services: &Services, config: &Config) -> Result<EventSync, Outbound
             guard: guard.clone(),
             cache: GitlabCache::default(),
         },
-        apply: Apply { store: store.clone(), clock: services.clock() },
+        apply: Apply { store: store.clone(), clock: services.clock(), operation: Operation::Live },
         nearer: NearerLinks::new(store.clone()),
         authenticator: HookAuthenticator::new(store.clone(), envelope),
         queue: services.events_queue(&config.events_queue_url, dead_letters),

@@ -18,7 +18,6 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use shared::clock::{SharedClock, Timestamp};
 use shared::domain::{HoldReason, Subscription, SubscriptionId, SubscriptionState};
-use shared::jira::connections::Connections;
 use shared::queue::disposition::{Disposition, Message, dead_letter_unreadable, settle};
 use shared::queue::worker::Batch;
 use shared::queue::{Received, SharedQueue};
@@ -27,6 +26,7 @@ use shared::sync::apply::Apply;
 use shared::sync::auth::HookAuthenticator;
 use shared::sync::message::EventMessage;
 use shared::sync::read::GitlabAccess;
+use shared::sync::site_access::SiteAccess;
 
 pub use crate::config::{Config, build};
 use crate::link::LinkWork;
@@ -47,8 +47,8 @@ pub struct EventSync {
     pub queue: SharedQueue,
     /// Tells the time.
     pub clock: SharedClock,
-    /// Connections to Jira.
-    pub connections: Connections,
+    /// The ways to Jira sites.
+    pub sites: SiteAccess,
     /// Reads GitLab.
     pub gitlab: GitlabAccess,
     /// Brings entities to Jira.
@@ -75,7 +75,7 @@ impl BatchItem {
 }
 
 impl EventSync {
-    /// Processes a batch, and acknowledges what is done; the rest comes back by itself.
+    /// Processes a batch, and acknowledges what is done; the rest is received again.
     pub async fn handle(&self, batch: Batch) {
         let mut items = Vec::with_capacity(batch.messages.len());
         for received in &batch.messages {

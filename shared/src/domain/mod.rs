@@ -6,11 +6,15 @@ mod associations;
 mod branch_history;
 mod entity;
 mod group_path;
+mod history;
 mod hold;
 mod hook_plan;
 mod id;
 mod installation;
 mod issue_keys;
+mod missing;
+mod project;
+mod project_history;
 mod sign_in;
 mod site;
 mod subscription;
@@ -20,6 +24,10 @@ pub use associations::{Associations, MAX_ASSOCIATIONS};
 pub use branch_history::{BranchHistory, RefUpdate};
 pub use entity::{EntityKey, EntityKind};
 pub use group_path::lies_under;
+pub use history::{
+    HistoryDepth, HistoryFailure, HistoryKind, HistoryPlan, HistoryProgress, HistoryScope, HistorySlot,
+    HistoryState,
+};
 pub use hold::{HoldReason, KeyRule};
 pub use hook_plan::{
     HookDone, HookFailure, HookMark, HookPlan, MAX_NAMED, PlanFailure, PlanPurpose, PlanState,
@@ -28,6 +36,11 @@ pub use hook_plan::{
 pub use id::{InstallationId, SignInId, SiteId, SubscriptionId};
 pub use installation::{Connection, ConnectionKind, Installation, SystemToken};
 pub use issue_keys::{IssueKeys, KeyFilter};
+pub use missing::{MissingCause, MissingEntity};
+pub use project::Project;
+pub use project_history::{
+    Cursor, HistoryTask, PageCounts, ProjectHistory, TaskFailure, TaskProgress, TaskState,
+};
 pub use sign_in::{SignIn, SignInStage, TokenSource};
 pub use site::{Capability, Site, SiteCondition, SiteState};
 pub use subscription::{

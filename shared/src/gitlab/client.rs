@@ -1,7 +1,9 @@
 //! GitLab's REST API (<https://docs.gitlab.com/api/rest/>) through one token: how it is called and paged. The calls themselves
-//! are grouped by who needs them: linking (`groups`, `hooks`) and syncing (`reads`, and `graphql` beside this module); which
+//! are grouped by who needs them: linking (`groups`, `hooks`), history (`listings`) and syncing (`reads`, and `graphql` beside this module); which
 //! calls an event is worth belongs to whoever makes them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::{HeaderMap, Method};
@@ -17,6 +19,7 @@ use crate::outbound::read_body;
 mod browse;
 mod groups;
 mod hooks;
+mod listings;
 mod reads;
 mod search;
 
@@ -65,19 +68,27 @@ pub struct GitlabClient {
     http: GitlabHttp,
     base: Url,
     token: SecretString,
+    /// Requests made so far, by this client and its clones.
+    requests: Arc<AtomicU64>,
 }
 
 impl GitlabClient {
     /// A client for the instance at `base`, which the host guard has checked.
     #[must_use]
     pub fn new(http: GitlabHttp, base: Url, token: SecretString) -> Self {
-        Self { http, base, token }
+        Self { http, base, token, requests: Arc::default() }
     }
 
     /// The same instance, called with another token.
     #[must_use]
     pub fn with_token(&self, token: SecretString) -> Self {
         Self { token, ..self.clone() }
+    }
+
+    /// How many requests this client and its clones have made.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// The instance's version, such as `19.1.0-ee`.
@@ -179,6 +190,7 @@ impl GitlabClient {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<(HeaderMap, Vec<u8>), GitlabError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
         let answer = self.try_send(root, method, path, query, body).await;
         measure(path, began, &answer);

@@ -31,8 +31,8 @@ pub struct SwitchReport {
 pub enum SwitchNote {
     /// What the connection before had sent stays at Jira, as asked.
     JiraDataKept,
-    /// What was sent before comes back with its next change.
-    ComesBackWithChanges,
+    /// What was sent before is sent again, as history.
+    SentAgain,
     /// The connection before can't be opened, so what it had sent stays.
     BeforeNotOpened(ConnectionError),
     /// Jira refuses the connection before, so what it had sent stays.
@@ -117,7 +117,7 @@ impl Switch<'_> {
             Some(before) => self.open_before(site, before, report).await?,
             None => None,
         };
-        self.begin(site, has_links).await?;
+        self.begin(site, has_links && !request.keep_jira_data).await?;
         self.linking.wait_for_messages_in_flight().await?;
         if let Some(jira) = before {
             self.delete_synced_data(site, &jira, report).await?;
@@ -125,18 +125,18 @@ impl Switch<'_> {
         if request.keep_jira_data {
             report.notes.push(SwitchNote::JiraDataKept);
         }
-        if has_links {
-            report.notes.push(SwitchNote::ComesBackWithChanges);
+        if has_links && !request.keep_jira_data {
+            report.notes.push(SwitchNote::SentAgain);
         }
         Ok(())
     }
 
     /// From here on nothing is sent until the switch ends.
-    async fn begin(&self, site: &Site, has_links: bool) -> Result<(), StoreError> {
+    async fn begin(&self, site: &Site, is_deleted: bool) -> Result<(), StoreError> {
         let now = self.linking.clock.now();
         let begin = |site: &mut Site| {
             site.state = SiteState { condition: SiteCondition::Switching, since: now };
-            if has_links {
+            if is_deleted {
                 site.needs_resync_since = Some(now);
             }
         };
@@ -156,8 +156,15 @@ impl Switch<'_> {
                 site.state = SiteState { condition: SiteCondition::Active, since: now };
             }
         };
-        store.update_site(site.id, end).await?;
-        Ok(store.end_backoffs(site.id).await?)
+        let ended = store.update_site(site.id, end).await?;
+        store.end_backoffs(site.id).await?;
+        if let Some(site) = ended
+            && let Err(error) = self.linking.history().resync_site(&site).await
+        {
+            // `housekeeping` tries again.
+            tracing::warn!(site.id = %site.id, %error, "what was sent before could not be put on the queue");
+        }
+        Ok(())
     }
 
     /// Jira through the connection before; `None`, with a note, when it can't be used any more.

@@ -24,9 +24,10 @@ use url::Url;
 pub use error::{GitlabPurpose, Leftover, LinkError};
 
 use crate::clock::SharedClock;
-use crate::domain::{HookKind, Site, Subscription, SubscriptionId};
+use crate::domain::{HistoryScope, HistorySlot, HistoryState, HookKind, Site, Subscription, SubscriptionId};
 use crate::envelope::Envelope;
 use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp};
+use crate::history::control::{HistoryControl, HistoryError, default_depth};
 use crate::jira::client::JiraClient;
 use crate::jira::connections::Connections;
 use crate::outbound::HostGuard;
@@ -66,6 +67,32 @@ impl Linking {
     #[must_use]
     pub fn webhook_url(&self, link: SubscriptionId) -> String {
         self.hooks().url(link, None)
+    }
+
+    /// What begins, pauses and ends the history of links.
+    #[must_use]
+    pub fn history(&self) -> HistoryControl {
+        HistoryControl { store: self.store.clone(), steps: self.steps.clone(), clock: self.clock.clone() }
+    }
+
+    /// Begins the history of a link that has none yet, and goes on with one that was given up for its token. `false`: there
+    /// is nothing to begin, or it could not be; a link is of use without.
+    pub async fn begin_history(&self, link: &Subscription) -> bool {
+        let (history, now) = (self.history(), self.clock.now());
+        let begun = match self.store.history_plan(HistorySlot::history(link.id)).await {
+            Ok(None) => history.begin(link, HistoryScope::Missing, default_depth(now)).await,
+            Ok(Some(plan)) if matches!(plan.state, HistoryState::Failed(_)) => history.resume(link.id).await,
+            Ok(Some(_)) => return false,
+            Err(error) => Err(error.into()),
+        };
+        match begun {
+            Ok(_) => true,
+            Err(HistoryError::NoToken) => false,
+            Err(error) => {
+                tracing::warn!(subscription.id = %link.id, %error, "a link's history could not be begun");
+                false
+            }
+        }
     }
 
     /// Whether every hook of a link must sign its deliveries.

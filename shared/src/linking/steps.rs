@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::hooks::{HookAccess, HookCare, HookChange, HookError, LinkHooks};
@@ -19,10 +18,10 @@ use crate::envelope::{Context, EnvelopeError, Purpose};
 use crate::gitlab::client::{GitlabClient, GitlabError};
 use crate::gitlab::model::Project;
 use crate::gitlab::version::Version;
-use crate::queue::disposition::Message;
+use crate::queue::QueueError;
 use crate::queue::worker::Deadline;
-use crate::queue::{QueueError, SharedQueue};
 use crate::store::StoreError;
+use crate::sync::step::{LinkStep, enqueue};
 
 /// How long a step waits for a GitLab that does not answer.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
@@ -38,31 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How often it looks whether somebody else has finished a step.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-
-/// A step of something that is done about a link, as it lies on the queue of `backfill`. Where it goes on is stored with the
-/// link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "step", rename_all = "snake_case")]
-pub enum LinkStep {
-    /// The next page of a plan for hooks.
-    Hooks {
-        /// The link.
-        subscription: SubscriptionId,
-        /// The plan's id.
-        plan: Ulid,
-    },
-}
-
-/// Puts a step on the queue.
-///
-/// # Errors
-/// When the queue is unavailable.
-pub async fn enqueue(queue: &SharedQueue, now: Timestamp, step: LinkStep) -> Result<(), QueueError> {
-    let LinkStep::Hooks { subscription, .. } = &step;
-    let message = Message::new(subscription.to_string(), now, step);
-    let outgoing = message.outgoing(now).map_err(|error| QueueError::Unavailable(Box::new(error)))?;
-    queue.send(vec![outgoing]).await
-}
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,7 +297,7 @@ impl Linking {
     pub async fn enqueue_hooks(&self, link: &Subscription) -> Result<(), QueueError> {
         let Some(plan) = link.hooks.as_ref().filter(|plan| plan.is_running()) else { return Ok(()) };
         let step = LinkStep::Hooks { subscription: link.id, plan: plan.id };
-        enqueue(&self.steps, self.clock.now(), step).await
+        enqueue(&self.steps, self.clock.now(), [step]).await
     }
 
     /// Does what is left of the link's plan, beside whoever else does, and answers how it stands then: it still runs where

@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::LinkError;
 use super::credential::last_day;
 use super::hooks::{HookAccess, HookCare, HookChange, HookError, LinkHooks};
-use super::steps::{LinkStep, enqueue};
 use crate::clock::Timestamp;
 use crate::domain::{
     Credential, CredentialMode, HookKind, HookPlan, HookTrouble, LinkAttention, PlanFailure, PlanPurpose,
@@ -20,6 +19,7 @@ use crate::envelope::Context;
 use crate::gitlab::client::{CreatedToken, GitlabClient, GitlabError};
 use crate::gitlab::version::Version;
 use crate::queue::SharedQueue;
+use crate::sync::step::{LinkStep, enqueue};
 
 /// How long before its end a token is rotated.
 const ROTATED_BEFORE: Duration = Duration::from_secs(60 * 24 * 3600);
@@ -287,7 +287,7 @@ impl LinkHooks {
                 self.store.update_subscription(link.id, end).await?;
             } else if now.since(plan.started_at) > STEP_REPEATED_AFTER {
                 let step = LinkStep::Hooks { subscription: link.id, plan: plan.id };
-                enqueue(steps, now, step).await?;
+                enqueue(steps, now, [step]).await?;
             }
             return Ok(false);
         }
@@ -307,7 +307,7 @@ impl LinkHooks {
         plan.checked_at = if purpose == PlanPurpose::Check { Some(now) } else { Some(checked_at) };
         let step = LinkStep::Hooks { subscription: link.id, plan: plan.id };
         self.store.update_subscription(link.id, |link| link.hooks = Some(plan.clone())).await?;
-        enqueue(steps, now, step).await?;
+        enqueue(steps, now, [step]).await?;
         Ok(true)
     }
 }

@@ -34,6 +34,7 @@ const ASSETS: &[Asset] = assets![
     "controls.css": "text/css",
     "dom.js": "text/javascript",
     "groups.js": "text/javascript",
+    "history.js": "text/javascript",
     "hosts/browser.js": "text/javascript",
     "hosts/connect.js": "text/javascript",
     "hosts/local.js": "text/javascript",

@@ -118,6 +118,7 @@ impl PageApi {
             let report = self.linking.link(&plan).await.map_err(refused)?;
             (report.subscription, report.notes.iter().filter_map(words::link_note).collect())
         };
+        self.linking.begin_history(&link).await;
         tracing::info!(
             subscription.id = %link.id, gitlab.user = session.username, "a group was linked on the page"
         );
@@ -175,7 +176,11 @@ impl PageApi {
     }
 
     /// A link of this site: of another site's nothing is told.
-    async fn own_link(&self, who: &Administrator, id: SubscriptionId) -> Result<Subscription, PageError> {
+    pub(super) async fn own_link(
+        &self,
+        who: &Administrator,
+        id: SubscriptionId,
+    ) -> Result<Subscription, PageError> {
         let link = self.store().subscription(id).await?;
         link.filter(|link| link.site == who.site.id).ok_or_else(|| {
             PageError::new(Cause::NotFound, "This group is not linked any more: reload the page.")

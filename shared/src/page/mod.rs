@@ -5,6 +5,7 @@
 mod assets;
 mod error;
 mod groups;
+mod history;
 mod instances;
 mod links;
 mod overview;
@@ -25,6 +26,7 @@ use crate::clock::SharedClock;
 use crate::domain::{Installation, InstallationId, SignInId, Site, SubscriptionId};
 use crate::linking::Linking;
 use crate::store::Store;
+use history::HistoryAction;
 use links::LinkChoice;
 
 /// What the page's API works with.
@@ -143,6 +145,13 @@ pub enum Request {
         /// Their keys; any if empty.
         project_keys: Vec<String>,
     },
+    /// Sends a link's history again, pauses or ends it.
+    History {
+        /// The link.
+        link: SubscriptionId,
+        /// What to do.
+        action: HistoryAction,
+    },
     /// Asks Jira again about project keys that it did not know.
     RecheckProjects {},
     /// Checks a GitLab instance and its OAuth application, and keeps both if they work.
@@ -219,6 +228,10 @@ impl PageApi {
             }
             Request::SetProjectKeys { link, project_keys } => {
                 self.set_project_keys(who, link, &project_keys).await?;
+                to_json(&self.overview(who).await?)
+            }
+            Request::History { link, action } => {
+                self.history(who, link, action).await?;
                 to_json(&self.overview(who).await?)
             }
             Request::RecheckProjects {} => {

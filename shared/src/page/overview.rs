@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::history::{AuditView, HistoryView};
 use super::instances::Instance;
 use super::links::HooksView;
 use super::preview::credential_name;
@@ -60,6 +61,10 @@ struct LinkView {
     signed: bool,
     /// How far webhooks of its projects have come that are being made or looked at.
     hooks: Option<HooksView>,
+    /// How far its history has come; none where none was begun.
+    history: Option<HistoryView>,
+    /// What its last audit has found; none where there was none.
+    audit: Option<AuditView>,
     /// When its access token ends.
     token_expires_at: Option<String>,
     /// `read`, `managed`, `given` or `none`.
@@ -124,6 +129,8 @@ impl PageApi {
             Err(LinkError::Store(error)) => return Err(error.into()),
             Err(_) => false,
         };
+        let history = self.history_view(&link).await?;
+        let audit = self.audit_view(&link).await?;
         let scope = BackoffScope::Gitlab(link.instance.clone(), link.id.to_string());
         Ok(LinkView {
             waits: self.waits(vec![(link.instance.clone(), scope)]).await?,
@@ -137,6 +144,8 @@ impl PageApi {
             hook: link.hook.kind,
             signed,
             hooks: link.hooks.as_ref().map(HooksView::from),
+            history,
+            audit,
             token_expires_at: link
                 .credential
                 .as_ref()

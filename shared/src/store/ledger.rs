@@ -1,4 +1,4 @@
-//! What was last sent of each entity, and which branches are gone. Numbers and dates only; never content.
+//! What was last sent of each entity, and which branches are gone. Numbers and dates only, and names of branches; no other content.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -45,6 +45,12 @@ pub struct LedgerEntry {
     /// For a branch: the history that its pushes gave.
     #[serde(default)]
     pub branch: Option<BranchHistory>,
+    /// For a branch that is there: its name, which its id at Jira does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch_name: Option<String>,
+    /// Whether it was sent as history, which starts nothing in Jira: an event about the same is still news.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_history: bool,
 }
 
 impl LedgerEntry {
@@ -82,6 +88,19 @@ impl Store {
             .into_iter()
             .filter_map(|(key, entity)| Some((entity.clone(), found.remove(&key)?)))
             .collect())
+    }
+
+    /// The ledger entries of a project's entities of one kind, in the order of their ids. `project` is its id at Jira.
+    ///
+    /// # Errors
+    /// When the table can't be read.
+    pub async fn project_ledger(
+        &self,
+        site: SiteId,
+        project: &str,
+        kind: EntityKind,
+    ) -> Result<Vec<LedgerEntry>, StoreError> {
+        self.query(&format!("LEDGER#{site}#{project}"), &format!("{kind}#")).await
     }
 
     /// Remembers what Jira has now, and answers the entities of which something with a higher number is remembered already:

@@ -20,6 +20,9 @@
 //! | whether a project is covered | `SUBSCRIPTION#<id>` | `PROJECT#<project id>` | an hour when outside, a day when inside, a minute when assumed |
 //! | last version sent, branch tombstone | `LEDGER#<site>#<project>` | `<kind>#<entity id>` | 90 days, 14 days; branches for ever |
 //! | last successful deployment | `DEPLOYED#<site>#<project>` | `<SHA-256 of the environment>` | a year |
+//! | plan of a link's history | `HISTORY#<subscription>` | `PLAN` | with the link |
+//! | history of one project | `HISTORY#<subscription>` | `PROJECT#<project id>` | with the link |
+//! | requests made for history | `HISTORY#<subscription>` | `REQUESTS#<span>#<its begin>` | 2 hours |
 //! | backoff | `REST#<scope>` | `REST` | a day longer than it lasts |
 //! | delivery of which Jira has everything | `SEEN#<subscription>` | `<SHA-256 of id and part>` | 8 days |
 //! | first intake of a delivery, without a token | `INTAKE#<subscription>` | `<SHA-256 of id>` | 8 days |
@@ -52,6 +55,7 @@ pub mod embedded;
 #[cfg(all(test, feature = "embedded"))]
 mod faulty;
 pub mod forge_installations;
+pub mod history;
 pub mod intake_answers;
 pub mod intakes;
 pub mod leases;

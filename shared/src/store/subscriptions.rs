@@ -74,6 +74,7 @@ impl Store {
         let keys: Vec<Key> = hooks.map(|project| hook_key(subscription.id, project)).collect();
         self.delete_many(&keys).await?;
         self.clear_missed(subscription.id).await?;
+        self.delete_history(subscription.id).await?;
         self.delete_many(&[super::leases::key(subscription.id)]).await?;
         self.delete_many(&[key(subscription.id), pointer_key(subscription)]).await
     }

@@ -125,6 +125,8 @@ impl From<EntityVersion> for LedgerEntry {
             deleted_head: None,
             reserved: None,
             branch: None,
+            branch_name: None,
+            as_history: false,
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Call;
 
@@ -41,9 +41,24 @@ struct Statement {
     #[serde(rename = "Effect")]
     _effect: Effect,
     action: Vec<String>,
-    resource: String,
+    #[serde(deserialize_with = "one_or_many")]
+    resource: Vec<String>,
     #[serde(default)]
     condition: Condition,
+}
+
+/// Reads what is written alone or as a list.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(resource) => vec![resource],
+        OneOrMany::Many(resources) => resources,
+    })
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -124,7 +139,8 @@ fn context_name(key: &str) -> &str {
 impl Statement {
     fn is_understood(&self) -> Result<(), String> {
         let wild = |text: &str| text.contains(['*', '?', '$']);
-        let resource = self.resource.strip_suffix('*').unwrap_or(&self.resource);
+        let mut resources =
+            self.resource.iter().map(|resource| resource.strip_suffix('*').unwrap_or(resource));
         // One key at most, so that a grant is an action with one value.
         let keys = self.condition.string_equals.len() <= 1
             && self.condition.string_equals.keys().all(|key| key.starts_with(CONTEXT_VALUE))
@@ -134,7 +150,7 @@ impl Statement {
         let mut beginnings = patterns.map(|pattern| pattern.strip_suffix('*').unwrap_or(pattern));
         let values = self.condition.string_equals.values().chain(self.condition.for_all_values.values());
         let understood = keys
-            && !wild(resource)
+            && !resources.any(wild)
             && !self.action.iter().any(|action| wild(action))
             && !values.flatten().any(|value| wild(value))
             && !beginnings.any(wild);
@@ -143,7 +159,7 @@ impl Statement {
 
     fn allows(&self, call: &Call) -> bool {
         self.action.contains(&call.action)
-            && is_like(&call.resource, &self.resource)
+            && self.resource.iter().any(|resource| is_like(&call.resource, resource))
             && self.condition.holds(call)
     }
 }
@@ -177,6 +193,8 @@ mod tests {
         {"Sid": "Table", "Effect": "Allow", "Action": ["dynamodb:GetItem", "dynamodb:PutItem"],
          "Resource": "arn:aws:dynamodb:r:1:table/t",
          "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["SITE#*", "SITES"]}}},
+        {"Sid": "Count", "Effect": "Allow", "Action": ["sqs:GetQueueAttributes"],
+         "Resource": ["arn:aws:sqs:r:1:events", "arn:aws:sqs:r:1:backfill"]},
         {"Sid": "Open", "Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": "arn:aws:kms:r:1:key/k",
          "Condition": {"StringEquals": {"kms:EncryptionContext:purpose": ["hook-secret", "gitlab-token"]},
                        "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["site", "purpose", "record"]}}}]}"#;
@@ -202,6 +220,11 @@ mod tests {
         assert_eq!(verdict("dynamodb:DeleteItem", "arn:aws:dynamodb:r:1:table/t", &[]), None);
         assert_eq!(verdict("dynamodb:PutItem", "arn:aws:dynamodb:r:1:table/tt", &[]), None);
         assert_eq!(verdict("dynamodb:PutItem", "arn:aws:kms:r:1:key/k", &[]), None);
+        for queue in ["arn:aws:sqs:r:1:events", "arn:aws:sqs:r:1:backfill"] {
+            let allowed = verdict("sqs:GetQueueAttributes", queue, &[]);
+            assert_eq!(allowed.as_deref(), Some("Count: sqs:GetQueueAttributes"));
+        }
+        assert_eq!(verdict("sqs:GetQueueAttributes", "arn:aws:sqs:r:1:other", &[]), None);
         let allowed = verdict("logs:PutLogEvents", "arn:aws:logs:r:1:log-group:a:log-stream:b", &[]);
         assert_eq!(allowed.as_deref(), Some("Logs: logs:PutLogEvents"));
     }
@@ -241,6 +264,7 @@ mod tests {
             "Table: dynamodb:PutItem",
             "Table: items like SITE#*",
             "Table: items like SITES",
+            "Count: sqs:GetQueueAttributes",
             "Open: kms:Decrypt hook-secret",
             "Open: kms:Decrypt gitlab-token",
         ];

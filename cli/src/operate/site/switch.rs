@@ -76,8 +76,8 @@ fn words_of(note: &SwitchNote, site: &Site) -> String {
             "What the connection before had sent stays in Jira, as asked, until that connection is removed there."
                 .to_owned()
         }
-        SwitchNote::ComesBackWithChanges => {
-            "Events in GitLab from now on reach Jira; what was sent before comes back with its next change."
+        SwitchNote::SentAgain => {
+            "What was sent before is sent again: `gitlab-jira status` shows how far that is."
                 .to_owned()
         }
         SwitchNote::BeforeNotOpened(error) => not_deleted(&error.to_string()),

@@ -10,7 +10,7 @@ use super::super::{Command, GroupLink};
 use super::Bench;
 
 fn explain(key: &str) -> Command {
-    Command::Explain { key: key.to_owned() }
+    Command::Explain { key: key.to_owned(), project: None }
 }
 
 #[tokio::test]
@@ -160,4 +160,20 @@ async fn what_backs_off_is_a_cause() {
     bench.operator.store.begin_backoff(&BackoffScope::Site(site.id), &backoff).await.unwrap();
     let notes = bench.done(explain("PAY-1")).await["notes"].to_string();
     assert!(notes.contains("Jira is unavailable (HTTP 503)") && notes.contains(&until.iso8601()), "{notes}");
+}
+
+/// A project outside every link is most often why nothing of it arrives.
+#[tokio::test]
+async fn a_project_that_no_link_covers_is_told() {
+    let bench = Bench::new().await;
+    bench.add_site().await;
+    bench.done(Command::GroupLink(bench.adas())).await;
+    for (path, told) in [
+        ("other/team/api", "covers other/team/api: link other/team or a group above it"),
+        ("acme/new", "History has not reached acme/new"),
+    ] {
+        let explain = Command::Explain { key: "PAY-1".to_owned(), project: Some(path.to_owned()) };
+        let notes = bench.done(explain).await["notes"].to_string();
+        assert!(notes.contains(told), "{notes}");
+    }
 }

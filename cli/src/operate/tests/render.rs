@@ -32,7 +32,7 @@ async fn every_answer_reads_well() {
     assert!(read(Command::GroupList { site: None }).await.1.contains("manual"));
     assert!(read(Command::Status).await.1.contains("IN FLIGHT"));
     assert!(
-        read(Command::Explain { key: "PAY-1".to_owned() })
+        read(Command::Explain { key: "PAY-1".to_owned(), project: None })
             .await
             .1
             .contains("Note: Nothing is known of PAY-1")

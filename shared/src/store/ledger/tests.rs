@@ -14,6 +14,8 @@ fn upsert(number: i64) -> LedgerEntry {
         deleted_head: None,
         reserved: None,
         branch: None,
+        branch_name: None,
+        as_history: false,
     }
 }
 
@@ -26,6 +28,8 @@ fn tombstone(number: i64) -> LedgerEntry {
         deleted_head: Some("c0ffee".to_owned()),
         reserved: None,
         branch: None,
+        branch_name: None,
+        as_history: false,
     }
 }
 

@@ -69,7 +69,7 @@ async fn a_link_is_there_until_all_that_belongs_to_it_is_gone() {
         }
         calls += 1;
     }
-    assert_eq!(calls, 6, "three for the hooks, two for what was counted, one for the link");
+    assert_eq!(calls, 7, "three for the hooks, one for history, two for what was counted, one for the link");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::pending::PendingEntity;
 use super::record::{Record, explained};
 use crate::clock::Timestamp;
-use crate::domain::{Associations, EntityKind, KeyFilter, Site, SubscriptionId};
+use crate::domain::{Associations, EntityKind, KeyFilter, KeyRule, Site, SubscriptionId};
 use crate::store::outcomes::Verdict;
 use crate::sync::entity::Content;
 
@@ -30,6 +30,11 @@ pub(super) fn filter(
         let associations = Associations::from(keys);
         if !refused.is_empty() {
             record.may_bring_more(&pending);
+            if associations.is_empty() && refused.iter().all(|(_, rule)| *rule == KeyRule::NotAllowed) {
+                record.unwanted(&pending);
+            } else if associations.is_empty() {
+                record.left_out(&pending);
+            }
         }
         for (key, rule) in refused {
             record.outcomes.push((vec![key], explained(&pending.entity, Verdict::Filtered { rule }, now)));

@@ -5,6 +5,7 @@ mod pushes;
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::Operation;
 use super::pending::PendingEntity;
 use crate::clock::Timestamp;
 use crate::domain::{EntityKey, EntityKind};
@@ -26,6 +27,7 @@ pub(super) struct Decided {
 pub(super) fn decide(
     versions: Vec<PendingEntity>,
     ledger: &HashMap<EntityKey, LedgerEntry>,
+    operation: Operation,
     now: Timestamp,
 ) -> Decided {
     let mut entities: BTreeMap<EntityKey, Vec<PendingEntity>> = BTreeMap::new();
@@ -45,8 +47,18 @@ pub(super) fn decide(
         if newest.is_needless_deletion(last) {
             continue;
         }
-        match newest.entity.version.freshness(last, now) {
+        let version = newest.entity.version;
+        if last.is_some_and(|last| operation.has_sent(key.kind, &version, last)) {
+            continue;
+        }
+        match version.freshness(last, now) {
             Freshness::Fresh(number) => decided.number(&mut newest, number, last, now),
+            // Whatever is older than what was sent stays behind it.
+            Freshness::Stale
+                if last.is_some_and(|last| operation.repeats(last) && version.known_at > last.known_at()) =>
+            {
+                decided.number(&mut newest, version.number_after(last, now), last, now);
+            }
             Freshness::Stale => {
                 tracing::debug!(entity.label = newest.entity.label, "Jira has it, or something newer");
                 continue;

@@ -4,6 +4,7 @@
 
 mod filter;
 mod freshness;
+mod operation;
 pub mod pack;
 mod pending;
 mod record;
@@ -12,6 +13,7 @@ pub mod submit;
 use std::collections::{BTreeSet, HashMap};
 
 pub use filter::AllowedKeys;
+pub use operation::Operation;
 pub use pending::{Origin, PendingEntity};
 
 use self::record::Record;
@@ -31,6 +33,8 @@ pub struct Apply {
     pub store: Store,
     /// Tells the time.
     pub clock: SharedClock,
+    /// What is sent for.
+    pub operation: Operation,
 }
 
 /// What became of the messages of a batch, by their positions in it.
@@ -40,6 +44,23 @@ pub struct Applied {
     pub dispositions: Vec<(usize, Disposition)>,
     /// Messages whose delivery may bring more when it is sent again: not all of it was accepted or outdated.
     pub may_bring_more: BTreeSet<usize>,
+    /// Messages with an entity whose keys are all unknown to Jira.
+    pub left_out: BTreeSet<usize>,
+    /// Messages with an entity whose keys the link does not send.
+    pub unwanted: BTreeSet<usize>,
+    /// Messages with an entity that Jira took, branches apart unless they were deleted.
+    pub added: BTreeSet<usize>,
+}
+
+impl Applied {
+    /// Takes what became of other entities of the same batch.
+    pub fn extend(&mut self, other: Self) {
+        self.dispositions.extend(other.dispositions);
+        self.may_bring_more.extend(other.may_bring_more);
+        self.left_out.extend(other.left_out);
+        self.unwanted.extend(other.unwanted);
+        self.added.extend(other.added);
+    }
 }
 
 impl Apply {
@@ -58,16 +79,17 @@ impl Apply {
         let (id, now, mut record) = (site.id, self.clock.now(), Record::default());
         let versions = filter::filter(&site, allowed, versions, now, &mut record);
         let ledger = self.store.ledger(id, versions.iter().map(|version| &version.entity.key)).await?;
-        let decided = freshness::decide(versions, &ledger, now);
+        let decided = freshness::decide(versions, &ledger, self.operation, now);
         self.store.annotate_sent(id, decided.annotations).await?;
         let mut submitter = Submitter::new(client, &self.store, self.clock.as_ref(), site, deadline).await?;
+        submitter.operation = self.operation;
         let mut submitted = submitter.submit(decided.fresh).await?;
         tracing::info!(site.id = %id, jira.calls = submitter.calls, entities = submitted.len(), "synced");
         let waiting = decided.waiting.into_iter().map(|(pending, until)| {
             Submitted::new(pending, SubmitOutcome::Waiting(until, HoldReason::EarlierEventMissing))
         });
         submitted.extend(waiting);
-        record.add(&submitted, self.clock.now());
+        record.add(&submitted, self.operation, self.clock.now());
         let overtaken = self.store.record_sent(id, std::mem::take(&mut record.ledger)).await?;
         self.look_at_overtaken(id, overtaken, &submitted, &mut record).await?;
         self.store.record_outcomes(id, std::mem::take(&mut record.outcomes)).await?;

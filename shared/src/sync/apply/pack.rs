@@ -113,6 +113,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::domain::{IssueKeys, SubscriptionId};
     use crate::gitlab::model::{Commit, Person, Pipeline, Project};
+    use crate::sync::apply::Operation;
     use crate::sync::entity::Entity;
     use crate::sync::transform::Source;
 
@@ -172,7 +173,7 @@ mod tests {
         let entities = (1..=150).map(|iid| build(7, iid)).chain([build(8, 1)]).map(Into::into).collect();
         let calls = pack(entities);
         assert_eq!(calls.iter().map(|call| call.entities.len()).collect::<Vec<_>>(), [100, 51]);
-        let body = serde_json::to_value(calls[1].body()).expect("JSON");
+        let body = serde_json::to_value(calls[1].body(Operation::Live)).expect("JSON");
         assert_eq!(body["properties"], serde_json::json!({"link": "01ARZ3NDEKTSV4RRFFQ69G5FAV"}));
         assert_eq!(body["providerMetadata"]["product"], "GitLab 19.1.0");
     }

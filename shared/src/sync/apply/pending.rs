@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::domain::{BranchHistory, EntityKind, RefUpdate};
 use crate::store::ledger::LedgerEntry;
 use crate::sync::entity::{Content, Entity};
+use crate::sync::transform::branch_id;
 
 /// A message of the batch at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,7 @@ impl PendingEntity {
     pub fn ledger_entry(&self) -> LedgerEntry {
         let entry = LedgerEntry {
             branch: self.branch.clone(),
+            branch_name: self.branch_name(),
             known_at: Some(self.known_at),
             ..LedgerEntry::from(self.entity.version)
         };
@@ -71,6 +73,16 @@ impl PendingEntity {
         }
         // Whatever is created anew may come, however far the deleted one had got.
         LedgerEntry { rank: 0, deleted_head: Some(self.deleted_head.clone().unwrap_or_default()), ..entry }
+    }
+
+    /// The name of a branch that Jira shows; none for one that is so long that it is cut.
+    fn branch_name(&self) -> Option<String> {
+        match &self.entity.content {
+            Content::Branch(branch) => {
+                Some(branch.name.clone()).filter(|name| branch_id(name) == self.entity.key.id)
+            }
+            _ => None,
+        }
     }
 
     /// The head of a branch as it was read.

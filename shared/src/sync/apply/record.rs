@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Applied;
 use super::pending::PendingEntity;
 use super::submit::{SubmitOutcome, Submitted};
+use super::{Applied, Operation};
 use crate::clock::Timestamp;
-use crate::domain::{EntityKey, HoldReason, Site};
+use crate::domain::{EntityKey, EntityKind, HoldReason, Site};
 use crate::jira::client::JiraClient;
 use crate::queue::disposition::Disposition;
 use crate::store::ledger::LedgerEntry;
@@ -31,13 +31,16 @@ pub(super) struct Record {
     /// Dispositions by the positions of messages in the batch.
     dispositions: Vec<(usize, Disposition)>,
     may_bring_more: BTreeSet<usize>,
+    left_out: BTreeSet<usize>,
+    unwanted: BTreeSet<usize>,
+    added: BTreeSet<usize>,
     pub(super) ledger: Vec<(EntityKey, LedgerEntry)>,
     /// By the issue keys they are about.
     pub(super) outcomes: Vec<(Vec<String>, Outcome)>,
 }
 
 impl Record {
-    pub(super) fn add(&mut self, submitted: &[Submitted], now: Timestamp) {
+    pub(super) fn add(&mut self, submitted: &[Submitted], operation: Operation, now: Timestamp) {
         for Submitted { pending, outcome, unknown_keys } in submitted {
             let entity = &pending.entity;
             let disposition = match outcome {
@@ -55,10 +58,17 @@ impl Record {
             };
             self.dispose(pending, &disposition);
             if *outcome == SubmitOutcome::Accepted {
-                self.ledger.push((entity.key.clone(), pending.ledger_entry()));
+                let entry = LedgerEntry { as_history: operation.is_backfill(), ..pending.ledger_entry() };
+                self.ledger.push((entity.key.clone(), entry));
+                if entity.key.kind != EntityKind::Branch || pending.is_deletion() {
+                    self.added.extend(pending.origins.iter().map(|origin| origin.index));
+                }
             }
             if *outcome != SubmitOutcome::Accepted || !unknown_keys.is_empty() {
                 self.may_bring_more(pending);
+            }
+            if *outcome == SubmitOutcome::UnknownIssues {
+                self.left_out(pending);
             }
             if let SubmitOutcome::Rejected(_) = outcome {
                 // Jira's text may repeat the entity's; `explain` and the dead letter show it.
@@ -77,6 +87,16 @@ impl Record {
         self.may_bring_more.extend(pending.origins.iter().map(|origin| origin.index));
     }
 
+    /// Notes that an entity names only issues of Jira projects that its link does not send to.
+    pub(super) fn unwanted(&mut self, pending: &PendingEntity) {
+        self.unwanted.extend(pending.origins.iter().map(|origin| origin.index));
+    }
+
+    /// Notes that an entity names only issues that Jira does not have.
+    pub(super) fn left_out(&mut self, pending: &PendingEntity) {
+        self.left_out.extend(pending.origins.iter().map(|origin| origin.index));
+    }
+
     /// The messages of an entity come back, because another worker overtook it.
     pub(super) fn overtaken(&mut self, pending: &PendingEntity, now: Timestamp) {
         let (until, reason) = (now.after(OVERTAKEN_BACKOFF), HoldReason::Overtaken.to_string());
@@ -89,7 +109,8 @@ impl Record {
     }
 
     pub(super) fn applied(self) -> Applied {
-        Applied { dispositions: self.dispositions, may_bring_more: self.may_bring_more }
+        let Self { dispositions, may_bring_more, left_out, unwanted, added, .. } = self;
+        Applied { dispositions, may_bring_more, left_out, unwanted, added }
     }
 }
 

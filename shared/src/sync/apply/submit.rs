@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use self::answer::{all, read};
 use self::call::CallResult;
+use super::Operation;
 use super::pack::{BulkCall, pack};
 use super::pending::PendingEntity;
 use crate::clock::{Clock, Timestamp};
@@ -65,6 +66,8 @@ pub struct Submitter<'a> {
     clock: &'a dyn Clock,
     /// No call begins that could outlast it.
     deadline: Deadline,
+    /// What is sent for.
+    pub operation: Operation,
     /// The site, as this batch knows it.
     pub site: Site,
     backoffs: HashMap<BackoffScope, Backoff>,
@@ -100,7 +103,8 @@ impl<'a> Submitter<'a> {
         let of_apis = Api::ALL.map(|api| BackoffScope::Api(site.id, api));
         let scopes: Vec<BackoffScope> = of_apis.into_iter().chain([BackoffScope::Site(site.id)]).collect();
         let backoffs = store.backoffs(&scopes).await?;
-        Ok(Self { client, store, clock, deadline, site, backoffs, progress: BTreeMap::new(), calls: 0 })
+        let (operation, progress) = (Operation::Live, BTreeMap::new());
+        Ok(Self { client, store, clock, deadline, operation, site, backoffs, progress, calls: 0 })
     }
 
     /// Submits `entities` and answers what became of each.

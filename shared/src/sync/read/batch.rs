@@ -74,6 +74,7 @@ impl<'a> Needs<'a> {
                         whole.flat_map(|push| &push.commits).filter(|commit| !commit.keys.is_empty());
                     needs.commits.extend(commits);
                 }
+                Object::Commit(known) => needs.commits.push(known),
                 Object::MergeRequest(known) => {
                     needs.merge_requests.insert(known.iid);
                     if known.is_open() && known.source_project_id == Some(project) {
@@ -101,6 +102,15 @@ impl<'a> Needs<'a> {
         needs
     }
 
+    /// The same without what `known` has.
+    fn without(mut self, known: &ProjectBatch) -> Self {
+        self.branches.retain(|name| !known.branches.contains_key(*name));
+        self.source_branches.retain(|name| !known.of_branches.contains_key(*name));
+        self.merge_requests.retain(|iid| !known.merge_requests.contains_key(iid));
+        self.environments.retain(|name| !known.deployments.contains_key(*name));
+        self
+    }
+
     fn add_branch(&mut self, name: &'a str) {
         self.branches.insert(name);
         self.source_branches.insert(name);
@@ -111,20 +121,28 @@ impl ProjectReader<'_> {
     /// Reads together what `objects` need of the project. Errors are left to whoever reads the objects, but for those that
     /// ask for a pause.
     pub async fn read_together(&self, objects: &[Object<'_>]) -> ProjectBatch {
-        let mut batch = ProjectBatch::default();
+        self.read_together_with(objects, ProjectBatch::default()).await
+    }
+
+    /// The same, where `batch` is known already.
+    pub(super) async fn read_together_with(
+        &self,
+        objects: &[Object<'_>],
+        mut batch: ProjectBatch,
+    ) -> ProjectBatch {
         if self.reader.backing_off().is_some() {
             return batch;
         }
-        let needs = Needs::of(objects, self.source.project.id);
+        let needs = Needs::of(objects, self.source.project.id).without(&batch);
         let (branches, commits, deployments) =
             join3(self.read_branches(&needs), self.read_commits(&needs), self.read_deployments(&needs)).await;
         let mut errors = Vec::new();
         match branches {
-            Ok(branches) => batch.branches = branches,
+            Ok(branches) => batch.branches.extend(branches),
             Err(error) => errors.push(error),
         }
         match deployments {
-            Ok(deployments) => batch.deployments = deployments,
+            Ok(deployments) => batch.deployments.extend(deployments),
             Err(error) => errors.push(error),
         }
         errors.extend(commits.err());
@@ -135,6 +153,17 @@ impl ProjectReader<'_> {
             if matches!(error, GitlabError::RateLimited { .. } | GitlabError::Unavailable(_)) {
                 self.reader.read_error(error).await;
             }
+        }
+        batch
+    }
+
+    /// Reads all merge requests that come from branches. What is missing in the answer is not known.
+    pub(super) async fn read_merge_requests_of(&self, branches: impl Iterator<Item = &str>) -> ProjectBatch {
+        let mut batch = ProjectBatch::default();
+        let is_branch = |name: &&str| !name.starts_with("refs/") && !name.is_empty();
+        let needs = Needs { source_branches: branches.filter(is_branch).collect(), ..Needs::default() };
+        if let Err(error) = self.ask_graphql(&needs, &mut batch).await {
+            self.reader.read_error(error).await;
         }
         batch
     }
@@ -230,13 +259,12 @@ impl ProjectReader<'_> {
                     support.answers = false;
                     parts.clear();
                 }
-                Err(GraphqlError::Call(
-                    error @ (GitlabError::RateLimited { .. } | GitlabError::Unavailable(_)),
-                )) => {
-                    return Err(error);
+                Err(GraphqlError::Call(error @ GitlabError::RateLimited { .. })) => return Err(error),
+                // It took too long for this once, or something on the way does not let it through. Whether GitLab as a whole
+                // is unavailable, REST says.
+                Err(GraphqlError::Call(GitlabError::Failed(_) | GitlabError::Unavailable(_))) => {
+                    return Ok(());
                 }
-                // It took too long for this once.
-                Err(GraphqlError::Call(GitlabError::Failed(_))) => return Ok(()),
                 Err(GraphqlError::Call(error)) => {
                     tracing::info!(%error, "GraphQL does not answer; REST is asked instead");
                     support.answers = false;
@@ -254,9 +282,11 @@ impl ProjectReader<'_> {
         let deployments = batch.deployments.values().flat_map(|(_, found, _)| found);
         source_branches.extend(deployments.take(MAX_DEPLOYED_REFS).map(|found| found.git_ref.as_str()));
         let mut commits: BTreeSet<&str> = BTreeSet::new();
-        for commit in &needs.commits {
-            // Of larger ones only the first files are wanted, which REST gives.
-            let is_small = commit.file_count.is_some_and(|count| count <= MAX_FILES);
+        let heads = batch.branches.values().filter_map(|(_, branch)| Some(&branch.as_ref()?.head));
+        for commit in needs.commits.iter().copied().chain(heads) {
+            // Of larger ones only the first files are wanted, which REST gives. A listing does not count them; where one
+            // turns out to be so large that GitLab leaves out lines, REST is asked for it, too.
+            let is_small = commit.file_count.is_none_or(|count| count <= MAX_FILES);
             if is_small && !self.knows_files(&commit.sha).await {
                 commits.insert(&commit.sha);
             }

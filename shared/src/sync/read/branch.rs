@@ -35,6 +35,13 @@ impl ProjectReader<'_> {
         Ok(entities)
     }
 
+    /// A commit that was listed, with its files.
+    pub(super) async fn listed_commit(&self, commit: &Commit) -> Read<Vec<PendingEntity>> {
+        let known_at = self.reader.now();
+        let commit = self.with_files(commit.clone()).await?;
+        Ok(vec![self.source.commit(&commit, known_at).into()])
+    }
+
     /// The commits of a push that have keys, oldest first. The hook carries at most 20 and hides e-mail addresses.
     async fn pushed_commits(&self, push: &Push) -> Read<Vec<Commit>> {
         if push.carries_all() {

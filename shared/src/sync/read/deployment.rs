@@ -103,11 +103,6 @@ impl ProjectReader<'_> {
     async fn previous_success(&self, deployment: &Deployment) -> Read<Option<String>> {
         let environment = &deployment.environment.name;
         let before = |iid: u64| deployment.iid.is_none_or(|own| iid < own);
-        let remembered =
-            self.reader.access.store.last_deployed(self.site, &self.source.repository.id, environment).await;
-        if let Some(deployed) = remembered.ok().flatten().filter(|deployed| before(deployed.iid)) {
-            return Ok(Some(deployed.sha));
-        }
         let is_previous = |other: &&Deployment| {
             other.status == "success" && other.id != deployment.id && other.iid.is_some_and(before)
         };
@@ -116,6 +111,11 @@ impl ProjectReader<'_> {
             if previous.is_some() || *is_all {
                 return Ok(previous.map(|previous| previous.sha.clone()));
             }
+        }
+        let remembered =
+            self.reader.access.store.last_deployed(self.site, &self.source.repository.id, environment).await;
+        if let Some(deployed) = remembered.ok().flatten().filter(|deployed| before(deployed.iid)) {
+            return Ok(Some(deployed.sha));
         }
         let page = self.reader.client.successful_deployments(&self.source.project, environment, 1).await?;
         Ok(page.items.iter().find(is_previous).map(|previous| previous.sha.clone()))

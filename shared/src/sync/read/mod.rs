@@ -20,8 +20,10 @@
 mod batch;
 mod branch;
 mod cache;
+mod deleted_branches;
 mod deployment;
 mod feature_flag;
+pub mod history;
 pub mod hook;
 mod merge_request;
 mod pipeline;
@@ -31,13 +33,13 @@ use std::sync::Arc;
 
 pub use batch::ProjectBatch;
 pub use cache::GitlabCache;
-pub use reader::{GitlabAccess, GitlabReader, ReadError};
+pub use reader::{GitlabAccess, GitlabReader, GroupListing, ReadError};
 
 use self::cache::{CacheKey, MergeRequests};
 use super::apply::PendingEntity;
 use super::transform::Source;
 use crate::clock::Timestamp;
-use crate::domain::{IssueKeys, SiteId};
+use crate::domain::{IssueKeys, Project, SiteId};
 use crate::gitlab::client::GitlabError;
 use crate::gitlab::model::{Branch, Commit, Deployment, FeatureFlag, MergeRequest, Pipeline, Push};
 
@@ -56,6 +58,8 @@ pub enum Object<'a> {
         /// The head it had, if it was said to be deleted.
         deleted_head: Option<&'a str>,
     },
+    /// A commit, as it was listed.
+    Commit(&'a Commit),
     /// A merge request.
     MergeRequest(&'a MergeRequest),
     /// A pipeline.
@@ -64,6 +68,37 @@ pub enum Object<'a> {
     Deployment(&'a Deployment),
     /// A feature flag.
     FeatureFlag(&'a FeatureFlag),
+}
+
+impl Object<'_> {
+    /// What it is, as people know it: `acme/payments/api!7`.
+    #[must_use]
+    pub fn label(&self, project: &Project) -> String {
+        let path = &project.path;
+        match self {
+            Self::Branch { name, .. } => format!("{path}:{name}"),
+            Self::Commit(commit) => format!("{path}@{}", commit.sha.get(..8).unwrap_or(&commit.sha)),
+            Self::MergeRequest(merge_request) => merge_request.reference.clone(),
+            Self::Pipeline(pipeline) => format!("{path} pipeline {}", pipeline.iid.unwrap_or(pipeline.id)),
+            Self::Deployment(deployment) => {
+                let environment = &deployment.environment.name;
+                format!("{path} deployment {} to {environment}", deployment.iid.unwrap_or(deployment.id))
+            }
+            Self::FeatureFlag(flag) => format!("{path} flag {}", flag.name),
+        }
+    }
+
+    /// When it was changed last, as far as it is known without reading it.
+    #[must_use]
+    pub fn changed_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Branch { .. } | Self::FeatureFlag(_) => None,
+            Self::Commit(commit) => commit.committed_at,
+            Self::MergeRequest(merge_request) => merge_request.updated_at,
+            Self::Pipeline(pipeline) => pipeline.updated_at,
+            Self::Deployment(deployment) => deployment.updated_at,
+        }
+    }
 }
 
 /// Reads objects of one project.
@@ -90,6 +125,7 @@ impl ProjectReader<'_> {
         }
         let read = match object {
             Object::Branch { name, pushes, deleted_head } => self.branch(name, pushes, *deleted_head).await,
+            Object::Commit(known) => self.listed_commit(known).await,
             Object::MergeRequest(known) => self.merge_request(known).await,
             Object::Pipeline(known) => self.pipeline(known).await,
             Object::Deployment(known) => self.deployment(known).await,

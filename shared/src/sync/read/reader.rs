@@ -11,7 +11,7 @@ use super::cache::{CacheKey, GitlabCache};
 use crate::clock::{SharedClock, Timestamp};
 use crate::domain::{HoldReason, IssueKeys, LinkAttention, Rotation, Subscription, lies_under};
 use crate::envelope::{Context, Envelope, EnvelopeError};
-use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp, Group};
+use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp, Group, Page};
 use crate::gitlab::model::Project;
 use crate::outbound::HostGuard;
 use crate::store::backoffs::{Backoff, BackoffScope};
@@ -129,7 +129,30 @@ impl GitlabAccess {
     }
 }
 
+/// A page of a group's projects.
+pub type GroupListing = Page<Project>;
+
 impl GitlabReader<'_> {
+    /// How many requests were made so far.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.client.requests()
+    }
+
+    /// A page of the linked group's projects, those of its subgroups included.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::Gone`] when the token does not see the group.
+    pub async fn group_projects(&self, page: u32) -> Result<GroupListing, ReadError> {
+        if let Some(error) = self.backing_off() {
+            return Err(error);
+        }
+        match self.client.group_projects(self.subscription.group_id, page).await {
+            Ok(listed) => Ok(listed),
+            Err(error) => Err(self.read_error(error).await),
+        }
+    }
+
     /// Now, just before a read: the moment its answer is known to be true.
     pub(super) fn now(&self) -> Timestamp {
         self.access.clock.now()

@@ -16,7 +16,7 @@ use aws_lc_rs::digest;
 
 use super::entity::{Content, Entity, EntityVersion, Link};
 use crate::clock::Timestamp;
-use crate::domain::{Associations, EntityKey, EntityKind};
+use crate::domain::{Associations, EntityKey, EntityKind, Site, Subscription};
 use crate::gitlab::model::{Person, Project};
 use crate::jira::model::{Author, Repository};
 use crate::text::{clean, clean_or, optional_url, url_or};
@@ -48,6 +48,14 @@ impl Source {
             prefix: id_prefix(instance, instance_index),
             instance: Arc::from(instance),
         }
+    }
+
+    /// The source for a `project` of a link of `site`.
+    #[must_use]
+    pub fn of_link(site: &Site, link: &Subscription, project: Project) -> Self {
+        let index = site.instance_index(&link.instance).unwrap_or(site.instances.len());
+        let product = Arc::from(format!("GitLab {}", link.instance_version));
+        Self::new(project, Link { subscription: link.id, product }, &link.instance, index)
     }
 
     /// An id of this instance as Jira knows it.

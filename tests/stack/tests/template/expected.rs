@@ -110,8 +110,9 @@ pub fn statements(function: &Function, logs: &str) -> Vec<String> {
         Access::DeadLetter(name) => {
             statement("DeadLetter", &["sqs:SendMessage"], &format!("!GetAtt {}.Arn", dead_letter_queue(name)))
         }
-        Access::Count(name) => {
-            statement("Count", &["sqs:GetQueueAttributes"], &format!("!GetAtt {}.Arn", queue(name)))
+        Access::Count(names) => {
+            let arns: Vec<_> = names.iter().map(|name| format!("!GetAtt {}.Arn", queue(name))).collect();
+            statement("Count", &["sqs:GetQueueAttributes"], &format!("[{}]", arns.join(", ")))
         }
         Access::Outbound => network(),
     }));

@@ -7,17 +7,23 @@ use serde::Serialize;
 use super::BulkCall;
 use crate::domain::Api;
 use crate::jira::model::{Build, Deployment, FeatureFlag, Repository};
+use crate::sync::apply::Operation;
 use crate::sync::apply::pending::PendingEntity;
 use crate::sync::entity::Content;
 
 impl BulkCall {
     /// What goes over the wire.
     #[must_use]
-    pub fn body(&self) -> Body<'_> {
+    pub fn body(&self, operation: Operation) -> Body<'_> {
         let product = self.entities.first().map_or("GitLab", |pending| &pending.entity.link.product);
         let provider_metadata = ProviderMetadata { product };
         match self.api {
-            Api::DevInfo => Body::DevInfo { repositories: self.repositories(), provider_metadata },
+            Api::DevInfo => Body::DevInfo {
+                repositories: self.repositories(),
+                prevent_transitions: operation.is_backfill(),
+                operation_type: operation.is_backfill().then_some("BACKFILL"),
+                provider_metadata,
+            },
             Api::Builds => Body::Builds {
                 builds: self.each(
                     |content| {
@@ -80,6 +86,12 @@ pub enum Body<'a> {
     DevInfo {
         /// At most 100.
         repositories: Vec<Repository>,
+        /// Whether Smart Commits and workflow triggers stay out.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        prevent_transitions: bool,
+        /// `NORMAL` if missing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_type: Option<&'static str>,
         /// Who sends.
         provider_metadata: ProviderMetadata<'a>,
     },

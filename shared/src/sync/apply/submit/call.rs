@@ -36,7 +36,7 @@ pub(super) enum CallResult {
 impl Submitter<'_> {
     pub(super) async fn call(&mut self, call: &BulkCall) -> Result<CallResult, StoreError> {
         self.calls += 1;
-        let answer = self.client.submit(call.api, &call.body()).await;
+        let answer = self.client.submit(call.api, &call.body(self.operation)).await;
         self.judge(call.api, answer).await
     }
 

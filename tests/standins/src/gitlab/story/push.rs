@@ -81,16 +81,25 @@ impl ProjectHandle {
     /// # Panics
     /// If there is no such branch.
     pub async fn delete_branch(&self, branch: &str) -> Pushed {
+        let mut pushed = self.delete_branches([branch]).await;
+        pushed.pop().expect("one was pushed")
+    }
+
+    /// Deletes several branches by one push. More than three trigger no hook.
+    ///
+    /// # Panics
+    /// If one of them does not exist.
+    pub async fn delete_branches<'a>(&self, branches: impl IntoIterator<Item = &'a str>) -> Vec<Pushed> {
         let change = self.shared.change(|world, events| {
-            let gone = world.project_mut(self.id).repository.branches.remove(branch);
-            let before = gone.expect("the test deletes a branch that exists").head;
-            let pushed = Pushed {
-                branch: branch.to_owned(),
-                before,
-                after: NO_COMMIT.to_owned(),
-                commits: Vec::new(),
+            let repository = &mut world.project_mut(self.id).repository;
+            let delete = |branch: &str| {
+                let gone = repository.branches.remove(branch);
+                let before = gone.expect("the test deletes a branch that exists").head;
+                let after = NO_COMMIT.to_owned();
+                Pushed { branch: branch.to_owned(), before, after, commits: Vec::new() }
             };
-            self.announce_pushes(world, events, std::slice::from_ref(&pushed));
+            let pushed: Vec<Pushed> = branches.into_iter().map(delete).collect();
+            self.announce_pushes(world, events, &pushed);
             pushed
         });
         change.await
