@@ -15,7 +15,10 @@ pub struct Program {
     jira: String,
     gitlab: String,
     listen: String,
-    data: tempfile::TempDir,
+    /// Where it keeps its state.
+    pub data: tempfile::TempDir,
+    /// Environment variables beside those that lead to the stand-ins.
+    pub settings: Vec<(&'static str, &'static str)>,
 }
 
 impl Program {
@@ -27,6 +30,7 @@ impl Program {
             gitlab: gitlab.url().to_owned(),
             listen: free.to_string(),
             data: tempfile::tempdir().unwrap(),
+            settings: Vec::new(),
         }
     }
 
@@ -39,6 +43,7 @@ impl Program {
             .env("GITLAB_URL", &self.gitlab)
             .env("ALLOWED_PRIVATE_HOSTS", "http://127.0.0.1")
             .env("RUST_LOG", "warn")
+            .envs(self.settings.iter().copied())
             .kill_on_drop(true);
         command
     }

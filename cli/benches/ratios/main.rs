@@ -1,12 +1,19 @@
 //! The numbers that the documentation quotes, as ratios against a peer or a limit, by one command: `cargo bench`.
 //! Both sides of a ratio run in turn, so that a machine that slows down slows both. `cargo bench -- calls` makes only the
-//! numbers of that name: `lifecycle`, `transform`, `intake` or `calls`.
+//! numbers of that name: `lifecycle`, `transform`, `intake`, `calls`, `history`, `pace`,
+//! `memory` or `explain`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that can't go on ends")]
 
+mod explain;
+mod history;
 mod intake;
 mod lifecycle;
+mod memory;
 mod node;
+mod pace;
+#[path = "../../../tests/it/program.rs"]
+mod program;
 mod story;
 mod transform;
 
@@ -32,6 +39,18 @@ async fn main() {
     }
     if is_wanted("calls") {
         story::run().await;
+    }
+    if is_wanted("history") {
+        history::run().await;
+    }
+    if is_wanted("pace") {
+        pace::run().await;
+    }
+    if is_wanted("memory") {
+        memory::run().await;
+    }
+    if is_wanted("explain") {
+        explain::run().await;
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use shared::clock::Timestamp;
 use shared::domain::{IssueKeys, SubscriptionId};
 use shared::gitlab::model::{ChangedFile, Commit, FileChange, MergeRequest, Person, Project};
-use shared::sync::apply::PendingEntity;
 use shared::sync::apply::pack::pack;
+use shared::sync::apply::{Operation, PendingEntity};
 use shared::sync::entity::{Entity, Link};
 use shared::sync::transform::Source;
 
@@ -20,7 +20,10 @@ pub(crate) fn run() {
     let size = batch().len();
     let mut bytes = 0;
     let mut filled = || {
-        bytes = pack(batch()).iter().map(|call| serde_json::to_vec(&call.body()).unwrap().len()).sum();
+        bytes = pack(batch())
+            .iter()
+            .map(|call| serde_json::to_vec(&call.body(Operation::Live)).unwrap().len())
+            .sum();
     };
     let rounds = (0..ROUNDS).map(|_| timed(TIMES, &mut filled).as_secs_f64() / TIMES as f64).collect();
     let seconds = median(rounds);
