@@ -36,7 +36,7 @@ export function history(app, link) {
     audit?.remedy && message("error", audit.remedy),
     audit?.troubles.length > 0 && missing(audit),
     audit?.failures.length > 0 && troubles({ troubles: audit.failures, failed: audit.failed }),
-    audit?.branches_gone > 0 && !isRunning(audit) && el("p", {}, remove(act, audit.branches_gone, link)),
+    audit?.branches_gone > 0 && !isRunning(history) && !isRunning(audit) && el("p", {}, remove(act, audit.branches_gone, link)),
     failure.node,
   );
 }

@@ -18,7 +18,7 @@ use standins::jira::{Api, FailureRule, IssueSummary, JiraStandin};
 use crate::program::Program;
 
 /// Issues that the history names.
-const ISSUES: u64 = 40;
+pub const ISSUES: u64 = 40;
 
 /// No story here is about the pace of history, so none waits for the next minute.
 const UNLIMITED: [(&str, &str); 2] =

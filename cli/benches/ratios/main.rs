@@ -1,7 +1,7 @@
 //! The numbers that the documentation quotes, as ratios against a peer or a limit, by one command: `cargo bench`.
 //! Both sides of a ratio run in turn, so that a machine that slows down slows both. `cargo bench -- calls` makes only the
-//! numbers of that name: `lifecycle`, `transform`, `intake`, `calls`, `history`, `pace`,
-//! `memory` or `explain`.
+//! numbers of that name: `lifecycle`, `transform`, `intake`, `calls`, `history`, `pace`, `memory`
+//! or `explain`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that can't go on ends")]
 

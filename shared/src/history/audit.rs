@@ -109,13 +109,11 @@ impl HistoryControl {
     /// When the table can't be read.
     pub async fn last_audit(&self, link: SubscriptionId) -> Result<Option<AuditSummary>, StoreError> {
         let slot = HistorySlot::audit(link);
-        let Some(progress) = self.store.history_progress(slot).await? else { return Ok(None) };
+        let Some(plan) = self.store.history_plan(slot).await? else { return Ok(None) };
+        let mut projects = self.store.history_projects(slot).await?;
+        let progress = HistoryProgress::of(plan, &projects);
         let missing = progress.refused + progress.unread;
         let without_issue = progress.keyed.saturating_sub(progress.sent + missing);
-        let mut projects = match missing + without_issue + progress.failed {
-            0 => Vec::new(),
-            _ => self.store.history_projects(slot).await?,
-        };
         projects.retain(|project| project.plan == progress.plan.id);
         let failed_projects = projects.iter().filter(|project| project.has_failed()).take(MAX_NAMED).cloned();
         let failed_projects = failed_projects.collect();

@@ -100,12 +100,16 @@ impl HistoryControl {
         depth: HistoryDepth,
     ) -> Result<HistoryPlan, HistoryError> {
         let slot = HistorySlot::history(link.id);
+        // A worker that is at the project would keep the new plan from it.
+        let last = self.store.history_progress(slot).await?;
+        if last.is_some_and(|last| last.plan.is_running()) {
+            return Err(HistoryError::UnderWay);
+        }
         let listed = self.store.history_projects(slot).await?;
         let listed = listed.into_iter().find(|listed| listed.project.path == path);
         let project = listed.ok_or(HistoryError::UnknownProject)?.project;
         let plan = self.plan(link, slot.kind, scope, depth)?;
         let plan = HistoryPlan { only: Some(project.id), next_page: None, total: Some(1), ..plan };
-        self.store.begin_history(&plan).await?;
         let begun = ProjectHistory::new(slot.kind, plan.id, project, plan.started_at);
         self.store.begin_project_history(slot, &begun).await?;
         self.start(plan).await

@@ -169,6 +169,7 @@ impl History {
             Ok(page) => page,
             Err(ListError::Task(cause)) => return Ok(PageEnd::advanced(self.failed(project, &cause))),
             Err(ListError::Read(error)) => return self.unread(work, project, error).await,
+            Err(ListError::Store(error)) => return Err(error),
         };
         if let Some(since) = since(&work.plan.depth, task).filter(|_| work.plan.depth.at_least == 0) {
             page.found.retain_since(since);

@@ -1,6 +1,9 @@
 //! What syncing reads of a project: branches, commits, merge requests, pipelines, deployments and feature flags.
 
+use std::collections::HashSet;
+
 use http::Method;
+use url::form_urlencoded::byte_serialize;
 
 use super::{GitlabClient, GitlabError, Page};
 use crate::clock::Timestamp;
@@ -19,6 +22,12 @@ pub const MAX_FILES: u32 = 10;
 /// Deployments of an environment that are read together: those of a batch, and the success before them.
 const DEPLOYMENTS: u32 = 20;
 
+/// Branches that are asked for in a call: as many as a page has.
+const MAX_NAMES: usize = 100;
+
+/// Bytes of their names in a URL, which servers take up to 8 KB long.
+const MAX_PATTERN: usize = 6_000;
+
 impl GitlabClient {
     /// A project.
     pub async fn project(&self, project: u64) -> Result<Project, GitlabError> {
@@ -36,8 +45,8 @@ impl GitlabClient {
         Ok(self.get::<RawBranch>(&path, &[]).await?.branch(project))
     }
 
-    /// Those branches of `names` that are there, as far as they are on the first page, and whether the others are not there.
-    /// GitLab before 15.8 lists all branches instead. The names stand in the query, and without slashes: proxies that take
+    /// Those branches of `names` that are there, in as few calls as their names fit into, and whether the others are not there.
+    /// GitLab before 15.8 lists all branches instead, of which only the first page is looked at. The names stand in the query, and without slashes: proxies that take
     /// offence at an encoded slash let this through.
     pub async fn branches(
         &self,
@@ -45,13 +54,19 @@ impl GitlabClient {
         names: &[&str],
     ) -> Result<(Vec<Branch>, bool), GitlabError> {
         let path = ["projects", &project.id.to_string(), "repository", "branches"];
-        let any: Vec<_> = names.iter().map(|name| regex::escape(name).replace('/', ".")).collect();
-        let query = [("regex", format!("^({})$", any.join("|"))), ("sort", "updated_desc".to_owned())];
-        let query = query.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let page = self.page::<RawBranch>(&path, &query, 1).await?;
-        let is_all = page.next.is_none();
-        let found = page.map(|branch| branch.branch(project)).items;
-        Ok((found.into_iter().filter(|branch| names.contains(&branch.name.as_str())).collect(), is_all))
+        let wanted: HashSet<&str> = names.iter().copied().collect();
+        let (mut found, mut is_all) = (Vec::new(), true);
+        for pattern in patterns(names) {
+            let query = [("regex", pattern.as_str()), ("sort", "updated_desc")];
+            let page = self.page::<RawBranch>(&path, &query, 1).await?;
+            is_all &= page.next.is_none();
+            found.extend(page.map(|branch| branch.branch(project)).items);
+            if !is_all {
+                break;
+            }
+        }
+        found.retain(|branch| wanted.contains(branch.name.as_str()));
+        Ok((found, is_all))
     }
 
     /// A page of the commits of all branches that were made since a moment, newest first.
@@ -231,5 +246,51 @@ impl GitlabClient {
     ) -> Result<FeatureFlag, GitlabError> {
         let path = ["projects", &project.id.to_string(), "feature_flags", name];
         Ok(self.get::<RawFlag>(&path, &[]).await?.feature_flag(id))
+    }
+}
+
+/// Patterns that `names` match, each short enough for a call.
+fn patterns(names: &[&str]) -> Vec<String> {
+    let (mut patterns, mut part, mut length) = (Vec::new(), Vec::new(), 0);
+    for name in names {
+        let pattern = regex::escape(name).replace('/', ".");
+        // And the bar between two of them.
+        let own = byte_serialize(pattern.as_bytes()).map(str::len).sum::<usize>() + "%7C".len();
+        if !part.is_empty() && (part.len() == MAX_NAMES || length + own > MAX_PATTERN) {
+            patterns.push(any_of(&part));
+            (part, length) = (Vec::new(), 0);
+        }
+        part.push(pattern);
+        length += own;
+    }
+    if !part.is_empty() {
+        patterns.push(any_of(&part));
+    }
+    patterns
+}
+
+fn any_of(patterns: &[String]) -> String {
+    format!("^({})$", patterns.join("|"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_in_one_pattern_that_fits_into_a_url() {
+        let mixed: Vec<String> =
+            (0..450).map(|number| format!("{}-ü/{number}", "x".repeat(number % 60))).collect();
+        let long: Vec<String> = (0..3).map(|number| format!("{number}{}", "y".repeat(7_000))).collect();
+        for names in [mixed, long, Vec::new()] {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let patterns = patterns(&names);
+            let of = |pattern: &String| pattern.split('|').count();
+            assert_eq!(patterns.iter().map(of).sum::<usize>(), names.len());
+            for pattern in patterns {
+                let length: usize = byte_serialize(pattern.as_bytes()).map(str::len).sum();
+                assert!(of(&pattern) <= MAX_NAMES && (length < 6_100 || of(&pattern) == 1), "{pattern}");
+            }
+        }
     }
 }

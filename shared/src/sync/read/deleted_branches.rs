@@ -3,17 +3,16 @@
 //! be certain: a listing without the branch comes first, and each is asked for by itself before it is deleted
 //! ([`super::Object::Branch`]).
 
+use std::collections::HashSet;
+
 use super::history::{Found, HistoryPage, ListError};
-use super::{ProjectBatch, ProjectReader, ReadError};
-use crate::domain::{BranchHistory, EntityKind, HistoryPlan, TaskFailure};
+use super::{ProjectBatch, ProjectReader};
+use crate::domain::{BranchHistory, Cursor, EntityKind, HistoryPlan, TaskFailure};
 use crate::store::ledger::LedgerEntry;
 
-/// Branches of a project that are looked at, which bounds a page to 50 calls.
+/// Branches of a project that are looked at, and that are removed in a page: each of these is a call of GitLab and one of Jira.
 const MAX_BRANCHES: usize = 5_000;
-
-/// Names in a call, and their characters: a URL of 8 KB is what servers take, and a character may be written as nine.
-const MAX_NAMES: usize = 100;
-const MAX_CHARACTERS: usize = 2_000;
+const MAX_REMOVED: usize = 100;
 
 /// So many branches of a project may be removed without being asked; or one in ten, if that is more.
 const FEW: usize = 20;
@@ -37,25 +36,29 @@ impl ShownBranch {
 }
 
 impl ProjectReader<'_> {
-    /// Lists the branches that were sent before `plan` began and that GitLab no longer has.
-    pub(super) async fn list_deleted_branches(&self, plan: &HistoryPlan) -> Result<HistoryPage, ListError> {
+    /// Lists branches that were sent before `plan` began and that GitLab no longer has. What a page removes is shown no longer,
+    /// so the next one begins at the beginning; `cursor` bounds their number.
+    pub(super) async fn list_deleted_branches(
+        &self,
+        cursor: Cursor,
+        plan: &HistoryPlan,
+    ) -> Result<HistoryPage, ListError> {
         let shown = self.shown_branches().await?;
         let of = shown.len();
         // What was sent meanwhile was there meanwhile.
         let sent_before = shown.into_iter().filter(|entry| entry.known_at() < plan.started_at);
         let branches: Vec<_> = sent_before.filter_map(ShownBranch::of).take(MAX_BRANCHES).collect();
-        let mut gone = Vec::new();
-        for names in chunks(&branches) {
-            gone.extend(self.missing_of(names).await?);
-        }
+        let mut gone = self.missing_of(branches).await?;
         if is_sweep(gone.len(), of) && !plan.deletes_many {
             let (gone, of) = (gone.len() as u64, of as u64);
             return Err(ListError::Task(TaskFailure::ManyBranchesGone { gone, of }));
         }
+        let has_more = gone.len() > MAX_REMOVED && (cursor.page as usize) < MAX_BRANCHES / MAX_REMOVED;
+        gone.truncate(MAX_REMOVED);
         Ok(HistoryPage {
-            listed: of as u64,
+            listed: if cursor.page == Cursor::FIRST.page { of as u64 } else { 0 },
             found: Found::DeletedBranches(gone),
-            next: None,
+            next: has_more.then_some(Cursor { page: cursor.page + 1, ..Cursor::FIRST }),
             last: None,
             batch: ProjectBatch::default(),
         })
@@ -64,44 +67,21 @@ impl ProjectReader<'_> {
     async fn shown_branches(&self) -> Result<Vec<LedgerEntry>, ListError> {
         let project = self.source.branch_key("").project;
         let entries = self.reader.access.store.project_ledger(self.site, &project, EntityKind::Branch).await;
-        let entries = entries.map_err(|error| {
-            ListError::Read(ReadError::Failed { reason: error.to_string(), may_pass: true })
-        })?;
-        Ok(entries.into_iter().filter(|entry| !entry.is_tombstone()).collect())
+        Ok(entries.map_err(ListError::Store)?.into_iter().filter(|entry| !entry.is_tombstone()).collect())
     }
 
     /// Those of `branches` that are not in a whole listing of them.
-    async fn missing_of<'a>(
-        &self,
-        branches: &'a [ShownBranch],
-    ) -> Result<impl Iterator<Item = ShownBranch> + 'a, ListError> {
+    async fn missing_of(&self, mut branches: Vec<ShownBranch>) -> Result<Vec<ShownBranch>, ListError> {
         let names: Vec<&str> = branches.iter().map(|branch| branch.name.as_str()).collect();
-        let listed = self.reader.client.branches(&self.source.project, &names).await;
-        let (found, is_all) = match listed {
+        let (found, is_all) = match self.reader.client.branches(&self.source.project, &names).await {
             Ok(listed) => listed,
             Err(error) => return Err(self.not_listed(error).await),
         };
+        let found: HashSet<&str> = found.iter().map(|branch| branch.name.as_str()).collect();
         // An old GitLab ignores the names, and shows the first page of all branches.
-        let missing =
-            branches.iter().filter(move |branch| is_all && !found.iter().any(|it| it.name == branch.name));
-        Ok(missing.cloned())
+        branches.retain(|branch| is_all && !found.contains(branch.name.as_str()));
+        Ok(branches)
     }
-}
-
-/// Parts that fit into a call each.
-fn chunks(branches: &[ShownBranch]) -> Vec<&[ShownBranch]> {
-    let (mut chunks, mut begin, mut length) = (Vec::new(), 0, 0);
-    for (index, branch) in branches.iter().enumerate() {
-        let own = branch.name.chars().count();
-        if index > begin && (index - begin == MAX_NAMES || length + own > MAX_CHARACTERS) {
-            chunks.push(&branches[begin..index]);
-            (begin, length) = (index, 0);
-        }
-        length += own;
-    }
-    chunks.push(&branches[begin..]);
-    chunks.retain(|chunk| !chunk.is_empty());
-    chunks
 }
 
 /// Whether somebody has to say that so many branches were meant to be deleted.
@@ -112,24 +92,6 @@ fn is_sweep(gone: usize, of: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shown(names: impl IntoIterator<Item = String>) -> Vec<ShownBranch> {
-        names.into_iter().map(|name| ShownBranch { name, head: String::new() }).collect()
-    }
-
-    #[test]
-    fn every_name_is_in_one_call_that_is_not_too_long() {
-        let mixed = (0..450).map(|number| "x".repeat(number % 60 + 1));
-        let long = (0..3).map(|_| "y".repeat(3_000));
-        for branches in [shown(mixed), shown(long), Vec::new()] {
-            let chunks = chunks(&branches);
-            assert_eq!(chunks.concat(), branches);
-            for chunk in chunks {
-                let length: usize = chunk.iter().map(|branch| branch.name.len()).sum();
-                assert!(chunk.len() <= MAX_NAMES && (length <= MAX_CHARACTERS || chunk.len() == 1));
-            }
-        }
-    }
 
     #[test]
     fn many_at_once_are_confirmed() {

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::domain::{Cursor, HistoryPlan, HistoryTask, IssueKeys, TaskFailure};
 use crate::gitlab::client::{GitlabError, Page};
 use crate::gitlab::model::Branch;
+use crate::store::StoreError;
 
 /// Pages of commits that are looked through for those of a page of pipelines, before each is asked for by itself.
 const COMMIT_PAGES: u32 = 3;
@@ -54,6 +55,8 @@ pub enum ListError {
     Task(TaskFailure),
     /// GitLab can't be read.
     Read(ReadError),
+    /// Our own table can't be.
+    Store(StoreError),
 }
 
 impl Found {
@@ -114,7 +117,7 @@ impl ProjectReader<'_> {
             HistoryTask::Commits => self.list_commits(cursor).await,
             HistoryTask::Pipelines => self.list_pipelines(cursor).await,
             HistoryTask::Deployments => self.list_deployments(cursor).await,
-            HistoryTask::DeletedBranches => return self.list_deleted_branches(plan).await,
+            HistoryTask::DeletedBranches => return self.list_deleted_branches(cursor, plan).await,
         };
         match page {
             Ok(page) => {
