@@ -37,7 +37,7 @@ invoked: .venv/emulators/done .venv/sam/done ## invoke each function that `sam b
 	PATH="$(CURDIR)/.venv/emulators/bin:$$(dirname $(CURDIR)/.venv/sam/lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64):$$PATH" \
 		BUNDLE_BUILD="$(BUNDLE_BUILD)" $(CARGO) test -p stack --test invoked -- --ignored
 
-browser: ## click through the page in Chromium (on Debian: apt-get install chromium chromium-driver)
+browser: .venv/axe/done ## click through the page in Chromium (on Debian: apt-get install chromium chromium-driver)
 	$(CARGO) test -p gitlab-jira --test browser -- --ignored
 
 template: .venv/sam/done .venv/checkov/done ## check the SAM template (installs the SAM CLI and linters on first use)
@@ -48,6 +48,13 @@ deployed: export BUNDLE_BUILD = $(CURDIR)/.aws-sam/build
 deployed: .venv/sam/done .venv/cargo-lambda/done .venv/emulators/done ## deploy the bundle into an emulator of AWS, and play its story there
 	PATH="$(CURDIR)/.venv/cargo-lambda/bin:$$PATH" .venv/sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	PATH="$(CURDIR)/.venv/sam/bin:$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --test deployed -- --ignored
+
+# What the browser stories look for barriers with; a change of the lock file brings another version.
+.venv/axe/done: tests/browser/package-lock.json
+	mkdir -p $(@D)
+	cp tests/browser/package.json tests/browser/package-lock.json $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
 
 # Each brings its own versions of the same libraries, so none shares a folder with another.
 .venv/%/done: .ci/requirements-%.txt

@@ -19,7 +19,7 @@ export function history(app, link) {
     const control = button(text, () => app.run(control, failure.show, () => send(app, link, action)), { kind: "link", label });
     return control;
   };
-  const again = button("Resync", () => confirmResync(app, link), { kind: "link", label: `Send the history of ${link.path} again` });
+  const again = button("Resync", () => confirmResync(app, link), { kind: "link", label: `Resync the history of ${link.path}` });
   const buttons = {
     running: [act("Pause", "pause"), act("Cancel", "cancel")],
     paused: [act("Resume", "resume"), act("Cancel", "cancel")],

@@ -1,6 +1,5 @@
 //! Headless Chromium through its driver (<https://www.w3.org/TR/webdriver2/>): what a person sees and clicks.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,12 +13,12 @@ use tokio::process::{Child, Command};
 /// How long something may take to appear: generous, since other tests run beside.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// As tall as the longest screen, so that a picture shows all of it.
+/// A desktop's.
 const SIZE: (u32, u32) = (1280, 1400);
 
 /// A browser with one window. Both processes end with it.
 pub struct Browser {
-    client: Client,
+    pub(super) client: Client,
     _driver: Driver,
 }
 
@@ -56,7 +55,13 @@ impl Browser {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let mut capabilities = Capabilities::new();
         // Tests run as root in containers, where Chromium's own sandbox can't be set up.
-        let arguments = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"];
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            "--lang=en-GB",
+        ];
         capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": arguments }));
         let connector = hyper_util::client::legacy::connect::HttpConnector::new();
         let client = ClientBuilder::new(connector)
@@ -87,7 +92,7 @@ impl Browser {
             }
         });
         if waited.await.is_err() {
-            self.screenshot("failed").await;
+            self.picture("failed").await;
             panic!("the page does not show {text:?}, but: {}", self.text().await);
         }
     }
@@ -147,6 +152,7 @@ impl Browser {
         wait.at_most(PATIENCE).for_element(Locator::Id(&button)).await.unwrap().click().await.unwrap();
         let code = if code_by_hand {
             let code = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(".code")).await.unwrap();
+            self.look("callback-code").await;
             Some(code.text().await.unwrap())
         } else {
             self.closes(&home).await;
@@ -188,14 +194,6 @@ impl Browser {
     /// The title of the document that is shown.
     pub async fn title(&self) -> String {
         self.client.title().await.unwrap()
-    }
-
-    /// Keeps a picture of the window, if somebody wants it.
-    pub async fn screenshot(&self, name: &str) {
-        let Some(folder) = std::env::var_os("SCREENSHOTS").map(PathBuf::from) else { return };
-        std::fs::create_dir_all(&folder).unwrap();
-        let picture = self.client.screenshot().await.unwrap();
-        std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }
 }
 

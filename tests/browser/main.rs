@@ -1,11 +1,13 @@
 //! The page in a browser: headless Chromium, inside frames that stand for Jira's, against stand-ins of Jira and GitLab. What its
 //! API answers is told in `tests/it/page.rs`; these stories show that a person gets there by clicking.
 //!
-//! `SCREENSHOTS` names a folder for a picture of each screen that is passed.
+//! On each screen that is passed axe looks for barriers, for which `make browser` fetches it; `SCREENSHOTS` names a folder for
+//! pictures of it.
 
 #![expect(clippy::unwrap_used, reason = "a story that can't go on fails")]
 
 mod browser;
+mod look;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +47,7 @@ impl Stage {
     }
 
     async fn screen(&self, name: &str) {
-        self.browser.screenshot(&format!("{}-{name}", self.host)).await;
+        self.browser.look(&format!("{}-{name}", self.host)).await;
     }
 
     /// From the empty page to an issue that shows a branch, and back to the empty page.
@@ -85,7 +87,7 @@ impl Stage {
         browser.reads("Sent: 1 of 1 project").await;
         assert_eq!(self.world.site.issue("PAY-3").pull_requests.len(), 1);
         self.screen("7-overview").await;
-        browser.click("Send the history of acme/payments again").await;
+        browser.click("Resync the history of acme/payments").await;
         browser.reads("What is sent").await;
         self.screen("7-resync").await;
         browser.click("Resync").await;

@@ -141,7 +141,7 @@ async fn connect_frame(State(state): State<Connect>) -> Result<Html<String>, Sta
     let page = page.replace('&', "&amp;");
     let app = &state.app_origin;
     Ok(Html(format!(
-        r#"<!doctype html><html lang="en"><title>Jira</title><style>body{{margin:0}}iframe{{border:0;width:100%;height:98vh}}</style>
+        r#"<!doctype html><html lang="en"><title>Jira</title><style>body{{margin:0}}iframe{{display:block;border:0;width:100%;height:100vh}}</style>
 <iframe id="app" title="GitLab" sandbox="{SANDBOX}" src="{page}"></iframe>
 <script>
 addEventListener("message", async (event) => {{
@@ -201,7 +201,7 @@ async fn file(path: PathBuf) -> Response {
 async fn forge_frame(State(state): State<Forge>) -> Html<String> {
     let page = &state.page_origin;
     Html(format!(
-        r#"<!doctype html><html lang="en"><title>Jira</title><style>body{{margin:0}}iframe{{border:0;width:100%;height:98vh}}</style>
+        r#"<!doctype html><html lang="en"><title>Jira</title><style>body{{margin:0}}iframe{{display:block;border:0;width:100%;height:100vh}}</style>
 <iframe id="app" title="GitLab" sandbox="{SANDBOX}" src="{page}/"></iframe>
 <script>
 addEventListener("message", async (event) => {{

@@ -1,0 +1,115 @@
+//! A screen as people have it: light and dark, wide and narrow. What axe finds on it in each, and pictures for whoever wants
+//! them. Getting to a screen is the stories'.
+
+use std::path::PathBuf;
+
+use fantoccini::wd::WebDriverCompatibleCommand;
+use serde_json::{Value, json};
+use url::{ParseError, Url};
+
+use super::browser::Browser;
+
+/// Colour modes as Jira names them on the page's root.
+const MODES: [&str; 2] = ["light", "dark"];
+
+/// Widths in CSS pixels: a desktop's, and the narrowest that WCAG 2.2 asks a page to fit (1.4.10).
+const WIDTHS: [u32; 2] = [1280, 320];
+
+/// Less than any screen needs, so that what a document is taller by is its content.
+const SHORT: u32 = 240;
+
+/// axe-core (<https://github.com/dequelabs/axe-core>), which is fetched and not copied: it has a licence of its own.
+const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.venv/axe/node_modules/axe-core/axe.min.js");
+
+/// Runs all rules, with one that is off unless asked for: that a finger meets what it aims at (WCAG 2.2, 2.5.8).
+const RUN_AXE: &str = r#"
+const done = arguments[arguments.length - 1];
+const told = ({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} at ${target.join(" ")}: ${failureSummary}`);
+axe.run(document, { preload: false, resultTypes: ["violations"], rules: { "target-size": { enabled: true } } })
+  .then(({ violations }) => done(violations.flatMap(told)), (error) => done([`axe failed: ${error}`]));
+"#;
+
+/// How tall the document is, and what lies over it.
+const HEIGHT: &str = r#"
+const dialog = document.querySelector("dialog[open]")?.getBoundingClientRect().bottom ?? 0;
+return Math.ceil(Math.max(document.body.scrollHeight, dialog + 24));
+"#;
+
+impl Browser {
+    /// Looks at the screen in every appearance: fails where axe finds something, and keeps pictures if somebody wants them.
+    pub async fn look(&self, name: &str) {
+        let was = self.script("return document.documentElement.dataset.colorMode ?? null", Vec::new()).await;
+        let mut found = Vec::new();
+        for width in WIDTHS {
+            for mode in MODES {
+                self.appear(mode, width).await;
+                let violations = self.axe().await;
+                found.extend(
+                    violations.into_iter().map(|violation| format!("{mode}, {width} px: {violation}")),
+                );
+                self.picture(&format!("{name}-{mode}-{width}")).await;
+            }
+        }
+        let restore = "if (arguments[0] === null) delete document.documentElement.dataset.colorMode; else document.documentElement.dataset.colorMode = arguments[0]";
+        self.script(restore, vec![was]).await;
+        self.devtools("Emulation.clearDeviceMetricsOverride", json!({})).await;
+        assert!(found.is_empty(), "axe finds on the screen {name}:\n{}", found.join("\n"));
+    }
+
+    /// Keeps a picture of the window, if somebody wants it.
+    pub async fn picture(&self, name: &str) {
+        let Some(folder) = std::env::var_os("SCREENSHOTS").map(PathBuf::from) else { return };
+        std::fs::create_dir_all(&folder).unwrap();
+        let picture = self.client.screenshot().await.unwrap();
+        std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
+    }
+
+    /// Shows the screen in a colour mode, so wide, and as tall as it is.
+    async fn appear(&self, mode: &str, width: u32) {
+        self.script("document.documentElement.dataset.colorMode = arguments[0]", vec![json!(mode)]).await;
+        self.measure(width, SHORT).await;
+        let height = self.script(HEIGHT, Vec::new()).await;
+        self.measure(width, u32::try_from(height.as_u64().unwrap()).unwrap()).await;
+    }
+
+    async fn measure(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+    }
+
+    async fn axe(&self) -> Vec<String> {
+        if self.script("return typeof axe === 'undefined'", Vec::new()).await == true {
+            let axe = std::fs::read_to_string(AXE)
+                .unwrap_or_else(|error| panic!("axe-core is not there ({AXE}: {error}): make browser"));
+            self.script(&axe, Vec::new()).await;
+        }
+        let found = self.client.execute_async(RUN_AXE, Vec::new()).await.unwrap();
+        serde_json::from_value(found).unwrap()
+    }
+
+    async fn script(&self, script: &str, arguments: Vec<Value>) -> Value {
+        self.client.execute(script, arguments).await.unwrap()
+    }
+
+    async fn devtools(&self, command: &'static str, parameters: Value) {
+        self.client.issue_cmd(Devtools { command, parameters }).await.unwrap();
+    }
+}
+
+/// A command of Chromium's own (<https://chromedevtools.github.io/devtools-protocol/>): WebDriver can't make a window as narrow
+/// as a phone.
+#[derive(Debug)]
+struct Devtools {
+    command: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for Devtools {
+    fn endpoint(&self, base_url: &Url, session_id: Option<&str>) -> Result<Url, ParseError> {
+        base_url.join(&format!("session/{}/goog/cdp/execute", session_id.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _request_url: &Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "cmd": self.command, "params": self.parameters }).to_string()))
+    }
+}
