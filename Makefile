@@ -1,7 +1,7 @@
 # The commands of everyday work. `make` lists them; .ci/run runs every check there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture test browser emulated template deployed invoked check bench coldstart
+.PHONY: help demo picture test browser screenshots emulated template deployed invoked check bench coldstart
 
 CARGO ?= cargo
 # More arguments for the demo, such as ARGS=--once.
@@ -10,11 +10,13 @@ ARGS ?=
 ARCHITECTURE ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 # Which tests to run, as a nextest filter; everything by default.
 TESTS ?= all()
+# Where `make screenshots` puts pictures.
+SCREENSHOTS ?= target/screenshots
 # Where `sam build` has put the functions' packages.
 BUNDLE_BUILD ?= .aws-sam/build
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## run the bundle against stand-ins of Jira and GitLab, and show what arrives
 	$(CARGO) run -p gitlab-jira -- demo $(ARGS)
@@ -31,7 +33,7 @@ test: ## run every test (with cargo-nextest where it is installed)
 	fi
 
 emulated: .venv/emulators/done ## run the tests that need an emulator of AWS (installs two, in Python, on first use)
-	PATH="$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --exclude stack --lib --tests -- --ignored --skip deployed_bundle --skip a_person_links --skip no_other_origin
+	PATH="$(CURDIR)/.venv/emulators/bin:$$PATH" $(CARGO) test --workspace --exclude stack --lib --tests -- --ignored --skip deployed_bundle --skip a_person --skip no_other_origin
 
 invoked: .venv/emulators/done .venv/sam/done ## invoke each function that `sam build` built, as Lambda does
 	PATH="$(CURDIR)/.venv/emulators/bin:$$(dirname $(CURDIR)/.venv/sam/lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64):$$PATH" \
@@ -39,6 +41,9 @@ invoked: .venv/emulators/done .venv/sam/done ## invoke each function that `sam b
 
 browser: .venv/axe/done ## click through the page in Chromium (on Debian: apt-get install chromium chromium-driver)
 	$(CARGO) test -p gitlab-jira --test browser -- --ignored
+
+screenshots: .venv/axe/done ## take pictures of every state of the page, into SCREENSHOTS
+	SCREENSHOTS="$(abspath $(SCREENSHOTS))" $(CARGO) test -p gitlab-jira --test browser -- --ignored
 
 template: .venv/sam/done .venv/checkov/done ## check the SAM template (installs the SAM CLI and linters on first use)
 	.ci/template

@@ -133,6 +133,11 @@ export function choice(type, attributes, text, ...help) {
   return { node, input };
 }
 
+/** A line of a card: what it is about, and what is to be said of that. */
+export function line(term, ...value) {
+  return el("div", { class: "line" }, el("span", { class: "term" }, term), el("div", { class: "row" }, value));
+}
+
 /** Text to copy, with the button that copies it. */
 export function copyable(text, what) {
   const code = el("code", {}, text);

@@ -1,9 +1,9 @@
 // A link's history on its card: how far it has come, what could not be listed, sending it again, and what an audit has found.
 
-import { button, choice, count, el, message, newId, slot, time } from "./dom.js";
+import { button, choice, count, el, line, message, newId, slot, time } from "./dom.js";
 
 const STATES = {
-  running: "Being sent; live events arrive meanwhile",
+  running: "Being sent",
   paused: "Paused",
   cancelled: "Cancelled",
   done: "Sent",
@@ -29,21 +29,21 @@ export function history(app, link) {
   return el(
     "div",
     { class: "history stack tight" },
-    el("p", { class: "row" }, el("span", { class: "term" }, "History"), history ? said(history) : "Not sent yet", buttons[history?.state] ?? again),
+    line("History", history ? said(history) : "Not sent yet", buttons[history?.state] ?? again),
     history?.remedy && message("error", history.remedy),
     history?.troubles.length > 0 && troubles(history),
-    el("p", { class: "row" }, el("span", { class: "term" }, "Audit"), audit ? found(audit) : "None yet", !isRunning(history) && !isRunning(audit) && act("Audit", "audit")),
+    line("Audit", audit ? found(audit) : "None yet", !isRunning(history) && !isRunning(audit) && act("Audit", "audit")),
     audit?.remedy && message("error", audit.remedy),
     audit?.troubles.length > 0 && missing(audit),
     audit?.failures.length > 0 && troubles({ troubles: audit.failures, failed: audit.failed }),
-    audit?.branches_gone > 0 && !isRunning(history) && !isRunning(audit) && el("p", {}, remove(act, audit.branches_gone, link)),
+    audit?.branches_gone > 0 && !isRunning(history) && !isRunning(audit) && el("div", { class: "removal" }, removal(app, audit.branches_gone, link)),
     failure.node,
   );
 }
 
-function remove(act, gone, link) {
+function removal(app, gone, link) {
   const text = `Remove ${count(gone, "branch", "branches")} from issues`;
-  return act(text, "audit_and_remove", `${text} of ${link.path}`);
+  return button(text, () => confirmRemoval(app, gone, link), { label: `${text} of ${link.path}` });
 }
 
 function isRunning(plan) {
@@ -77,7 +77,7 @@ function said({ state, ended, total, keyed, sent, refused, unread, ended_at, est
   const projects = total === null ? count(ended, "project", "projects") : `${ended.toLocaleString()} of ${count(total, "project", "projects")}`;
   const running = state === "running";
   return [
-    el("span", {}, `${STATES[state] ?? state}: ${projects}, ${sent.toLocaleString()} of ${keyed.toLocaleString()} on issues`),
+    el("span", {}, `${STATES[state] ?? state}: ${projects}`, keyed > 0 && `, ${sent.toLocaleString()} of ${keyed.toLocaleString()} on issues`),
     running && el("progress", { value: total === null ? null : String(ended), max: total === null ? null : String(Math.max(total, 1)), "aria-label": "History of projects" }),
     refused > 0 && el("span", { class: "subtle" }, `${refused.toLocaleString()} refused by Jira`),
     unread > 0 && el("span", { class: "subtle" }, `${unread.toLocaleString()} not readable`),
@@ -116,6 +116,28 @@ function confirmResync(app, link) {
     el("h2", { id: titleId }, `Send the history of ${link.path} again?`),
     el("p", {}, "Merge requests, branches and commits of the last year, pipelines and deployments of the last 90 days. Feature flags have no history."),
     el("fieldset", {}, el("legend", {}, "What is sent"), missing.node, everything.node),
+    failure.node,
+    el("div", { class: "row end" }, button("Cancel", () => dialog.close(), { kind: "subtle" }), confirm),
+  );
+  const dialog = el("dialog", { "aria-labelledby": titleId, on: { close: () => dialog.remove() } }, form);
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+/** What was deleted by mistake in GitLab is not to disappear from issues as well. */
+function confirmRemoval(app, gone, link) {
+  const [titleId, failure] = [newId(), slot()];
+  const branches = count(gone, "branch", "branches");
+  const confirm = button("Remove", null, { kind: "danger", type: "submit" });
+  const submit = (event) => {
+    event.preventDefault();
+    app.run(confirm, failure.show, () => send(app, link, "audit_and_remove"));
+  };
+  const form = el(
+    "form",
+    { class: "stack", on: { submit } },
+    el("h2", { id: titleId }, `Remove ${branches} from issues?`),
+    el("p", {}, `GitLab no longer has them. Another audit of ${link.path} looks again, and removes those that are still gone; their commits and merge requests stay.`),
     failure.node,
     el("div", { class: "row end" }, button("Cancel", () => dialog.close(), { kind: "subtle" }), confirm),
   );

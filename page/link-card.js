@@ -1,6 +1,6 @@
 // A linked group on the first screen: what it is made of, what is wrong with it, and what can be done with it.
 
-import { button, el, field, lozenge, message, time } from "./dom.js";
+import { button, el, field, line, lozenge, message, time } from "./dom.js";
 import { history } from "./history.js";
 import { confirmUnlink } from "./unlink.js";
 import * as words from "./words.js";
@@ -63,7 +63,7 @@ function facts({ gitlab, version, hook, signed, hooks, credential, token_expires
 /** How far webhooks of projects have come. */
 function progress({ seen, total }) {
   const text = total === null ? `${seen} projects done` : `${seen} of ${total} projects done`;
-  return el("span", { class: "progress" }, " ", el("progress", { value: total === null ? null : String(seen), max: total === null ? null : String(Math.max(total, 1)), "aria-label": "Webhooks of projects" }), ` ${text}`);
+  return el("span", { class: "progress" }, el("progress", { value: total === null ? null : String(seen), max: total === null ? null : String(Math.max(total, 1)), "aria-label": "Webhooks of projects" }), text);
 }
 
 /** Which Jira projects the link sends to, and the form that changes it. */
@@ -73,7 +73,7 @@ function projectKeys(app, link) {
     const keys = link.project_keys;
     const edit = button("Edit", showForm, { kind: "link", label: `Edit the Jira projects of ${link.path}` });
     const value = keys.length > 0 ? keys.map((key) => el("code", {}, key)) : "All that GitLab names";
-    node.replaceChildren(el("p", { class: "row" }, el("span", { class: "term" }, "Jira projects"), value, edit));
+    node.replaceChildren(line("Jira projects", value, edit));
     return edit;
   };
   const showForm = () => {
@@ -89,7 +89,7 @@ function projectKeys(app, link) {
         app.go("overview", { answer, done: { sentence: saved(link.path, project_keys), notes: [] } });
       });
     };
-    node.replaceChildren(el("form", { on: { submit } }, keys.node, el("div", { class: "row" }, save, cancel)));
+    node.replaceChildren(el("form", { class: "stack tight", on: { submit } }, keys.node, el("div", { class: "row" }, save, cancel)));
     input.focus();
   };
   showKeys();

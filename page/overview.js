@@ -32,6 +32,7 @@ function load(app, node, said, signal) {
     if (signal.aborted) return;
     const hadFocus = node.contains(document.activeElement);
     show(app, node, answer, said);
+    app.say("");
     if (hadFocus) node.querySelector("h1").focus({ preventScroll: true });
     follow(app, node, signal);
   });
@@ -75,11 +76,11 @@ function header(app, hasLinks) {
   return el("div", { class: "page-header" }, heading("GitLab for Jira"), hasLinks && link);
 }
 
+/** What was done, and below it what a person should know of that. */
 function success({ sentence, notes }) {
-  const list = notes.length > 0 && el("ul", {}, notes.map((note) => el("li", {}, prose(note))));
-  const node = message("success", [el("p", {}, prose(sentence)), list].filter(Boolean));
+  const node = message("success", sentence);
   node.setAttribute("role", "status");
-  return node;
+  return el("div", { class: "stack tight" }, node, notes.map((note) => message("information", note)));
 }
 
 function siteState(site) {

@@ -48,6 +48,8 @@ async function unlink(app, link, keep_jira_data) {
 }
 
 function sentence({ path, hooks_removed }, keep) {
-  const hooks = hooks_removed === 1 ? "1 webhook is" : `${hooks_removed} webhooks are`;
-  return `${path} is unlinked. ${hooks} removed from GitLab${keep ? "" : "; what it had sent is deleted from Jira"}.`;
+  const done = [`${path} is unlinked`];
+  if (hooks_removed > 0) done.push(hooks_removed === 1 ? "1 webhook is removed from GitLab" : `${hooks_removed} webhooks are removed from GitLab`);
+  if (!keep) done.push("what it had sent is deleted from Jira");
+  return `${done.join("; ")}.`;
 }

@@ -134,10 +134,19 @@ impl Browser {
         }
     }
 
-    /// Types into the field with this label.
+    /// Chooses what this label says, or opens what this summary hides.
+    pub async fn choose(&self, text: &str) {
+        let text = literal(text);
+        let path = format!("//label[normalize-space()={text}]|//summary[normalize-space()={text}]");
+        let label = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await.unwrap();
+        label.click().await.unwrap();
+    }
+
+    /// Types into the field with this label, in place of what is there.
     pub async fn enter(&self, label: &str, text: &str) {
         let path = format!("//input[@id=//label[normalize-space()={}]/@for]", literal(label));
         let field = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await.unwrap();
+        field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }
 

@@ -8,6 +8,7 @@
 
 mod browser;
 mod look;
+mod states;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +62,10 @@ impl Stage {
         let code = browser.authorize_as("ada", code_by_hand).await;
         if let Some(code) = code {
             self.screen("3-code").await;
+            browser.enter("Code", "AAA-AAA").await;
+            browser.click("Continue").await;
+            browser.reads("not the code").await;
+            self.screen("3-code-wrong").await;
             browser.enter("Code", &code).await;
             browser.click("Continue").await;
         }
@@ -87,6 +92,9 @@ impl Stage {
         browser.reads("Sent: 1 of 1 project").await;
         assert_eq!(self.world.site.issue("PAY-3").pull_requests.len(), 1);
         self.screen("7-overview").await;
+        browser.click("Edit the Jira projects of acme/payments").await;
+        self.screen("7-project-keys").await;
+        browser.click("Cancel").await;
         browser.click("Resync the history of acme/payments").await;
         browser.reads("What is sent").await;
         self.screen("7-resync").await;
@@ -112,15 +120,21 @@ async fn world() -> World {
 #[ignore = "needs Chromium and its driver: make browser"]
 async fn a_person_links_a_group_in_the_frame_of_a_connect_app() {
     let world = world().await;
-    world.install().await.unwrap();
-    let frame: Frames = world.site.frame("postInstallPage", ADMINISTRATOR).await.unwrap();
-    // Jira tells where people see the site with the next lifecycle event; one of the same second would count as a replay.
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
-    world.install().await.unwrap();
+    let frame = connect(&world, ADMINISTRATOR).await;
     let stage = Stage::new(world, "connect").await;
     stage.browser.open(frame.url()).await;
     stage.browser.enter_frame().await;
     stage.story(false).await;
+}
+
+/// Jira's page around that of the Connect app, for somebody who looks at it.
+async fn connect(world: &World, account: &str) -> Frames {
+    world.install().await.unwrap();
+    let frame = world.site.frame("postInstallPage", account).await.unwrap();
+    // Jira tells where people see the site with the next lifecycle event; one of the same second would count as a replay.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    world.install().await.unwrap();
+    frame
 }
 
 #[tokio::test]
@@ -139,16 +153,22 @@ async fn a_person_links_a_group_in_the_forge_app() {
 #[tokio::test]
 #[ignore = "needs Chromium and its driver: make browser"]
 async fn a_person_links_a_group_on_the_local_page() {
-    let world = world().await;
+    let (world, url) = local(world().await).await;
+    let stage = Stage::new(world, "local").await;
+    stage.browser.open(&url).await;
+    stage.story(false).await;
+}
+
+/// A site behind OAuth credentials, and where whoever runs the bundle opens the page.
+async fn local(world: World) -> (World, String) {
     world.open_connection(ConnectionKind::OauthCredentials).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let operator = world.local.operator.clone();
     let router = page::router(operator.clone(), origin).layer(from_fn(serve::only_by_loopback_address));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let stage = Stage::new(world, "local").await;
-    stage.browser.open(&operator.page_sessions.invite().unwrap()).await;
-    stage.story(false).await;
+    let url = operator.page_sessions.invite().unwrap();
+    (world, url)
 }
 
 /// Another site's page may not frame it: a browser shows nothing of it there.
