@@ -176,6 +176,25 @@ export function time(moment) {
   return el("time", { datetime: date.toISOString() }, text);
 }
 
+const UNITS = [["day", 86_400], ["hour", 3600], ["minute", 60]];
+const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "always" });
+
+function since(moment) {
+  const seconds = (Date.now() - new Date(moment)) / 1000;
+  const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? [];
+  return unit ? relative.format(-Math.floor(seconds / length), unit) : "just now";
+}
+
+/** How long ago a moment is: "3 minutes ago". */
+export function ago(moment) {
+  return el("time", { datetime: moment, title: new Date(moment).toLocaleString(), "data-ago": true }, since(moment));
+}
+
+/** Says in `node` how long ago moments are by now. */
+export function refreshAgo(node) {
+  for (const time of node.querySelectorAll("time[data-ago]")) time.textContent = since(time.dateTime);
+}
+
 /** "1 project", "2 projects". */
 export function count(number, one, many) {
   return `${Number(number).toLocaleString()} ${number === 1 ? one : many}`;

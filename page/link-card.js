@@ -1,6 +1,6 @@
 // A linked group on the first screen: what it is made of, what is wrong with it, and what can be done with it.
 
-import { button, el, field, line, lozenge, message, time } from "./dom.js";
+import { ago, button, el, field, line, lozenge, message, time } from "./dom.js";
 import { history } from "./history.js";
 import { confirmUnlink } from "./unlink.js";
 import * as words from "./words.js";
@@ -23,6 +23,11 @@ export function linkCard(app, link) {
 /** Whether something goes on that a card shows the progress of. */
 export function isUnderWay({ hooks, history, audit }) {
   return hooks?.is_running === true || history?.state === "running" || audit?.state === "running";
+}
+
+/** Whether GitLab has told nothing of it yet. */
+export function isSilent({ state, last_event }) {
+  return state === "active" && last_event === null;
 }
 
 /** Shows on the card of `link` how far it has come by now. What a person has begun to fill in stays. */
@@ -49,7 +54,7 @@ function fact(name, ...value) {
   return el("div", {}, el("dt", {}, name), el("dd", {}, value));
 }
 
-function facts({ gitlab, version, hook, signed, hooks, credential, token_expires_at, linked_at, linked_by }) {
+function facts({ gitlab, version, hook, signed, hooks, credential, token_expires_at, linked_at, linked_by, last_event }) {
   return el(
     "dl",
     { class: "facts" },
@@ -57,6 +62,7 @@ function facts({ gitlab, version, hook, signed, hooks, credential, token_expires
     fact("Webhook", words.hook(hook), el("span", { class: "subtle" }, signed ? ", signed" : ", with a secret token"), hooks?.is_running && progress(hooks)),
     fact("Access token", words.credential(credential), token_expires_at && el("span", { class: "subtle" }, ", until ", time(token_expires_at))),
     fact("Linked", time(linked_at), linked_by && el("span", { class: "subtle" }, ` by @${linked_by}`)),
+    fact("Last event", last_event ? ago(last_event) : "None yet"),
   );
 }
 

@@ -1,12 +1,13 @@
 // The first screen: the site and its condition, its connections, its linked groups, and project keys that Jira does not know.
 
-import { button, el, heading, lozenge, message, prose, slot, spinner, time } from "./dom.js";
-import { isUnderWay, linkCard, showProgress, wait } from "./link-card.js";
+import { button, el, heading, lozenge, message, refreshAgo, slot, spinner, time } from "./dom.js";
+import { isSilent, isUnderWay, linkCard, showProgress, wait } from "./link-card.js";
 import { sessionLine } from "./session.js";
 import * as words from "./words.js";
 
-/** How often progress is asked for. */
+/** How often progress is asked for, and how often whether a link's first event has come. */
 const PROGRESS = 3000;
+const FIRST_EVENT = 15_000;
 
 /** Shows `answer` if there is one, or asks; `done` is what was just done, `{sentence, notes}`, `notice` what was not. */
 export function overview(app, { answer = null, done = null, notice = null }, signal) {
@@ -38,10 +39,14 @@ function load(app, node, said, signal) {
   });
 }
 
-/** Asks again as long as something is under way, and shows how far that is. An answer that does not come is asked for again. */
-function follow(app, node, signal) {
-  if (!app.overview.links.some(isUnderWay)) return;
-  const timer = setTimeout(async () => {
+/** Asks again while something is under way or awaited and somebody looks, and shows how far it is; also after no answer. */
+async function follow(app, node, signal) {
+  while (!signal.aborted) {
+    const { links } = app.overview;
+    const goesOn = links.some(isUnderWay);
+    await new Promise((resolve) => setTimeout(resolve, goesOn ? PROGRESS : FIRST_EVENT));
+    refreshAgo(node);
+    if (signal.aborted || document.hidden || !(goesOn || links.some(isSilent))) continue;
     const answer = await app.api.call("overview").catch(() => null);
     if (signal.aborted) return;
     for (const link of answer?.links ?? []) {
@@ -49,9 +54,7 @@ function follow(app, node, signal) {
       if (card && !card.querySelector("[data-busy]")) showProgress(app, card, link);
     }
     app.overview = answer ?? app.overview;
-    follow(app, node, signal);
-  }, PROGRESS);
-  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  }
 }
 
 function show(app, node, answer, said) {

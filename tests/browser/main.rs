@@ -88,6 +88,7 @@ impl Stage {
         browser.click("Done").await;
         browser.reads("Linked groups (1)").await;
         browser.reads("by @ada").await;
+        browser.reads("Last event\njust now").await;
         // Without a reload.
         browser.reads("Sent: 1 of 1 project").await;
         assert_eq!(self.world.site.issue("PAY-3").pull_requests.len(), 1);

@@ -78,8 +78,7 @@ async fn a_person_steers_history() {
     for number in 1..=12 {
         person.project(&format!("service-{number}"), number).await;
     }
-    let slow = || Fault::slow(Duration::from_millis(700)).on("/projects");
-    person.world.gitlab.inject(slow());
+    person.world.gitlab.inject(Fault::slow(Duration::from_secs(2)).on("/projects"));
     person.link().await;
     person.browser.reads("Being sent").await;
     person.browser.reads("of 12 projects").await;
@@ -151,7 +150,8 @@ async fn a_person_sees_webhooks_being_made_and_what_is_wrong_with_them() {
     let forbidden = || Fault::status(403).on(&format!("/projects/{}/hooks", first.id())).method("POST");
     gitlab.inject(forbidden());
     gitlab.inject(Fault::slow(Duration::from_secs(12)).on("/projects").method("POST").times(1));
-    gitlab.inject(Fault::slow(Duration::from_secs(1)).on("/projects").method("POST"));
+    // Until it is cleared, however long looking takes.
+    gitlab.inject(Fault::slow(Duration::from_secs(5)).on("/projects").method("POST"));
     person.browser.click("Link acme/payments").await;
     person.browser.reads("Each of 30 projects gets a webhook of its own").await;
     person.look("webhooks-2-linking").await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gitlab_jira::demo::world::{ADMINISTRATOR, World};
+use gitlab_jira::operate::Command;
 use gitlab_jira::page;
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
@@ -199,10 +200,15 @@ async fn story(page: Page) {
     let links = page.links().await;
     assert_eq!((&links[0]["linked_by"], &links[0]["credential"]), (&json!("ada"), &json!("read")));
     assert_eq!((&links[0]["state"], &links[0]["attention"]), (&json!("active"), &json!([])));
+    assert_eq!(links[0]["last_event"], Value::Null);
 
     api.push("PAY-7-retry", [commit("PAY-7 Retry").adds("b.rs", 1)]).await;
     page.world.settled().await.unwrap();
     assert_eq!(page.world.site.issue("PAY-7").branches.len(), 1);
+    let last_event = page.links().await[0]["last_event"].clone();
+    assert!(last_event.is_string(), "GitLab delivered the push");
+    let status = page.world.command(Command::Status).await.unwrap();
+    assert_eq!(status["events"][0]["last_event"], last_event);
 
     assert!(page.world.gitlab.has_oauth_token(&ada).unwrap());
     page.done(json!({ "call": "sign_out", "sign_in": sign_in })).await;

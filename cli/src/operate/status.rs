@@ -34,6 +34,20 @@ pub struct Status {
     /// Links whose history has begun.
     #[serde(default)]
     pub history: Vec<LinkHistory>,
+    /// Every link, with its last event.
+    #[serde(default)]
+    pub events: Vec<LinkEvent>,
+}
+
+/// A link with its last event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LinkEvent {
+    /// The link.
+    pub id: SubscriptionId,
+    /// The group's full path.
+    pub group: String,
+    /// When a delivery last came in, to the minute, in ISO 8601; none where there was none yet.
+    pub last_event: Option<String>,
 }
 
 /// A link whose history has begun.
@@ -126,6 +140,7 @@ impl Operator {
             queues.insert((*name).to_owned(), queue.depth().await?);
         }
         let (mut sites, mut links, mut hooks, mut history) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut events = Vec::new();
         for site in self.store.sites().await? {
             let subscriptions = self.store.subscriptions(site.id).await?;
             sites.push(SiteStatus {
@@ -149,11 +164,13 @@ impl Operator {
                         audit,
                     });
                 }
+                let last_event = self.store.last_event(link.id).await?.map(|at| at.iso8601());
+                events.push(LinkEvent { id: link.id, group: link.group_path.clone(), last_event });
                 hooks.extend(running(link));
                 links.extend(unhealthy(&site, link, missed, not_understood, self.clock.now()));
             }
         }
-        Ok(Status { queues, sites, links, hooks, history })
+        Ok(Status { queues, sites, links, hooks, history, events })
     }
 
     /// What backs off on the way to and from a site.
@@ -273,6 +290,11 @@ impl Status {
             let audit =
                 history.audit.as_ref().map(|audit| format!(". {}", audit_line(audit))).unwrap_or_default();
             format!("{} ({}): {}{audit}", clean(&history.group), history.id, history.progress.line())
+        }));
+        lines.extend(self.events.iter().map(|link| {
+            let last =
+                link.last_event.as_ref().map_or("no event yet".to_owned(), |at| format!("last event {at}"));
+            format!("{} ({}): {last}", clean(&link.group), link.id)
         }));
         if self.queues.values().any(|depth| depth.dead > 0) {
             lines.push("Next: gitlab-jira dlq list".to_owned());

@@ -4,6 +4,7 @@
 
 mod delivery;
 mod interest;
+mod last_events;
 mod notes;
 mod unverified;
 
@@ -34,6 +35,7 @@ use shared::sync::message::{EventMessage, Payload};
 use tokio::sync::Semaphore;
 
 use crate::delivery::{GitlabHook, unknown_hook};
+use crate::last_events::LastEvents;
 use crate::notes::Notes;
 use crate::unverified::UnverifiedLimit;
 
@@ -95,6 +97,7 @@ pub struct Webhook {
     clock: SharedClock,
     coverage: Cache<(SubscriptionId, u64), Option<Coverage>>,
     notes: Notes,
+    last_events: LastEvents,
     unverified: UnverifiedLimit,
     bodies: Arc<Semaphore>,
 }
@@ -110,8 +113,9 @@ impl Webhook {
     ) -> Self {
         let coverage = Cache::builder().max_capacity(MAX_PROJECTS).time_to_live(COVERAGE_CACHE_TTL).build();
         let notes = Notes::new(store.clone(), Arc::clone(&clock));
+        let last_events = LastEvents::new(store.clone());
         let (unverified, bodies) = (UnverifiedLimit::default(), Arc::new(Semaphore::new(MAX_BODIES)));
-        Self { store, authenticator, queue, clock, coverage, notes, unverified, bodies }
+        Self { store, authenticator, queue, clock, coverage, notes, last_events, unverified, bodies }
     }
 }
 
@@ -167,7 +171,10 @@ async fn webhook(
                 let sentence = "The secret token or signature is not the one of this hook.";
                 Error::new(StatusCode::UNAUTHORIZED, sentence).because(reason)
             })?;
-            state.take_in(&hook, &body, &open, arrived_at).await?
+            // Beside the queue, so that GitLab waits no longer for it.
+            let noted = state.last_events.note(hook.subscription, arrived_at);
+            let (taken, ()) = tokio::join!(state.take_in(&hook, &body, &open, arrived_at), noted);
+            taken?
         }
         Err(AuthError::Unknown) => return Err(unknown_hook()),
         Err(error) => {

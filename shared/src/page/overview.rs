@@ -71,6 +71,8 @@ struct LinkView {
     credential: &'static str,
     project_keys: Vec<String>,
     linked_at: String,
+    /// When the last delivery came in, to the minute; none where there was none yet.
+    last_event: Option<String>,
     linked_by: Option<String>,
     /// Sentences with cause and remedy.
     attention: Vec<String>,
@@ -131,6 +133,7 @@ impl PageApi {
         };
         let history = self.history_view(&link).await?;
         let audit = self.audit_view(&link).await?;
+        let last_event = self.store().last_event(link.id).await?;
         let scope = BackoffScope::Gitlab(link.instance.clone(), link.id.to_string());
         Ok(LinkView {
             waits: self.waits(vec![(link.instance.clone(), scope)]).await?,
@@ -154,6 +157,7 @@ impl PageApi {
             credential: credential_name(link.credential.map(|credential| credential.mode)),
             project_keys: link.project_keys,
             linked_at: link.created_at.iso8601(),
+            last_event: last_event.map(|at| at.iso8601()),
             linked_by: link.linked_by,
         })
     }

@@ -17,6 +17,7 @@
 //! | who changes a link's token or hooks | `SUBSCRIPTION#<id>` | `LEASE` | five minutes |
 //! | deliveries that could not be queued | `SUBSCRIPTION#<id>` | `MISSED` | until they are made up for |
 //! | deliveries that were not understood | `SUBSCRIPTION#<id>` | `NOT_UNDERSTOOD` | 7 days after the last |
+//! | when the last delivery came in, to the minute | `SUBSCRIPTION#<id>` | `LAST_EVENT` | with the link |
 //! | whether a project is covered | `SUBSCRIPTION#<id>` | `PROJECT#<project id>` | an hour when outside, a day when inside, a minute when assumed |
 //! | last version sent, branch tombstone | `LEDGER#<site>#<project>` | `<kind>#<entity id>` | 90 days, 14 days; branches for ever |
 //! | last successful deployment | `DEPLOYED#<site>#<project>` | `<SHA-256 of the environment>` | a year |
@@ -58,6 +59,7 @@ pub mod forge_installations;
 pub mod history;
 pub mod intake_answers;
 pub mod intakes;
+pub mod last_events;
 pub mod leases;
 pub mod ledger;
 pub mod missed;

@@ -75,7 +75,8 @@ impl Store {
         self.delete_many(&keys).await?;
         self.clear_missed(subscription.id).await?;
         self.delete_history(subscription.id).await?;
-        self.delete_many(&[super::leases::key(subscription.id)]).await?;
+        self.delete_many(&[super::leases::key(subscription.id), super::last_events::key(subscription.id)])
+            .await?;
         self.delete_many(&[key(subscription.id), pointer_key(subscription)]).await
     }
 
