@@ -124,10 +124,18 @@ impl Browser {
         // A dialog that is open keeps everything else from being clicked.
         let dialog = self.client.find(Locator::Css("dialog[open]")).await.is_ok();
         let within = if dialog { "//dialog" } else { "" };
-        let path = format!(
-            "{within}//button[(normalize-space()={name} or @aria-label={name}) and not(ancestor::*[@hidden])]"
-        );
-        let button = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await;
+        let named = format!("normalize-space()={name} or @aria-label={name}");
+        self.click_at(&format!("{within}//button[({named}) and not(ancestor::*[@hidden])]"), &name).await;
+    }
+
+    /// Clicks the first button whose name begins so.
+    pub async fn click_first(&self, name: &str) {
+        let name = literal(name);
+        self.click_at(&format!("//button[starts-with(normalize-space(), {name})]"), &name).await;
+    }
+
+    async fn click_at(&self, path: &str, name: &str) {
+        let button = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(path)).await;
         match button {
             Ok(button) => button.click().await.unwrap(),
             Err(error) => panic!("there is no button {name} ({error}): {}", self.text().await),

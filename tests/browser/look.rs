@@ -52,6 +52,7 @@ impl Browser {
         }
         let restore = "if (arguments[0] === null) delete document.documentElement.dataset.colorMode; else document.documentElement.dataset.colorMode = arguments[0]";
         self.script(restore, vec![was]).await;
+        self.prefer("").await;
         self.devtools("Emulation.clearDeviceMetricsOverride", json!({})).await;
         assert!(found.is_empty(), "axe finds on the screen {name}:\n{}", found.join("\n"));
     }
@@ -66,10 +67,17 @@ impl Browser {
 
     /// Shows the screen in a colour mode, so wide, and as tall as it is.
     async fn appear(&self, mode: &str, width: u32) {
+        // As Jira says it to the app's page, and as an operating system says it to any other.
         self.script("document.documentElement.dataset.colorMode = arguments[0]", vec![json!(mode)]).await;
+        self.prefer(mode).await;
         self.measure(width, SHORT).await;
         let height = self.script(HEIGHT, Vec::new()).await;
         self.measure(width, u32::try_from(height.as_u64().unwrap()).unwrap()).await;
+    }
+
+    async fn prefer(&self, mode: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": mode });
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] })).await;
     }
 
     async fn measure(&self, width: u32, height: u32) {

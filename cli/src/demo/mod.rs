@@ -1,10 +1,12 @@
 //! `gitlab-jira demo`: a story against stand-ins of Jira and GitLab. Everything between them is the real bundle, reached over
 //! HTTP as in production.
 
+mod app;
 mod check;
 mod page;
 mod story;
 mod timeline;
+mod visit;
 pub mod world;
 
 use std::net::SocketAddr;
@@ -26,15 +28,22 @@ use crate::terminal::say;
 pub async fn run(once: bool, connection: ConnectionKind, listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let world = World::start(Version::V19_1, Arc::new(SystemClock)).await?;
     let timeline = Timeline::default();
-    let page = if once { None } else { Some(page::serve(&world, &timeline, listen).await?) };
+    let app = page::OpenedApp::default();
+    let page =
+        if once { None } else { Some(page::serve(&world, &timeline, Arc::clone(&app), listen).await?) };
+    let mobile = visit::prepare(&world).await;
     say(format_args!("Jira     {}   (a stand-in that checks what Jira checks)", world.site.base_url()));
     say(format_args!("GitLab   {}   (a stand-in, version 19.1)", world.gitlab.url()));
     say(format_args!("gitlab-jira   {}", world.base_url()));
     if let Some(address) = page {
         say(format_args!("Look at  http://{address}/"));
+        say(format_args!(
+            "Link     http://{address}/app   (the app's page in Jira: link {} there)",
+            visit::GROUP
+        ));
     }
     say("");
-    let ending = story::play(&world, connection, &timeline).await?;
+    let ending = story::play(&world, connection, &timeline, &app).await?;
     let missing = check::missing(&world, &ending, &timeline.told()).await?;
     say("");
     let mut issues = world.site.issues();
@@ -53,7 +62,11 @@ pub async fn run(once: bool, connection: ConnectionKind, listen: SocketAddr) -> 
     say("\nEverything that was expected is on its issue.");
     if let Some(address) = page {
         say(format_args!("The page http://{address}/ stays until you press Ctrl-C."));
-        tokio::signal::ctrl_c().await.context("the interrupt can't be waited for")?;
+        say(format_args!("Link {} yourself on http://{address}/app: it arrives here.", visit::GROUP));
+        tokio::select! {
+            interrupt = tokio::signal::ctrl_c() => interrupt.context("the interrupt can't be waited for")?,
+            answered = visit::answer(&world, &timeline, &mobile) => match answered? {},
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

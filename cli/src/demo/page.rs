@@ -1,25 +1,36 @@
-//! The page that draws each issue's development panel from what Jira's stand-in stored, and the story's timeline beside them.
+//! The page of the demo: the way to the app's own page, each issue's development panel from what Jira's stand-in stored, and the
+//! story's timeline beside them.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::Html;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, Redirect};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use standins::jira::SiteHandle;
 
+use super::app::App;
 use super::bind;
 use super::story::ISSUES;
 use super::timeline::Timeline;
 use super::world::World;
 
+/// The app's page, once its connection is open.
+pub type OpenedApp = Arc<OnceLock<App>>;
+
 /// Serves the page on `listen`, or on another port when that one is taken.
-pub async fn serve(world: &World, timeline: &Timeline, listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+pub async fn serve(
+    world: &World,
+    timeline: &Timeline,
+    app: OpenedApp,
+    listen: SocketAddr,
+) -> anyhow::Result<SocketAddr> {
     let listener = bind(listen).await?;
     let address = listener.local_addr()?;
-    let router = router(world.site.clone(), timeline.clone());
+    let router = router(world.site.clone(), timeline.clone()).route("/app", get(open).with_state(app));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the page is not served any more");
@@ -41,6 +52,14 @@ fn router(site: SiteHandle, timeline: Timeline) -> Router {
         )
         .route("/state", get(state))
         .with_state((site, timeline))
+}
+
+/// Leads to the app's page, anew for each who asks.
+async fn open(State(app): State<OpenedApp>) -> Result<Redirect, (StatusCode, &'static str)> {
+    let address = app.get().and_then(|app| app.address().ok());
+    let address = address
+        .ok_or((StatusCode::SERVICE_UNAVAILABLE, "The app is not installed yet: reload in a second."))?;
+    Ok(Redirect::to(&address))
 }
 
 async fn state(State((site, timeline)): State<(SiteHandle, Timeline)>) -> Json<Value> {

@@ -1,11 +1,14 @@
 //! The story that the demo tells: an install, a link, and events of every kind.
 
+use std::sync::OnceLock;
+
 use serde_json::Value;
 use serde_json::json;
 use shared::domain::ConnectionKind;
 use standins::gitlab::{ProjectHandle, Role, Tier, UserHandle, commit, merge_request};
 use standins::jira::{FailureRule, IssueView};
 
+use super::app::App;
 use super::timeline::{Teller, Timeline};
 use super::world::World;
 use crate::operate::{Command, CredentialChoice, HistoryAction};
@@ -19,6 +22,8 @@ pub const ISSUES: &[(&str, &str)] = &[
     ("PAY-11", "Round amounts fairly"),
     ("PAY-12", "Limit refunds per day"),
     ("PAY-13", "Print receipts"),
+    ("PAY-16", "Pay from a wallet"),
+    ("PAY-17", "Have a dark mode"),
     ("OPS-3", "Rotate the keys"),
 ];
 
@@ -38,12 +43,17 @@ pub struct Ending {
 }
 
 /// Plays it, saying at each step what was done and what Jira was told.
-pub async fn play(world: &World, connection: ConnectionKind, timeline: &Timeline) -> anyhow::Result<Ending> {
+pub async fn play(
+    world: &World,
+    connection: ConnectionKind,
+    timeline: &Timeline,
+    app: &OnceLock<App>,
+) -> anyhow::Result<Ending> {
     let mut teller = Teller::new(world, timeline);
     world.site.add_issue_range("PAY", 1..=20);
     world.site.add_issues(["OPS-3"]);
 
-    world.open_connection(connection).await?;
+    let _ = app.set(App::connect(world, connection).await?);
     let opened = match connection {
         ConnectionKind::Forge => {
             "Forge installs the app: the bundle verified the invocation token and sealed the token for Jira"

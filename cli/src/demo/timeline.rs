@@ -85,7 +85,8 @@ impl<'a> Teller<'a> {
     /// Begins with what happens from now on.
     #[must_use]
     pub fn new(world: &'a World, timeline: &'a Timeline) -> Self {
-        Self { world, timeline, started: Instant::now(), delivered: 0, called: 0, refused: 0 }
+        let (delivered, called) = (world.gitlab.sent_deliveries().len(), world.site.recorded().len());
+        Self { world, timeline, started: Instant::now(), delivered, called, refused: refused_calls(world) }
     }
 
     /// Tells a step whose events went out, and waits until they are processed: also those that Jira would not take yet.
@@ -126,8 +127,7 @@ impl<'a> Teller<'a> {
         let calls: Vec<ToldCall> =
             all[self.called.min(all.len())..].iter().filter_map(ToldCall::of).collect();
         self.called = all.len();
-        let answered = self.world.site.calls();
-        let refused: usize = Api::PROVIDERS.iter().map(|api| answered.answered(*api, 503)).sum();
+        let refused = refused_calls(self.world);
         let refused_now = refused - self.refused;
         self.refused = refused;
         if refused_now > 0 {
@@ -141,6 +141,12 @@ impl<'a> Teller<'a> {
             step.calls.extend(calls);
         }
     }
+}
+
+/// How many calls Jira has answered with 503.
+fn refused_calls(world: &World) -> usize {
+    let answered = world.site.calls();
+    Api::PROVIDERS.iter().map(|api| answered.answered(*api, 503)).sum()
 }
 
 impl ToldCall {

@@ -6,10 +6,8 @@
 //! page's bundle holds `@forge/bridge`. How the two sides speak inside is not documented, and here as simple as can be; that
 //! each looks at the other's origin is.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use axum::extract::{Path as Segments, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -90,7 +88,6 @@ struct Connect {
     site: SiteHandle,
     module: Arc<str>,
     account: Arc<str>,
-    app_origin: Arc<str>,
 }
 
 #[derive(Clone)]
@@ -113,18 +110,13 @@ async fn listen(router: Router) -> anyhow::Result<(String, JoinHandle<()>)> {
 
 impl SiteHandle {
     /// Jira's page around a page module of the Connect app, such as `postInstallPage`, for somebody who looks at it. It is
-    /// at an origin of its own, which becomes the site's `displayUrl`: install the app again for Jira to tell it.
+    /// at an origin of its own, which becomes the site's `displayUrl`: Jira tells it with the next install. Shows nothing before
+    /// an app is installed that has such a module.
     ///
     /// # Errors
-    /// When no app is installed, it has no such module, or no port is free.
+    /// When no port is free.
     pub async fn frame(&self, module: &str, account_id: &str) -> anyhow::Result<Frames> {
-        let app_url = reqwest::Url::parse(&self.page_url(module, account_id)?)?;
-        let state = Connect {
-            site: self.clone(),
-            module: module.into(),
-            account: account_id.into(),
-            app_origin: app_url.origin().ascii_serialization().into(),
-        };
+        let state = Connect { site: self.clone(), module: module.into(), account: account_id.into() };
         let router = Router::new()
             .route("/", get(connect_frame))
             .route("/token", post(connect_token))
@@ -138,8 +130,8 @@ impl SiteHandle {
 async fn connect_frame(State(state): State<Connect>) -> Result<Html<String>, StatusCode> {
     let page = state.site.page_url_framed_by(&state.module, &state.account, true);
     let page = page.map_err(|_| StatusCode::NOT_FOUND)?;
+    let app = reqwest::Url::parse(&page).map_err(|_| StatusCode::NOT_FOUND)?.origin().ascii_serialization();
     let page = page.replace('&', "&amp;");
-    let app = &state.app_origin;
     Ok(Html(format!(
         r#"<!doctype html><html lang="en"><title>Jira</title><style>body{{margin:0}}iframe{{display:block;border:0;width:100%;height:100vh}}</style>
 <iframe id="app" title="GitLab" sandbox="{SANDBOX}" src="{page}"></iframe>
@@ -160,13 +152,17 @@ async fn connect_token(State(state): State<Connect>) -> Result<String, StatusCod
 }
 
 impl ForgeInstallation {
-    /// Jira's page around the app's admin page, for somebody who looks at it. `page` is the folder of the page's modules;
-    /// `host` the one that runs it, below it. Forge would serve them bundled; here an import map stands for the bundler.
+    /// Jira's page around the app's admin page, for somebody who looks at it. `file` knows the page's modules by name; `host` is
+    /// the one that runs it. Forge would serve them bundled; here an import map stands for the bundler.
     ///
     /// # Errors
-    /// When no port is free, or the folder is not there.
-    pub async fn frame(&self, page: &Path, host: &str, account_id: &str) -> anyhow::Result<Frames> {
-        let folder = page.canonicalize().context("the folder of the page")?;
+    /// When no port is free.
+    pub async fn frame(
+        &self,
+        file: impl Fn(&str) -> Option<Vec<u8>> + Clone + Send + Sync + 'static,
+        host: &str,
+        account_id: &str,
+    ) -> anyhow::Result<Frames> {
         let document = format!(
             r#"<!doctype html><html lang="en"><title>GitLab</title><meta name="viewport" content="width=device-width">
 <link rel="stylesheet" href="/page/page.css"><script type="importmap">{{"imports": {{"@forge/bridge": "/bridge.js"}}}}</script>
@@ -175,7 +171,10 @@ impl ForgeInstallation {
         let files = Router::new()
             .route("/", get(|| async { Html(document) }))
             .route("/bridge.js", get(|| async { ([(header::CONTENT_TYPE, "text/javascript")], BRIDGE) }))
-            .route("/page/{*name}", get(move |Segments(name): Segments<String>| file(folder.join(name))));
+            .route(
+                "/page/{*name}",
+                get(move |Segments(name): Segments<String>| async move { module(&name, file(&name)) }),
+            );
         let (page_origin, files) = listen(files).await?;
         let state =
             Forge { installation: self.clone(), account: account_id.into(), page_origin: page_origin.into() };
@@ -186,15 +185,15 @@ impl ForgeInstallation {
     }
 }
 
-async fn file(path: PathBuf) -> Response {
-    let kind = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("js") => "text/javascript",
-        Some("css") => "text/css",
+fn module(name: &str, content: Option<Vec<u8>>) -> Response {
+    let kind = match name.rsplit_once('.') {
+        Some((_, "js")) => "text/javascript",
+        Some((_, "css")) => "text/css",
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
-    match tokio::fs::read(&path).await {
-        Ok(content) => ([(header::CONTENT_TYPE, kind)], content).into_response(),
-        Err(_) => StatusCode::NOT_FOUND.into_response(),
+    match content {
+        Some(content) => ([(header::CONTENT_TYPE, kind)], content).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
