@@ -1,7 +1,7 @@
 //! A screen as people have it: light and dark, wide and narrow. What axe finds on it in each, and pictures for whoever wants
 //! them. Getting to a screen is the stories'.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fantoccini::wd::WebDriverCompatibleCommand;
 use serde_json::{Value, json};
@@ -35,14 +35,43 @@ const dialog = document.querySelector("dialog[open]")?.getBoundingClientRect().b
 return Math.ceil(Math.max(document.body.scrollHeight, dialog + 24));
 "#;
 
+/// What differs from run to run, as it is told in documents: addresses as the person of the story has them, and one day.
+const TELL: &str = r#"
+const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  for (const [address, name] of arguments[0]) texts.currentNode.data = texts.currentNode.data.replaceAll(address, name);
+}
+for (const time of document.querySelectorAll("time:not([data-ago])")) {
+  const hours = (new Date(time.dateTime) - Date.now()) / 3_600_000;
+  time.textContent = hours > 24 ? "Mar 1, 2027, 12:00 AM" : hours > 0 ? "Mar 2, 2026, 1:30 PM" : "Mar 2, 2026, 9:30 AM";
+}
+"#;
+
+/// As wide as a picture is shown in documents, and so many pixels for each of CSS.
+const DOCUMENT_WIDTH: u32 = 760;
+const DOCUMENT_SCALE: f64 = 1.2;
+
+/// Where pictures for documents go, if somebody wants them.
+pub fn documents() -> Option<PathBuf> {
+    std::env::var_os("DOCUMENT_PICTURES").map(PathBuf::from)
+}
+
 impl Browser {
+    /// Keeps a picture for documents, the same at each run on a machine; `names` are addresses and what they are called.
+    pub async fn picture_for_documents(&self, folder: &Path, name: &str, names: &[(&str, &str)]) {
+        self.script(TELL, vec![json!(names)]).await;
+        self.appear("light", DOCUMENT_WIDTH, DOCUMENT_SCALE).await;
+        self.keep(folder, name).await;
+        self.devtools("Emulation.clearDeviceMetricsOverride", json!({})).await;
+    }
+
     /// Looks at the screen in every appearance: fails where axe finds something, and keeps pictures if somebody wants them.
     pub async fn look(&self, name: &str) {
         let was = self.script("return document.documentElement.dataset.colorMode ?? null", Vec::new()).await;
         let mut found = Vec::new();
         for width in WIDTHS {
             for mode in MODES {
-                self.appear(mode, width).await;
+                self.appear(mode, width, 1.0).await;
                 let violations = self.axe().await;
                 found.extend(
                     violations.into_iter().map(|violation| format!("{mode}, {width} px: {violation}")),
@@ -60,19 +89,23 @@ impl Browser {
     /// Keeps a picture of the window, if somebody wants it.
     pub async fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("SCREENSHOTS").map(PathBuf::from) else { return };
-        std::fs::create_dir_all(&folder).unwrap();
+        self.keep(&folder, name).await;
+    }
+
+    async fn keep(&self, folder: &Path, name: &str) {
+        std::fs::create_dir_all(folder).unwrap();
         let picture = self.client.screenshot().await.unwrap();
         std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }
 
     /// Shows the screen in a colour mode, so wide, and as tall as it is.
-    async fn appear(&self, mode: &str, width: u32) {
+    async fn appear(&self, mode: &str, width: u32, scale: f64) {
         // As Jira says it to the app's page, and as an operating system says it to any other.
         self.script("document.documentElement.dataset.colorMode = arguments[0]", vec![json!(mode)]).await;
         self.prefer(mode).await;
-        self.measure(width, SHORT).await;
+        self.measure(width, SHORT, scale).await;
         let height = self.script(HEIGHT, Vec::new()).await;
-        self.measure(width, u32::try_from(height.as_u64().unwrap()).unwrap()).await;
+        self.measure(width, u32::try_from(height.as_u64().unwrap()).unwrap(), scale).await;
     }
 
     async fn prefer(&self, mode: &str) {
@@ -80,8 +113,9 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] })).await;
     }
 
-    async fn measure(&self, width: u32, height: u32) {
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+    async fn measure(&self, width: u32, height: u32, scale: f64) {
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 

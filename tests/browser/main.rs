@@ -8,6 +8,7 @@
 
 mod browser;
 mod demo;
+mod documents;
 mod look;
 mod states;
 
@@ -140,14 +141,19 @@ async fn connect(world: &World, account: &str) -> Frames {
 #[ignore = "needs Chromium and its driver: make browser"]
 async fn a_person_links_a_group_in_the_forge_app() {
     let world = world().await;
-    let installation = world.install_forge_app().await.unwrap();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../page");
-    let file = move |name: &str| std::fs::read(folder.join(name)).ok();
-    let frame = installation.frame(file, "hosts/forge.js", ADMINISTRATOR).await.unwrap();
+    let frame = forge(&world).await;
     let stage = Stage::new(world, "forge").await;
     stage.browser.open(frame.url()).await;
     stage.browser.enter_frame().await;
     stage.story(true).await;
+}
+
+/// Jira's page around that of the Forge app, for its administrator.
+async fn forge(world: &World) -> Frames {
+    let installation = world.install_forge_app().await.unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../page");
+    let file = move |name: &str| std::fs::read(folder.join(name)).ok();
+    installation.frame(file, "hosts/forge.js", ADMINISTRATOR).await.unwrap()
 }
 
 #[tokio::test]
