@@ -492,6 +492,39 @@ async fn another_gitlab_is_checked_before_it_is_kept() {
     assert_eq!(cause, "application_missing");
 }
 
+/// Who is done with the page is not done with what it began.
+#[tokio::test]
+async fn signing_out_leaves_the_token_to_webhooks_that_are_being_made() {
+    let page = Page::connect().await;
+    let (_, group, api) = payments(&page.world).await;
+    let linus = page.world.gitlab.user("linus");
+    group.grant(&linus, Role::Maintainer);
+    for number in 0..4 {
+        group.project(&format!("service-{number}"));
+    }
+    let sign_in = page.sign_in(&linus).await;
+    let slow = std::time::Duration::from_millis(500);
+    page.world.gitlab.inject(Fault::slow(slow).on("/projects").method("POST"));
+    page.done(json!({ "call": "link", "sign_in": sign_in, "group": group.id(), "credential": "none" })).await;
+    page.done(json!({ "call": "sign_out", "sign_in": sign_in })).await;
+    let hooks = async || {
+        for _ in 0..600 {
+            let hooks = page.links().await[0]["hooks"].clone();
+            if hooks["is_running"] == false {
+                return hooks;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("webhooks are not made");
+    };
+    let hooks = hooks().await;
+    assert_eq!((&hooks["made"], &hooks["failed"]), (&json!(5), &json!(0)), "{hooks}");
+    assert_eq!(page.links().await[0]["attention"], json!([]));
+    api.push("PAY-7-retry", [commit("PAY-7 Retry").adds("b.rs", 1)]).await;
+    page.world.settled().await.unwrap();
+    assert_eq!(page.world.site.issue("PAY-7").branches.len(), 1);
+}
+
 /// S8, S13, S14: what GitLab's side does not allow, in a sentence with the remedy, with nothing made.
 #[tokio::test]
 async fn refusals_name_their_cause() {

@@ -111,7 +111,7 @@ impl PageApi {
         stored.filter(own).ok_or_else(PageError::sign_in_ended)
     }
 
-    /// Forgets a sign-in, and revokes a token that was made for it.
+    /// Forgets a sign-in, and revokes a token that was made for it, unless webhooks of projects are being made with it.
     pub(super) async fn end(&self, sign_in: &SignIn) -> Result<(), PageError> {
         self.store().end_sign_in(sign_in.id).await?;
         let (token, application_id) = match &sign_in.stage {
@@ -121,6 +121,11 @@ impl PageApi {
             }
             SignInStage::Begun { .. } | SignInStage::Confirmed { .. } => return Ok(()),
         };
+        if self.is_at_work(sign_in).await? {
+            // The plan forgets it when it ends, and GitLab within two hours.
+            tracing::info!(sign_in.id = %sign_in.id, "the token of a sign-in is left to the webhooks that it makes");
+            return Ok(());
+        }
         let token = self.linking.envelope.open(token, &Context::sign_in(sign_in.site, sign_in.id)).await?;
         let application = self.application(self.instance(&sign_in.instance)?, application_id.clone());
         if let Err(error) = application.revoke(&token).await {
@@ -128,6 +133,16 @@ impl PageApi {
             tracing::warn!(sign_in.id = %sign_in.id, %error, "the token of a sign-in could not be revoked");
         }
         Ok(())
+    }
+
+    /// Whether webhooks of projects are being made at the instance with a person's token, which may be this one's.
+    async fn is_at_work(&self, sign_in: &SignIn) -> Result<bool, PageError> {
+        let links = self.store().subscriptions(sign_in.site).await?;
+        let mut plans = links
+            .iter()
+            .filter(|link| link.instance == sign_in.instance)
+            .filter_map(|link| link.hooks.as_ref());
+        Ok(plans.any(|plan| plan.is_running() && plan.token.is_some()))
     }
 }
 
