@@ -168,13 +168,18 @@ async fn a_person_links_a_group_on_the_local_page() {
 /// A site behind OAuth credentials, and where whoever runs the bundle opens the page.
 async fn local(world: World) -> (World, String) {
     world.open_connection(ConnectionKind::OauthCredentials).await.unwrap();
+    let url = serve_page(&world).await;
+    (world, url)
+}
+
+/// An invitation to the page, which whoever runs the bundle has opened.
+async fn serve_page(world: &World) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let operator = world.local.operator.clone();
     let router = page::router(operator.clone(), origin).layer(from_fn(serve::only_by_loopback_address));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let url = operator.page_sessions.invite().unwrap();
-    (world, url)
+    operator.page_sessions.invite().unwrap()
 }
 
 /// Another site's page may not frame it: a browser shows nothing of it there.

@@ -11,7 +11,7 @@ use standins::gitlab::{
 use standins::jira::{FailureRule, User};
 
 use super::browser::Browser;
-use super::{SystemClock, connect, local};
+use super::{SystemClock, connect, local, serve_page};
 
 /// No story here is about the pace of history, so none waits for the next minute.
 const UNLIMITED: [(&str, &str); 2] =
@@ -161,6 +161,8 @@ async fn a_person_sees_webhooks_being_made_and_what_is_wrong_with_them() {
     gitlab.clear_faults();
     gitlab.inject(forbidden());
     person.browser.reads("1 project without a hook").await;
+    person.browser.leaves("of 30 projects done").await;
+    assert!(!person.browser.shows("refused the token").await, "who is done leaves the token to them");
     person.look("webhooks-4-trouble").await;
 }
 
@@ -240,4 +242,22 @@ async fn a_person_is_told_why_nothing_is_shown() {
     browser.click("Try again").await;
     browser.reads("does not answer now").await;
     browser.look("connect-error-2-no-answer").await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium and its driver: make browser"]
+async fn a_person_chooses_a_site_on_the_local_page() {
+    let world = World::start(Version::V19_1, Arc::new(SystemClock)).await.unwrap();
+    let url = serve_page(&world).await;
+    let browser = Browser::start().await;
+    browser.open(&url).await;
+    browser.reads("No Jira site yet").await;
+    browser.look("local-sites-1-none").await;
+    world.add_oauth_credentials().await.unwrap();
+    let globex = world.jira.site("globex").await.unwrap();
+    globex.install(&world.connect_base_url()).await.unwrap();
+    let (origin, _) = url.split_once("/page/").unwrap();
+    browser.open(&format!("{origin}/page/")).await;
+    browser.reads("Jira sites").await;
+    browser.look("local-sites-2-two").await;
 }
