@@ -12,8 +12,7 @@ export function linkCard(app, link) {
     "article",
     { class: "card stack tight", "aria-label": link.path, "data-link": link.id },
     el("div", { class: "row between title" }, el("h3", { class: "row" }, link.path, state(link)), el("div", { class: "row" }, link.state === "active" && renew, unlink)),
-    link.attention.map((sentence) => message("warning", sentence)),
-    link.waits.map(wait),
+    troubles(link),
     facts(link),
     history(app, link),
     projectKeys(app, link),
@@ -33,11 +32,18 @@ export function isSilent({ state, last_event }) {
 /** Shows on the card of `link` how far it has come by now. What a person has begun to fill in stays. */
 export function showProgress(app, card, link) {
   const focused = card.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+  card.querySelector("h3 .lozenge").replaceWith(state(link));
+  card.querySelector(".troubles").replaceWith(troubles(link));
   card.querySelector(".facts").replaceWith(facts(link));
   const before = card.querySelector(".history");
   const after = history(app, link);
   if (before && after) before.replaceWith(after);
   if (focused && !card.contains(document.activeElement)) card.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+}
+
+/** What is wrong with a link, and what is waited for. */
+function troubles({ attention, waits }) {
+  return el("div", { class: "troubles stack tight" }, attention.map((sentence) => message("warning", sentence)), waits.map(wait));
 }
 
 /** Something that is left alone for a while. */
