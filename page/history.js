@@ -114,7 +114,7 @@ function confirmResync(app, link) {
     "form",
     { class: "stack", on: { submit } },
     el("h2", { id: titleId }, `Send the history of ${link.path} again?`),
-    el("p", {}, "Merge requests, branches and commits of the last year, pipelines and deployments of the last 90 days. Feature flags have no history."),
+    el("p", {}, "Merge requests, branches and commits of the last year, pipelines and deployments of the last 90 days, and all feature flags."),
     el("fieldset", {}, el("legend", {}, "What is sent"), missing.node, everything.node),
     failure.node,
     el("div", { class: "row end" }, button("Cancel", () => dialog.close(), { kind: "subtle" }), confirm),

@@ -6,8 +6,8 @@ import { sessionLine } from "./session.js";
 
 const HOOKS = {
   group: "One webhook of the group. It covers all projects, and those that are created later.",
-  projects_not_owner: "A webhook in each project, because only an Owner may create one for the group. Projects that are created later need the link to be renewed.",
-  projects_no_group_hooks: "A webhook in each project, because this GitLab plan has no webhooks of groups. Projects that are created later need the link to be renewed.",
+  projects_not_owner: "A webhook in each project, because only an Owner may create one for the group. Projects that are created later get one within the hour, or when the link is renewed if its token may create none.",
+  projects_no_group_hooks: "A webhook in each project, because this GitLab plan has no webhooks of groups. Projects that are created later get one within the hour, or when the link is renewed if its token may create none.",
 };
 
 const CREDENTIALS = {

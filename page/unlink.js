@@ -24,7 +24,7 @@ export function confirmUnlink(app, link) {
     "form",
     { class: "stack", on: { submit } },
     el("h2", { id: titleId }, `Unlink ${link.path}?`),
-    el("p", {}, "Its activity no longer reaches Jira. The app removes its webhooks from GitLab, and revokes a group access token that it created."),
+    el("p", {}, "Its activity no longer reaches Jira. The app removes its webhooks from GitLab, if its token may, and revokes a group access token that it created."),
     el("fieldset", {}, el("legend", {}, "What Jira shows now"), remove.node, keep.node),
     failure.node,
     el("div", { class: "row end" }, button("Cancel", () => dialog.close(), { kind: "subtle" }), confirm),

@@ -38,19 +38,25 @@ const fn setting(name: &'static str, meaning: &'static str, default: &'static st
     Setting { name, meaning, default }
 }
 
-/// How the pace of history is set where nobody says otherwise.
-const HALF: &str = "about half of what GitLab.com allows";
-
 /// Every variable that the local process reads, apart from those that are options, too.
-pub const SETTINGS: [Setting; 16] = [
+pub const SETTINGS: [Setting; 17] = [
     setting("BASE_URL", "URL under which GitLab and Jira reach the bundle", "http:// and --listen's address"),
     setting("WEBHOOK_URL", "URL under which GitLab reaches the bundle, if another", "BASE_URL"),
     setting("GITLAB_URL", "GitLab instance of new links", "https://gitlab.com"),
     setting("ALLOWED_JIRA_SITES", "hosts of the sites that may install the app, comma-separated", "any site"),
     setting("ALLOWED_PRIVATE_HOSTS", "private hosts that may be called, comma-separated", "none"),
     setting("EXTRA_CA_PEM", "certificates to trust beside the system's, in PEM", "none"),
-    setting("HISTORY_REQUESTS_PER_MINUTE", "requests of GitLab a minute for a link's history", HALF),
-    setting("HISTORY_REQUESTS_PER_HOUR", "requests of GitLab an hour for a link's history", HALF),
+    setting(
+        "HISTORY_REQUESTS_PER_MINUTE",
+        "requests of GitLab a minute for a link's history",
+        "600; on GitLab.com 50 without a group hook",
+    ),
+    setting(
+        "HISTORY_REQUESTS_PER_HOUR",
+        "requests of GitLab an hour for a link's history",
+        "36000; on GitLab.com 7500, or 2500 without a group hook",
+    ),
+    setting("REPLACED_COMMITS", "keep or remove commits that a force push replaced", "keep"),
     setting("OAUTH_APPLICATION_ID", "id of the OAuth application of GITLAB_URL", "none"),
     setting("PROXY_URL", "GitLab instance through whose listing the Connect app is installed", "none"),
     setting("ADDITIONAL_AUDIENCE_URL", "second base URL that lifecycle tokens may be made for", "none"),
@@ -120,7 +126,7 @@ impl Settings {
         let atlassian_api_url = atlassian_api_url(&mut variables);
         let pace = pace_limits(&mut variables);
         // Read by functions alone, and kept with the others.
-        for name in ["WEBHOOK_URL", "CONNECT_JS_URL"] {
+        for name in ["WEBHOOK_URL", "CONNECT_JS_URL", "REPLACED_COMMITS"] {
             let _ = variables.optional(name);
         }
         let oauth_application_id = variables.optional("OAUTH_APPLICATION_ID");

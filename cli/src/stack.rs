@@ -23,7 +23,7 @@ use crate::progress::shown;
 use crate::settings::Settings;
 
 /// Variables and the parameters of the template that set them.
-const PARAMETERS: [(&str, &str); 12] = [
+const PARAMETERS: [(&str, &str); 13] = [
     ("GITLAB_URL", "GitLabUrl"),
     ("OAUTH_APPLICATION_ID", "OAuthApplicationId"),
     ("ALLOWED_JIRA_SITES", "AllowedJiraSites"),
@@ -36,6 +36,7 @@ const PARAMETERS: [(&str, &str); 12] = [
     ("EXTRA_CA_PEM", "ExtraCaPem"),
     ("HISTORY_REQUESTS_PER_MINUTE", "HistoryRequestsPerMinute"),
     ("HISTORY_REQUESTS_PER_HOUR", "HistoryRequestsPerHour"),
+    ("REPLACED_COMMITS", "ReplacedCommits"),
 ];
 
 /// Carries out a command on the stack called `name`.

@@ -107,7 +107,7 @@ pub const FORGE_LIFECYCLE: Route = post("/forge/lifecycle");
 pub const FORGE_UNINSTALL: Route = post("/forge/uninstall");
 /// Forge brings the hour's token.
 pub const FORGE_TOKEN: Route = post("/forge/token");
-/// The app's page in Jira asks what to show.
+/// The app's page in Jira asks what to show, and links and unlinks groups.
 pub const FORGE_PAGE: Route = post("/forge/page");
 
 /// The queue between `webhook` and `sync`.

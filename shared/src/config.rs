@@ -12,6 +12,7 @@ use crate::bundle::CONNECT_BASE;
 use crate::history::PaceLimits;
 use crate::jwt::keystore::{ATLASSIAN_KEY_SERVERS, KeySource};
 use crate::outbound::{HostGuard, OutboundClientError, RedirectRule, is_loopback, outbound_client};
+use crate::sync::read::ReplacedCommits;
 
 mod forge_app;
 mod page;
@@ -310,6 +311,18 @@ pub fn pace_limits(variables: &mut Variables<'_>) -> Option<PaceLimits> {
     };
     let (per_minute, per_hour) = (limit("HISTORY_REQUESTS_PER_MINUTE"), limit("HISTORY_REQUESTS_PER_HOUR"));
     Some(PaceLimits { per_minute: per_minute?, per_hour: per_hour? })
+}
+
+/// What becomes of commits that a force push replaced: `REPLACED_COMMITS`.
+pub fn replaced_commits(variables: &mut Variables<'_>) -> Option<ReplacedCommits> {
+    match variables.optional("REPLACED_COMMITS").as_deref() {
+        None | Some("keep") => Some(ReplacedCommits::Keep),
+        Some("remove") => Some(ReplacedCommits::Remove),
+        Some(other) => {
+            variables.problem(format!("REPLACED_COMMITS: {other:?} is neither keep nor remove."));
+            None
+        }
+    }
 }
 
 /// Atlassian's API gateway: `ATLASSIAN_API_URL`.

@@ -293,6 +293,7 @@ pub fn history_task_name(task: HistoryTask) -> &'static str {
         HistoryTask::Commits => "commits",
         HistoryTask::Pipelines => "pipelines",
         HistoryTask::Deployments => "deployments",
+        HistoryTask::FeatureFlags => "feature flags",
         HistoryTask::DeletedBranches => "deleted branches",
     }
 }

@@ -73,6 +73,22 @@ async fn an_audit_sends_what_hooks_have_missed() {
     assert_eq!(text["history"][0]["audit"]["without_issue"], 2, "{text}");
 }
 
+/// T6: GitLab sends no hook when a flag is edited.
+#[tokio::test]
+async fn an_audit_brings_an_edited_flag() {
+    let old = Old::new(1).await;
+    let link = old.link().await;
+    old.ended(&link).await;
+    let _flag = old.api.feature_flag("new-checkout").describe("PAY-30 New checkout");
+    old.world.settled().await.unwrap();
+    assert!(old.world.site.issue("PAY-30").flags.is_empty());
+    old.history(&link, AUDIT).await;
+    assert_eq!(audited(&old, &link).await["repaired"], 1);
+    let flags = old.world.site.issue("PAY-30").flags;
+    assert_eq!(flags.len(), 1);
+    assert!(flags[0].enabled);
+}
+
 /// Housekeeping audits a link once a day, and at once when it has repaired its hook; only what has changed since the last time.
 #[tokio::test]
 async fn a_link_is_audited_when_its_hook_recovers_and_every_day() {

@@ -1,405 +1,195 @@
 //! Everything at once: a Jira that limits, fails and drops connections, a site that hangs, deliveries that come late, twice
-//! and in another order, and kill -9 every few seconds. In the end Jira shows what GitLab has.
+//! and in another order, and kill -9 every few seconds. In the end Jira shows what GitLab has. What happens is in [`events`];
+//! it happens to the local process ([`local`]), and to two workers on an emulator of AWS ([`emulated`]).
+
+mod emulated;
+mod events;
+mod local;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
-use secrecy::{ExposeSecret as _, SecretString};
+use gitlab_jira::operate::CredentialChoice;
+use secrecy::SecretString;
 use serde_json::Value;
-use standins::gitlab::{
-    Delivery, GitlabStandin, MergeRequestHandle, PipelineHandle, ProjectHandle, Role, Tier, UserHandle,
-    Version, commit, merge_request,
-};
+use standins::gitlab::{GitlabStandin, Role, Tier, UserHandle};
 use standins::jira::{Api, FailureRule, IssueView, JiraStandin, SiteHandle};
 
-use crate::program::Program;
-
-/// How many events happen, unless `CHAOS_EVENTS` says otherwise.
-const EVENTS: usize = 2_000;
-
-/// Projects of each linked group.
-const PROJECTS: usize = 5;
+use events::{ISSUES, PROJECTS, Project, REORDERED, Random, shuffled};
 
 /// Events between two seconds of GitLab's clock: dates in hooks are cut to seconds, and nothing else tells the order of two
 /// changes within one.
 const EVENTS_PER_SECOND: usize = 100;
 
-/// Issues that events are about.
-const ISSUES: u64 = 50;
-
-/// How far a delivery may be overtaken, in deliveries.
-const REORDERED: usize = 20;
-
 /// Deliveries that are sent at the same time.
 const CONCURRENCY: usize = 16;
 
-/// How long the program lives between two kills.
-const LIFE: Duration = Duration::from_secs(1);
+/// Kills after the last event.
+const KILLS_AFTERWARDS: u32 = 4;
 
 /// How long everything may take to arrive once all is well again.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Numbers without a pattern, the same in every run.
-struct Random(u64);
-
-impl Random {
-    /// A number below `bound`.
-    fn below(&mut self, bound: usize) -> usize {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
-    }
-
-    fn is_one_in(&mut self, bound: usize) -> bool {
-        self.below(bound) == 0
-    }
+/// How many events happen: as many as `CHAOS_EVENTS` says, or so many.
+fn number_of_events(usual: usize) -> usize {
+    std::env::var("CHAOS_EVENTS").ok().map_or(usual, |number| number.parse().unwrap())
 }
 
-/// What a project has, as Jira should show it in the end.
-struct Project {
-    handle: ProjectHandle,
-    has_token: bool,
-    issue: u64,
-    /// By branch: the last commit's message, or that it is gone.
-    branches: BTreeMap<String, Option<String>>,
-    commits: Vec<String>,
-    merge_requests: Vec<(MergeRequestHandle, String, &'static str)>,
-    pipelines: Vec<(PipelineHandle, &'static str)>,
+/// The bundle as something that can be operated, and killed.
+trait Bundle {
+    /// How long it lives between two kills.
+    const LIFE: Duration;
+
+    async fn add_site(&self, site: &SiteHandle, client_id: String, client_secret: SecretString);
+
+    async fn link(&self, site: &SiteHandle, group: &str, token: &SecretString, credential: CredentialChoice);
+
+    /// How many messages are on the events queue, by their state.
+    async fn queue(&self) -> Value;
+
+    async fn dead_letters(&self) -> Value;
+
+    /// Kills it, or a part of it, and starts it again.
+    async fn kill(&mut self);
 }
 
-impl Project {
-    fn next_issue(&mut self) -> u64 {
-        self.issue = self.issue % ISSUES + 1;
-        self.issue
-    }
-
-    /// Something happens. Each thing changes at most once within a second of GitLab's clock, apart from branches, whose
-    /// pushes name each other.
-    async fn happen(&mut self, number: usize, random: &mut Random, changed: &mut Vec<u64>) {
-        match random.below(10) {
-            0..5 => self.push(number, random).await,
-            5 => self.delete_branch(random).await,
-            6 | 7 => self.change_merge_request(number, random, changed).await,
-            _ => self.change_pipeline(random, changed).await,
-        }
-    }
-
-    async fn push(&mut self, number: usize, random: &mut Random) {
-        let known: Vec<String> = self.branches.keys().cloned().collect();
-        let branch = if known.len() < 6 || random.is_one_in(8) {
-            format!("PAY-{}-{}", self.next_issue(), known.len())
-        } else {
-            known[random.below(known.len())].clone()
-        };
-        let message = format!("PAY-{} change {number}", self.next_issue());
-        self.handle.push(&branch, [commit(&message).adds("a", 1)]).await;
-        self.branches.insert(branch, Some(message.clone()));
-        self.commits.push(message);
-    }
-
-    async fn delete_branch(&mut self, random: &mut Random) {
-        let there: Vec<String> =
-            self.branches.iter().filter(|(_, head)| head.is_some()).map(|(name, _)| name.clone()).collect();
-        // Branches of merge requests stay, or the merge requests would tell of them.
-        let used = |name: &&String| self.merge_requests.iter().all(|(_, of, _)| !of.ends_with(name.as_str()));
-        let free: Vec<&String> = there.iter().filter(used).collect();
-        if free.is_empty() {
-            return;
-        }
-        let branch = free[random.below(free.len())].clone();
-        self.handle.delete_branch(&branch).await;
-        self.branches.insert(branch, None);
-    }
-
-    async fn change_merge_request(&mut self, number: usize, random: &mut Random, changed: &mut Vec<u64>) {
-        if self.merge_requests.len() < 5 || random.is_one_in(4) {
-            let there = self.branches.iter().find(|(name, head)| {
-                head.is_some() && self.merge_requests.iter().all(|(_, of, _)| !of.ends_with(name.as_str()))
-            });
-            let Some((branch, _)) = there else { return };
-            let title = format!("PAY-{} request {number} of {branch}", self.issue);
-            let opened = self.handle.open_merge_request(merge_request(branch, &title)).await;
-            changed.push(opened.id());
-            self.merge_requests.push((opened, title, "OPEN"));
-            return;
-        }
-        let index = random.below(self.merge_requests.len());
-        let (handle, title, status) = &mut self.merge_requests[index];
-        if changed.contains(&handle.id()) || *status == "MERGED" {
-            return;
-        }
-        changed.push(handle.id());
-        match (random.below(4), *status) {
-            (0, "OPEN") => {
-                handle.close().await;
-                *status = "DECLINED";
-            }
-            (_, "DECLINED") => {
-                handle.reopen().await;
-                *status = "OPEN";
-            }
-            _ => {
-                let branch = title.rsplit(' ').next().unwrap().to_owned();
-                *title = format!("PAY-{} changed {number} of {branch}", self.issue);
-                handle.update(title, "").await;
-            }
-        }
-    }
-
-    async fn change_pipeline(&mut self, random: &mut Random, changed: &mut Vec<u64>) {
-        let running = self.pipelines.iter_mut().find(|(pipeline, state)| {
-            !matches!(*state, "successful" | "failed") && !changed.contains(&pipeline.id())
-        });
-        if let Some((pipeline, state)) = running {
-            changed.push(pipeline.id());
-            let (status, then) = match *state {
-                "pending" => ("running", "in_progress"),
-                _ if random.is_one_in(3) => ("failed", "failed"),
-                _ => ("success", "successful"),
-            };
-            pipeline.status(status).await;
-            *state = then;
-            return;
-        }
-        let there = self.branches.iter().find(|(_, head)| head.is_some());
-        if let Some((branch, _)) = there {
-            let pipeline = self.handle.start_pipeline(branch).await;
-            changed.push(pipeline.id());
-            self.pipelines.push((pipeline, "pending"));
-        }
-    }
-
-    /// What is not at Jira as it is at GitLab.
-    fn differences(&self, issues: &BTreeMap<String, IssueView>) -> Vec<String> {
-        let mut differences = Vec::new();
-        let of = |text: &str| {
-            let end = text.match_indices(['-', ' ']).nth(1).map_or(text.len(), |(index, _)| index);
-            &issues[&text[..end]]
-        };
-        let (page, token) = (self.handle.web_url(), if self.has_token { "" } else { " (no token)" });
-        for (branch, head) in &self.branches {
-            let shown = of(branch).branches.iter().find(|it| it.name == *branch && it.url.starts_with(&page));
-            let shown =
-                shown.map(|branch| branch.submitted["lastCommit"]["message"].as_str().unwrap_or_default());
-            if shown != head.as_deref() {
-                differences.push(format!("{page} {branch}{token}: {head:?} is shown as {shown:?}"));
-            }
-        }
-        for message in &self.commits {
-            let shown =
-                of(message).commits.iter().filter(|it| it.message == *message && it.url.starts_with(&page));
-            if shown.count() != 1 {
-                differences.push(format!("{page} {message}{token} is missing"));
-            }
-        }
-        for (merge_request, title, status) in &self.merge_requests {
-            let (id, issue) = (merge_request.id().to_string(), of(title));
-            let shown = issue.pull_requests.iter().find(|it| it.id == id);
-            let shown = shown.map(|it| (it.title.as_str(), it.status.as_str()));
-            if shown != Some((title, status)) {
-                differences.push(format!(
-                    "{page} !{}{token}: {title} {status} is shown as {shown:?}",
-                    merge_request.iid()
-                ));
-            }
-        }
-        for (pipeline, state) in &self.pipelines {
-            let number = i64::try_from(pipeline.iid()).unwrap();
-            let builds = issues.values().flat_map(|issue| &issue.builds);
-            let builds = builds.filter(|it| it.build_number == number && it.url.starts_with(&page));
-            let shown: Vec<&str> = builds.map(|build| build.state.as_str()).collect();
-            if shown.is_empty() || shown.iter().any(|it| it != state) {
-                differences.push(format!("{page} pipeline {number}{token}: {state} is shown as {shown:?}"));
-            }
-        }
-        differences
-    }
+/// Where it happens.
+struct Stage {
+    gitlab: GitlabStandin,
+    /// The site of most projects, and one that does not answer.
+    site: SiteHandle,
+    hanging: SiteHandle,
+    ada: UserHandle,
+    token: SecretString,
+    random: Random,
 }
 
-/// A group with projects, linked to `site`.
-async fn linked_group(
-    program: &Program,
-    gitlab: &GitlabStandin,
-    (site, path): (&SiteHandle, &str),
-    (ada, token, credential): (&UserHandle, &SecretString, &str),
-) -> Vec<Project> {
-    let group = gitlab.group(path, Tier::Premium);
-    group.grant(ada, Role::Owner);
-    let host = site.base_url().trim_start_matches("http://").to_owned();
-    let link = [
-        "group",
-        "link",
-        "--site",
-        &host,
-        "--group",
-        path,
-        "--gitlab-token-stdin",
-        "--credential",
-        credential,
-    ];
-    program.run(&link, token.expose_secret()).await;
-    let mut projects = Vec::new();
-    for number in 0..PROJECTS {
-        let handle = group.project(&format!("p{number}")).acting_as(ada);
-        handle.push("main", [commit("Start").adds("README.md", 1)]).await;
-        projects.push(Project {
-            handle,
-            has_token: credential != "none",
-            issue: 10 * u64::try_from(number).unwrap(),
-            branches: BTreeMap::new(),
-            commits: Vec::new(),
-            merge_requests: Vec::new(),
-            pipelines: Vec::new(),
-        });
+impl Stage {
+    async fn new(jira: &JiraStandin, gitlab: GitlabStandin) -> Self {
+        let (site, hanging) = (jira.site("acme").await.unwrap(), jira.site("hanging").await.unwrap());
+        let ada = gitlab.user("ada");
+        let token = ada.token(&["api"]);
+        Self { gitlab, site, hanging, ada, token, random: Random(2026) }
     }
-    projects
-}
 
-async fn add_site(program: &Program, site: &SiteHandle) {
-    site.add_issue_range("PAY", 1..=ISSUES);
-    let apis = [Api::DevInfo, Api::Builds, Api::Deployments, Api::FeatureFlags];
-    let (id, secret) = site.add_oauth_credentials(&apis);
-    let add = ["site", "add", "--site", &site.base_url(), "--client-id", &id, "--client-secret-stdin"];
-    program.run(&add, &secret).await;
-}
-
-/// A tenth of them twice, all of them out of order.
-fn shuffled(deliveries: Vec<Delivery>, random: &mut Random) -> Vec<Delivery> {
-    let mut placed: Vec<(usize, Delivery)> = Vec::new();
-    for (index, delivery) in deliveries.into_iter().enumerate() {
-        if random.is_one_in(10) {
-            placed.push((index + 5 * REORDERED, delivery.clone()));
+    async fn add_sites(&self, bundle: &impl Bundle) {
+        for site in [&self.site, &self.hanging] {
+            site.add_issue_range("PAY", 1..=ISSUES);
+            let apis = [Api::DevInfo, Api::Builds, Api::Deployments, Api::FeatureFlags];
+            let (id, secret) = site.add_oauth_credentials(&apis);
+            bundle.add_site(site, id, secret.into()).await;
         }
-        placed.push((index + random.below(REORDERED), delivery));
     }
-    placed.sort_by_key(|(place, _)| *place);
-    placed.into_iter().map(|(_, delivery)| delivery).collect()
-}
 
-/// Sends until there is an answer, as a person does with what GitLab shows as failed.
-async fn send(delivery: Delivery) {
-    for _ in 0..2_000 {
-        if delivery.send().await.is_ok_and(|status| status.is_success()) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    /// A group with projects, linked to `site`.
+    async fn linked_group(
+        &self,
+        bundle: &impl Bundle,
+        (site, path): (&SiteHandle, &str),
+        credential: CredentialChoice,
+    ) -> Vec<Project> {
+        let group = self.gitlab.group(path, Tier::Premium);
+        group.grant(&self.ada, Role::Owner);
+        bundle.link(site, path, &self.token, credential).await;
+        events::projects(&group, &self.ada, credential != CredentialChoice::None).await
     }
-    panic!("nobody takes the delivery");
-}
 
-/// Jira ignores a version whose number is not higher than the last one's, so different content never has the same number.
-fn assert_that_numbers_rise_with_content(site: &SiteHandle) {
-    let mut last: BTreeMap<String, (i64, String)> = BTreeMap::new();
-    for call in site.recorded().iter().filter(|call| call.status < 300) {
-        for kind in ["branches", "pullRequests"] {
-            for entity in call.entities(kind) {
-                let mut content = entity.clone();
-                let number = content["updateSequenceId"].take().as_i64().unwrap();
-                content["lastCommit"]["updateSequenceId"] = Value::Null;
-                let content = content.to_string();
-                let id = format!("{kind} {} {}", entity["url"], entity["id"]);
-                if let Some((before, said)) = last.insert(id.clone(), (number, content.clone())) {
-                    assert!(before != number || said == content, "{id}: {number} twice:\n{said}\n{content}");
+    fn fail(&self) {
+        self.hanging.fail(FailureRule::slow(Duration::from_secs(40)));
+        self.site.fail(FailureRule::rate_limit("jira-burst-based", 1).one_in(10));
+        self.site.fail(FailureRule::status(502).one_in(11));
+        self.site.fail(FailureRule::drop_connection().one_in(53));
+        self.site.fail(FailureRule::lose_answer().one_in(47));
+    }
+
+    /// Has `number` events happen, and brings what they deliver to a bundle that is killed meanwhile; answers how often.
+    async fn happen(
+        &mut self,
+        bundle: &mut impl Bundle,
+        number: usize,
+        projects: &mut [Project],
+        neighbours: &mut [Project],
+    ) -> u32 {
+        let (mut began, mut kills, mut late) = (Instant::now(), 0, Vec::new());
+        for round in 0..number.div_ceil(EVENTS_PER_SECOND) {
+            let held = self.gitlab.hold_deliveries();
+            let mut changed = Vec::new();
+            for number in 0..EVENTS_PER_SECOND {
+                let project = &mut projects[self.random.below(2 * PROJECTS)];
+                project.happen(round * EVENTS_PER_SECOND + number, &mut self.random, &mut changed).await;
+            }
+            neighbours[round % PROJECTS].push(round, &mut self.random).await;
+            late.extend(held.take());
+            drop(held);
+            self.gitlab.advance(Duration::from_secs(1).try_into().unwrap());
+            // Some of each round come with the next one.
+            let ready = late.len().saturating_sub(REORDERED);
+            let now = shuffled(late.drain(..ready).collect(), &mut self.random);
+            let mut sent = stream::iter(now).map(events::send).buffer_unordered(CONCURRENCY);
+            loop {
+                tokio::select! {
+                    next = sent.next() => if next.is_none() { break },
+                    () = kill_in_time(bundle, began) => (began, kills) = (Instant::now(), kills + 1),
                 }
             }
         }
+        let late = shuffled(late, &mut self.random);
+        stream::iter(late).map(events::send).buffer_unordered(CONCURRENCY).collect::<Vec<_>>().await;
+        kills
+    }
+
+    /// What is not at Jira as it is at GitLab, of `projects` and `neighbours`.
+    fn differences(&self, projects: &[Project], neighbours: &[Project]) -> Vec<String> {
+        let views = |site: &SiteHandle| -> BTreeMap<String, IssueView> {
+            let keys = (1..=ISSUES).map(|number| format!("PAY-{number}"));
+            keys.map(|key| (key.clone(), site.issue(&key))).collect()
+        };
+        let (ours, theirs) = (views(&self.site), views(&self.hanging));
+        let of_ours = projects.iter().flat_map(|project| project.differences(&ours));
+        of_ours.chain(neighbours.iter().flat_map(|project| project.differences(&theirs))).collect()
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::too_many_lines, reason = "one story")]
-async fn in_the_end_jira_shows_what_gitlab_has() {
-    let events = std::env::var("CHAOS_EVENTS").ok().map_or(EVENTS, |number| number.parse().unwrap());
-    let jira = JiraStandin::start().await.unwrap();
-    let (site, hanging) = (jira.site("acme").await.unwrap(), jira.site("hanging").await.unwrap());
-    let gitlab = GitlabStandin::start(Version::V19_1).await.unwrap();
-    let program = Program::new(&jira, &gitlab);
-    let mut child = program.serve().await;
-    for site in [&site, &hanging] {
-        add_site(&program, site).await;
+async fn kill_in_time<B: Bundle>(bundle: &mut B, began: Instant) {
+    tokio::time::sleep(B::LIFE.saturating_sub(began.elapsed())).await;
+    bundle.kill().await;
+}
+
+/// Tells the story: in the end Jira shows what GitLab has, and nothing is dead-lettered.
+async fn play(mut stage: Stage, bundle: &mut impl Bundle, events: usize) {
+    stage.add_sites(bundle).await;
+    let (site, hanging) = (stage.site.clone(), stage.hanging.clone());
+    let mut projects = stage.linked_group(bundle, (&site, "read"), CredentialChoice::Given).await;
+    projects.extend(stage.linked_group(bundle, (&site, "hooks"), CredentialChoice::None).await);
+    let mut neighbours = stage.linked_group(bundle, (&hanging, "neighbour"), CredentialChoice::Given).await;
+
+    stage.fail();
+    let start = Instant::now();
+    let mut kills = stage.happen(bundle, events, &mut projects, &mut neighbours).await;
+    println!("{events} events, taken in within {:?}", start.elapsed());
+    println!("{} calls to Jira, {} to GitLab", site.calls().total(), stage.gitlab.calls().len());
+
+    // What is on the queue now is disturbed, too.
+    for _ in 0..KILLS_AFTERWARDS {
+        kill_in_time(bundle, Instant::now()).await;
+        kills += 1;
     }
-    let ada = gitlab.user("ada");
-    let token = ada.token(&["api"]);
-    let mut projects = linked_group(&program, &gitlab, (&site, "read"), (&ada, &token, "given")).await;
-    projects.extend(linked_group(&program, &gitlab, (&site, "hooks"), (&ada, &token, "none")).await);
-    let mut neighbour =
-        linked_group(&program, &gitlab, (&hanging, "neighbour"), (&ada, &token, "given")).await;
-
-    hanging.fail(FailureRule::slow(Duration::from_secs(40)));
-    site.fail(FailureRule::rate_limit("jira-burst-based", 1).one_in(10));
-    site.fail(FailureRule::status(502).one_in(11));
-    site.fail(FailureRule::drop_connection().one_in(53));
-    site.fail(FailureRule::lose_answer().one_in(47));
-
-    let (mut random, mut began, mut kills) = (Random(2026), Instant::now(), 0);
-    let (mut late, start) = (Vec::new(), Instant::now());
-    for round in 0..events.div_ceil(EVENTS_PER_SECOND) {
-        let held = gitlab.hold_deliveries();
-        let mut changed = Vec::new();
-        for number in 0..EVENTS_PER_SECOND {
-            let project = &mut projects[random.below(2 * PROJECTS)];
-            project.happen(round * EVENTS_PER_SECOND + number, &mut random, &mut changed).await;
-        }
-        neighbour[round % PROJECTS].push(round, &mut random).await;
-        late.extend(held.take());
-        drop(held);
-        gitlab.advance(Duration::from_secs(1).try_into().unwrap());
-        // Some of each round come with the next one.
-        let ready = late.len().saturating_sub(REORDERED);
-        let now = shuffled(late.drain(..ready).collect(), &mut random);
-        let mut sent = stream::iter(now).map(send).buffer_unordered(CONCURRENCY);
-        loop {
-            tokio::select! {
-                next = sent.next() => if next.is_none() { break },
-                () = tokio::time::sleep(LIFE.saturating_sub(began.elapsed())) => {
-                    child.kill().await.unwrap();
-                    child = program.serve().await;
-                    (began, kills) = (Instant::now(), kills + 1);
-                }
-            }
-        }
-    }
-    stream::iter(shuffled(late, &mut random))
-        .map(send)
-        .buffer_unordered(CONCURRENCY)
-        .collect::<Vec<_>>()
-        .await;
-    println!("{events} events, {kills} kills, taken in within {:?}", start.elapsed());
-    let calls = site.calls();
-    println!("{} calls to Jira, {} to GitLab", calls.total(), gitlab.calls().len());
-
     for site in [&site, &hanging] {
         site.clear_failures();
     }
-    projects.append(&mut neighbour);
     let mut differences = Vec::new();
     while start.elapsed() < PATIENCE + Duration::from_millis(50 * u64::try_from(events).unwrap()) {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let views = |site: &SiteHandle| -> BTreeMap<String, IssueView> {
-            (1..=ISSUES)
-                .map(|number| format!("PAY-{number}"))
-                .map(|key| (key.clone(), site.issue(&key)))
-                .collect()
-        };
-        let (ours, theirs) = (views(&site), views(&hanging));
-        let with_site = projects.iter().enumerate();
-        differences = with_site
-            .flat_map(|(index, project)| {
-                project.differences(if index < 2 * PROJECTS { &ours } else { &theirs })
-            })
-            .collect();
-        let queue = &program.run(&["status"], "").await["queues"]["events"];
+        differences = stage.differences(&projects, &neighbours);
+        let queue = bundle.queue().await;
         let is_empty = ["ready", "delayed", "in_flight"].iter().all(|state| queue[state] == 0);
         if differences.is_empty() || is_empty {
             break;
         }
     }
-    println!("settled within {:?}", start.elapsed());
-    let dead = program.run(&["dlq", "list"], "").await;
+    println!("{kills} kills, settled within {:?}", start.elapsed());
+    let dead = bundle.dead_letters().await;
     assert!(
         differences.is_empty(),
         "{} differences:\n{}\n{dead:#}",
@@ -407,7 +197,5 @@ async fn in_the_end_jira_shows_what_gitlab_has() {
         differences.join("\n")
     );
     assert_eq!(dead["dead"], 0, "{dead}");
-    assert_that_numbers_rise_with_content(&site);
-    assert!(kills > 0, "the program was never killed");
-    drop(child);
+    events::assert_that_numbers_rise_with_content(&site);
 }

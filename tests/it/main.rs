@@ -11,6 +11,7 @@ mod crash;
 mod credentials;
 mod events;
 mod failures;
+mod force_pushes;
 mod forge;
 mod history;
 mod hostile;

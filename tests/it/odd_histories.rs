@@ -53,6 +53,39 @@ async fn long_and_empty_things_end_on_their_issues() {
     assert!((1..=MANY_KEYS).filter(with_request).count() >= MAX_ASSOCIATIONS);
 }
 
+/// Branches of a project that has very many, and those of them that name issues.
+const BRANCHES: usize = 10_000;
+const KEYED: usize = 400;
+
+/// All of them are listed, those with keys are on their issues, and an audit misses and removes none.
+#[tokio::test]
+async fn ten_thousand_branches_are_listed_to_the_end() {
+    let old = Old::new(1).await;
+    let group = old.world.gitlab.group("acme", Tier::Premium);
+    let project = group.project("many");
+    project.push("main", [commit("Start").adds("README.md", 1)]).await;
+    let branches: Vec<_> = (0..BRANCHES)
+        .map(|number| {
+            let is_keyed = number % (BRANCHES / KEYED) == 0;
+            if is_keyed { format!("PAY-34-{number}") } else { format!("topic-{number}") }
+        })
+        .collect();
+    project.push_branches(branches.iter().map(|name| (name.as_str(), Vec::new()))).await;
+
+    let link = old.link().await;
+    let ended = old.ended(&link).await;
+    let many = ended["projects"].as_array().unwrap().iter().find(|it| it["project"]["path"] == "acme/many");
+    let tasks = many.unwrap()["tasks"].as_array().unwrap();
+    let task = tasks.iter().find(|it| it["task"] == "branches").unwrap();
+    assert_eq!((&task["state"]["state"], &task["keyed"]), (&"done".into(), &KEYED.into()), "{task}");
+    assert_eq!(old.world.site.issue("PAY-34").branches.len(), KEYED);
+
+    old.history(&link, HistoryAction::Audit { remove_branches: false }).await;
+    let ended = old.ended(&link).await;
+    assert_eq!((&ended["audit"]["missing"], &ended["audit"]["removed"]), (&0.into(), &0.into()), "{ended}");
+    assert_eq!(old.world.site.issue("PAY-34").branches.len(), KEYED);
+}
+
 /// A project that is deleted while its history is read ends as gone; the others are not held up.
 #[tokio::test]
 async fn a_project_that_is_deleted_midway_is_gone() {

@@ -312,7 +312,7 @@ fn history_note(link: &Subscription, progress: Option<&HistoryProgress>, is_unkn
             format!("The history of {group} was cancelled: run `gitlab-jira history resume {id}`.")
         }
         HistoryState::Failed(cause) => {
-            format!("The history of {group} was given up. {}", health::history_remedy(cause))
+            format!("The history of {group} stopped. {}", health::history_remedy(cause))
         }
         HistoryState::Done if progress.failed > 0 => format!(
             "The history of {group} leaves out parts of {}: {show}.",

@@ -255,7 +255,7 @@ pub(super) fn audit_line(audit: &AuditSummary) -> String {
         HistoryState::Running | HistoryState::Paused => {
             return format!("An audit is under way: {} of {total} projects", audit.ended);
         }
-        HistoryState::Failed(cause) => return format!("The audit was given up. {}", history_remedy(cause)),
+        HistoryState::Failed(cause) => return format!("The audit stopped. {}", history_remedy(cause)),
         HistoryState::Done | HistoryState::Cancelled => {
             format!("{} missing of {} that name issues{since}", audit.missing, audit.keyed)
         }

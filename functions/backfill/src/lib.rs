@@ -20,7 +20,7 @@ use shared::queue::worker::{Batch, Deadline};
 use shared::queue::{Received, SharedQueue};
 use shared::services::Services;
 use shared::store::StoreError;
-use shared::sync::read::{GitlabAccess, GitlabCache};
+use shared::sync::read::{GitlabAccess, GitlabCache, ReplacedCommits};
 use shared::sync::site_access::SiteAccess;
 use shared::sync::step::{LinkStep, enqueue};
 use ulid::Ulid;
@@ -111,6 +111,8 @@ pub fn build(services: &Services, config: &Config) -> Result<Backfill, OutboundC
         http: http.clone(),
         guard: guard.clone(),
         cache: GitlabCache::default(),
+        // History lists what is on branches, so it never meets them.
+        replaced_commits: ReplacedCommits::Keep,
     };
     let history = History {
         store: store.clone(),

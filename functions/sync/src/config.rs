@@ -1,11 +1,11 @@
 //! The function's environment variables, and what it is made of.
 
-use shared::config::{JiraAccess, Outbound, Variables};
+use shared::config::{JiraAccess, Outbound, Variables, replaced_commits};
 use shared::outbound::OutboundClientError;
 use shared::services::Services;
 use shared::sync::apply::{Apply, Operation};
 use shared::sync::auth::HookAuthenticator;
-use shared::sync::read::{GitlabAccess, GitlabCache};
+use shared::sync::read::{GitlabAccess, GitlabCache, ReplacedCommits};
 use shared::sync::site_access::SiteAccess;
 
 use crate::{EventSync, NearerLinks};
@@ -25,6 +25,8 @@ pub struct Config {
     pub events_queue_url: String,
     /// Where events go that are not tried again.
     pub events_dead_letter_queue_url: String,
+    /// What becomes of commits that a force push replaced.
+    pub replaced_commits: ReplacedCommits,
 }
 
 impl Config {
@@ -35,6 +37,7 @@ impl Config {
         let (table_name, kms_key_id) = (variables.required("TABLE_NAME"), variables.required("KMS_KEY_ID"));
         let events_queue_url = variables.required("EVENTS_QUEUE_URL");
         let events_dead_letter_queue_url = variables.required("EVENTS_DEAD_LETTER_QUEUE_URL");
+        let replaced_commits = replaced_commits(variables);
         Some(Self {
             jira: jira?,
             outbound: outbound?,
@@ -42,6 +45,7 @@ impl Config {
             kms_key_id,
             events_queue_url,
             events_dead_letter_queue_url,
+            replaced_commits: replaced_commits?,
         })
     }
 }
@@ -68,6 +72,7 @@ pub fn build(services: &Services, config: &Config) -> Result<EventSync, Outbound
             http,
             guard: guard.clone(),
             cache: GitlabCache::default(),
+            replaced_commits: config.replaced_commits,
         },
         apply: Apply { store: store.clone(), clock: services.clock(), operation: Operation::Live },
         nearer: NearerLinks::new(store.clone()),

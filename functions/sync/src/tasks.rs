@@ -38,7 +38,7 @@ enum ObjectId {
     MergeRequest(u64),
     Pipeline(u64),
     Deployment(u64),
-    FeatureFlag(u64),
+    FeatureFlag(String),
 }
 
 impl ObjectId {
@@ -49,7 +49,7 @@ impl ObjectId {
             HookEvent::MergeRequest { merge_request, .. } => Self::MergeRequest(merge_request.iid),
             HookEvent::Pipeline(pipeline) => Self::Pipeline(pipeline.id),
             HookEvent::Deployment(deployment) => Self::Deployment(deployment.id),
-            HookEvent::FeatureFlag(flag) => Self::FeatureFlag(flag.id),
+            HookEvent::FeatureFlag(flag) => Self::FeatureFlag(flag.name.clone()),
         }
     }
 }

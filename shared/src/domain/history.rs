@@ -285,7 +285,7 @@ mod tests {
             one.advance(&counts(1), None, Timestamp(60_000));
         }
         let progress = HistoryProgress::of(plan.clone(), &[one.clone(), two, other]);
-        assert_eq!((progress.projects, progress.ended, progress.sent), (2, 1, 5));
+        assert_eq!((progress.projects, progress.ended, progress.sent), (2, 1, 6));
         assert_eq!(progress.plan.state, HistoryState::Running);
         let progress = HistoryProgress::of(plan.clone(), &[one.clone()]);
         assert_eq!(

@@ -24,6 +24,8 @@ pub enum HistoryTask {
     Pipelines,
     /// Deployments.
     Deployments,
+    /// Feature flags.
+    FeatureFlags,
     /// Branches that issues show and GitLab no longer has.
     DeletedBranches,
 }
@@ -31,8 +33,14 @@ pub enum HistoryTask {
 impl HistoryTask {
     /// Those of a plan, in the order in which they are done.
     fn of(kind: HistoryKind) -> Vec<Self> {
-        let mut tasks =
-            vec![Self::MergeRequests, Self::Branches, Self::Commits, Self::Pipelines, Self::Deployments];
+        let mut tasks = vec![
+            Self::MergeRequests,
+            Self::Branches,
+            Self::Commits,
+            Self::Pipelines,
+            Self::Deployments,
+            Self::FeatureFlags,
+        ];
         if kind == HistoryKind::Audit {
             tasks.push(Self::DeletedBranches);
         }

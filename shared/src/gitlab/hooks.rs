@@ -2,8 +2,12 @@
 //! 15.7: fields come and go, dates change their form, and what is missing is normal. Group, project and system hooks
 //! speak the same language. Deliveries are authenticated before, by `signature`.
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::model::{Deployment, FeatureFlag, MergeRequest, Person, Pipeline, Project, Push};
@@ -118,24 +122,90 @@ pub enum HookError {
     Malformed(#[source] serde_json::Error),
 }
 
-/// Reads a body. Of a field that it has twice the last one counts.
+/// Reads a body. Of a field that it has twice the last one counts, unless it is the kind and comes first.
 ///
 /// # Errors
 /// [`HookError`].
 pub fn parse(body: &[u8]) -> Result<ParsedHook, HookError> {
-    let Kind { object_kind, event_name } = read(body)?;
-    match object_kind.or(event_name).as_deref().unwrap_or_default() {
-        "push" => read::<RawPush>(body)?.delivery(),
-        "merge_request" => read::<RawMergeRequestEvent>(body)?.delivery(),
-        "pipeline" => read::<RawPipelineEvent>(body)?.delivery(),
-        "deployment" => read::<RawDeployment>(body)?.delivery(),
-        "feature_flag" => read::<RawFeatureFlagEvent>(body)?.delivery(),
-        other => Err(HookError::Ignored(clean(other, 40))),
+    // GitLab names the kind first, so one pass is enough.
+    let event = match serde_json::from_slice(body) {
+        Ok(KindFirst(event)) => event,
+        Err(_) => read_of_kind(body)?,
+    };
+    match event {
+        RawEvent::Push(raw) => raw.delivery(),
+        RawEvent::MergeRequest(raw) => raw.delivery(),
+        RawEvent::Pipeline(raw) => raw.delivery(),
+        RawEvent::Deployment(raw) => raw.delivery(),
+        RawEvent::FeatureFlag(raw) => raw.delivery(),
+        RawEvent::Other(kind) => Err(HookError::Ignored(kind)),
     }
 }
 
+/// What is needed of a body, by its kind.
+enum RawEvent {
+    Push(Box<RawPush>),
+    MergeRequest(Box<RawMergeRequestEvent>),
+    Pipeline(Box<RawPipelineEvent>),
+    Deployment(Box<RawDeployment>),
+    FeatureFlag(Box<RawFeatureFlagEvent>),
+    /// A kind that leads to no event.
+    Other(String),
+}
+
+impl RawEvent {
+    /// Reads the fields of `kind`.
+    fn of<'de, D: Deserializer<'de>>(kind: &str, fields: D) -> Result<Self, D::Error> {
+        match kind {
+            "push" => Deserialize::deserialize(fields).map(Self::Push),
+            "merge_request" => Deserialize::deserialize(fields).map(Self::MergeRequest),
+            "pipeline" => Deserialize::deserialize(fields).map(Self::Pipeline),
+            "deployment" => Deserialize::deserialize(fields).map(Self::Deployment),
+            "feature_flag" => Deserialize::deserialize(fields).map(Self::FeatureFlag),
+            other => IgnoredAny::deserialize(fields).map(|_| Self::Other(clean(other, 40))),
+        }
+    }
+}
+
+/// An event whose kind comes before everything else.
+struct KindFirst(RawEvent);
+
+impl<'de> Deserialize<'de> for KindFirst {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KindFirstVisitor)
+    }
+}
+
+struct KindFirstVisitor;
+
+impl<'de> Visitor<'de> for KindFirstVisitor {
+    type Value = KindFirst;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object that begins with object_kind")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<KindFirst, A::Error> {
+        let first: Option<Cow<'de, str>> = fields.next_key()?;
+        if first.as_deref() != Some("object_kind") {
+            return Err(A::Error::invalid_type(Unexpected::Map, &self));
+        }
+        let kind: String = fields.next_value()?;
+        RawEvent::of(&kind, MapAccessDeserializer::new(fields)).map(KindFirst)
+    }
+}
+
+/// Reads the kind, wherever it stands, and then the fields of that kind.
+fn read_of_kind(body: &[u8]) -> Result<RawEvent, HookError> {
+    let Kind { object_kind, event_name } = read(body)?;
+    let kind = object_kind.or(event_name).unwrap_or_default();
+    let in_order = || RawEvent::of(&kind, &mut serde_json::Deserializer::from_slice(body));
+    let whole = || serde_json::from_slice::<Value>(body).and_then(|body| RawEvent::of(&kind, body));
+    in_order().or_else(|_| whole()).map_err(HookError::Malformed)
+}
+
 /// Reads what is needed and keeps nothing else in memory: a body of megabytes is mostly lists that nobody reads. Only one
-/// that can't be read so, because it repeats a field or is no object, is read as a whole.
+/// that can't be read so, because it repeats a field or is no object, is read as a whole, as in [`read_of_kind`].
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, HookError> {
     let whole = || serde_json::from_slice::<Value>(body).and_then(serde_json::from_value);
     serde_json::from_slice(body).or_else(|_| whole()).map_err(HookError::Malformed)

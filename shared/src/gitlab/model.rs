@@ -325,12 +325,10 @@ pub struct Environment {
     pub external_url: Option<String>,
 }
 
-/// A feature flag.
+/// A feature flag. Only hooks tell its id, so its name has to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeatureFlag {
-    /// Id, unique in the instance; only hooks say.
-    pub id: u64,
-    /// Its name.
+    /// Its name, unique in its project.
     pub name: String,
     /// Keys in its description.
     pub keys: IssueKeys,

@@ -100,8 +100,8 @@ impl History {
             }
         };
         self.store.update_history(slot, fail).await?;
-        tracing::warn!(subscription.id = %slot.link, kind = ?slot.kind, ?cause, "a link's history was given up");
-        Ok(Disposition::Drop { reason: "The plan was given up.".to_owned() })
+        tracing::warn!(subscription.id = %slot.link, kind = ?slot.kind, ?cause, "a link's history stopped");
+        Ok(Disposition::Drop { reason: "The plan has stopped.".to_owned() })
     }
 
     /// What an error of GitLab means for a step; none when it is of one object or listing.

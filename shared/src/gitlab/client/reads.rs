@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use http::Method;
+use serde::de::IgnoredAny;
 use url::form_urlencoded::byte_serialize;
 
 use super::{GitlabClient, GitlabError, Page};
@@ -113,6 +114,12 @@ impl GitlabClient {
     pub async fn commit(&self, project: &Project, sha: &str) -> Result<Commit, GitlabError> {
         let path = ["projects", &project.id.to_string(), "repository", "commits", sha];
         Ok(self.get::<RawCommit>(&path, &[("stats", "false")]).await?.commit(project))
+    }
+
+    /// Whether a branch or a tag has a commit.
+    pub async fn is_on_a_ref(&self, project: &Project, sha: &str) -> Result<bool, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "repository", "commits", sha, "refs"];
+        Ok(!self.page_of::<IgnoredAny>(1, &path, &[("type", "all")], 1).await?.items.is_empty())
     }
 
     /// Fills in what a commit changes: some of its files with their lines, and how many there are.
@@ -237,15 +244,20 @@ impl GitlabClient {
         Ok(self.get::<RawEnvironment>(&path, &[]).await?.tier)
     }
 
-    /// A feature flag by name. The API has no ids, so the caller brings it.
-    pub async fn feature_flag(
+    /// A page of a project's feature flags, by name: they can't be listed by date.
+    pub async fn feature_flags(
         &self,
         project: &Project,
-        name: &str,
-        id: u64,
-    ) -> Result<FeatureFlag, GitlabError> {
+        page: u32,
+    ) -> Result<Page<FeatureFlag>, GitlabError> {
+        let path = ["projects", &project.id.to_string(), "feature_flags"];
+        Ok(self.page::<RawFlag>(&path, &[], page).await?.map(RawFlag::feature_flag))
+    }
+
+    /// A feature flag by name.
+    pub async fn feature_flag(&self, project: &Project, name: &str) -> Result<FeatureFlag, GitlabError> {
         let path = ["projects", &project.id.to_string(), "feature_flags", name];
-        Ok(self.get::<RawFlag>(&path, &[]).await?.feature_flag(id))
+        Ok(self.get::<RawFlag>(&path, &[]).await?.feature_flag())
     }
 }
 

@@ -153,7 +153,6 @@ pub(super) struct RawFeatureFlagEvent {
 )]
 #[derive(Deserialize)]
 struct RawFeatureFlag {
-    id: Option<u64>,
     name: Option<String>,
     description: Option<String>,
     active: Option<bool>,
@@ -165,7 +164,6 @@ impl RawFeatureFlagEvent {
         let raw = required(self.object_attributes, KIND, "object_attributes")?;
         let project = self.project.project(None, KIND)?;
         let flag = FeatureFlag {
-            id: required(raw.id, KIND, "object_attributes.id")?,
             name: required(raw.name, KIND, "object_attributes.name")?,
             keys: IssueKeys::extract([raw.description.as_deref().unwrap_or_default()]),
             active: required(raw.active, KIND, "object_attributes.active")?,

@@ -203,9 +203,8 @@ struct RawScope {
 }
 
 impl RawFlag {
-    pub(in crate::gitlab) fn feature_flag(self, id: u64) -> FeatureFlag {
+    pub(in crate::gitlab) fn feature_flag(self) -> FeatureFlag {
         FeatureFlag {
-            id,
             keys: IssueKeys::extract([self.description.as_deref().unwrap_or_default()]),
             name: self.name,
             active: self.active,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join3;
 
-use super::{Commit, Deployment, GitlabError, MergeRequest, Object, Pipeline, ProjectReader};
+use super::{Commit, Deployment, FeatureFlag, GitlabError, MergeRequest, Object, Pipeline, ProjectReader};
 use crate::clock::Timestamp;
 use crate::gitlab::client::MAX_FILES;
 use crate::gitlab::graphql::{BranchMergeRequest, GraphqlError, ProjectAnswer, Query, USUAL_LIMIT};
@@ -31,6 +31,8 @@ pub struct ProjectBatch {
     pub(super) pipelines: HashMap<u64, (Timestamp, Pipeline)>,
     /// The newest deployments of an environment, newest first, and whether these are all.
     pub(super) deployments: HashMap<String, (Timestamp, Vec<Deployment>, bool)>,
+    /// Feature flags by name, with their strategies.
+    pub(super) feature_flags: HashMap<String, (Timestamp, FeatureFlag)>,
 }
 
 /// What GraphQL is good for on a link: as an instance's versions and a link's token decide.

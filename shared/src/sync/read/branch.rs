@@ -15,10 +15,14 @@ impl ProjectReader<'_> {
         deleted_head: Option<&str>,
     ) -> Read<Vec<PendingEntity>> {
         let (branch_known_at, branch) = self.branch_head(name).await?;
+        let replaced = match &branch {
+            Some(branch) => self.replaced_commits(&branch.head.sha, pushes).await?,
+            None => Vec::new(),
+        };
         let mut pushed: Vec<Commit> = Vec::new();
         for push in pushes {
             for commit in self.pushed_commits(push).await? {
-                if !pushed.iter().any(|known| known.sha == commit.sha) {
+                if !pushed.iter().chain(&replaced).any(|known| known.sha == commit.sha) {
                     pushed.push(self.with_files(commit).await?);
                 }
             }
@@ -26,6 +30,7 @@ impl ProjectReader<'_> {
         let known_at = self.reader.now();
         let mut entities: Vec<_> =
             pushed.iter().map(|commit| PendingEntity::from(self.source.commit(commit, known_at))).collect();
+        entities.extend(replaced.iter().map(|commit| self.source.deleted_commit(commit, known_at).into()));
         let branch = match branch {
             Some(branch) => self.branch_now(branch, &pushed, branch_known_at).await?,
             // It was deleted: a hook said so, or will.

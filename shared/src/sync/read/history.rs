@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::deleted_branches::ShownBranch;
 use super::{
-    Commit, Deployment, MergeRequest, Object, Pipeline, ProjectBatch, ProjectReader, Read, ReadError,
+    Commit, Deployment, FeatureFlag, MergeRequest, Object, Pipeline, ProjectBatch, ProjectReader, Read,
+    ReadError,
 };
 use crate::clock::Timestamp;
 use crate::domain::{Cursor, HistoryPlan, HistoryTask, IssueKeys, TaskFailure};
@@ -44,6 +45,8 @@ pub enum Found {
     Pipelines(Vec<Pipeline>),
     /// Deployments.
     Deployments(Vec<Deployment>),
+    /// Feature flags.
+    FeatureFlags(Vec<FeatureFlag>),
     /// Branches that issues show and GitLab no longer has.
     DeletedBranches(Vec<ShownBranch>),
 }
@@ -69,6 +72,7 @@ impl Found {
             Self::Commits(found) => found.retain(|it| is_wanted(it.committed_at)),
             Self::Pipelines(found) => found.retain(|it| is_wanted(it.updated_at)),
             Self::Deployments(found) => found.retain(|it| is_wanted(it.updated_at)),
+            Self::FeatureFlags(found) => found.retain(|it| is_wanted(it.updated_at)),
             // When a branch was deleted is not known.
             Self::DeletedBranches(_) => {}
         }
@@ -86,6 +90,7 @@ impl Found {
             Self::Commits(found) => found.iter().map(Object::Commit).collect(),
             Self::Pipelines(found) => found.iter().map(Object::Pipeline).collect(),
             Self::Deployments(found) => found.iter().map(Object::Deployment).collect(),
+            Self::FeatureFlags(found) => found.iter().map(Object::FeatureFlag).collect(),
             Self::DeletedBranches(found) => {
                 let names = found.iter().map(|branch| (branch.name.as_str(), branch.head.as_str()));
                 names
@@ -117,6 +122,7 @@ impl ProjectReader<'_> {
             HistoryTask::Commits => self.list_commits(cursor).await,
             HistoryTask::Pipelines => self.list_pipelines(cursor).await,
             HistoryTask::Deployments => self.list_deployments(cursor).await,
+            HistoryTask::FeatureFlags => self.list_feature_flags(cursor).await,
             HistoryTask::DeletedBranches => return self.list_deleted_branches(cursor, plan).await,
         };
         match page {
@@ -239,6 +245,16 @@ impl ProjectReader<'_> {
         }
         let batch = ProjectBatch { deployments: environments, ..ProjectBatch::default() };
         Ok(listing.page(Found::Deployments(page.items), batch))
+    }
+
+    async fn list_feature_flags(&self, cursor: Cursor) -> Read<HistoryPage> {
+        let known_at = self.reader.now();
+        let page = self.reader.client.feature_flags(&self.source.project, cursor.page).await?;
+        let listing = Listing::of(&page, Cursor { before: None, ..cursor }, |_| None);
+        let found = with_keys(page.items, |flag| &flag.keys);
+        let known = found.iter().map(|flag| (flag.name.clone(), (known_at, flag.clone())));
+        let batch = ProjectBatch { feature_flags: known.collect(), ..ProjectBatch::default() };
+        Ok(listing.page(Found::FeatureFlags(found), batch))
     }
 }
 

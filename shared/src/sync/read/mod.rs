@@ -11,7 +11,7 @@
 //! | merge request | which one it is, the page of a fork, that it is open so that its branch is worth reading | the rest: it has neither author nor address nor notes, and may be late |
 //! | pipeline | ref of a tag, page, number, keys of the commit's message | status and date: only the end has one; tests; merge requests' descriptions |
 //! | deployment | the environment's tier | its number, ref and commit: it has none of them |
-//! | feature flag | its id, which the API does not tell | strategies |
+//! | feature flag | its name | strategies |
 //! | tag | nothing of it is sent | |
 //!
 //! So every entity that is sent of a link with a token carries the moment just before its read as its number. Commits and
@@ -28,12 +28,14 @@ pub mod hook;
 mod merge_request;
 mod pipeline;
 mod reader;
+mod replaced_commits;
 
 use std::sync::Arc;
 
 pub use batch::ProjectBatch;
 pub use cache::GitlabCache;
 pub use reader::{GitlabAccess, GitlabReader, GroupListing, ReadError};
+pub use replaced_commits::ReplacedCommits;
 
 use self::cache::{CacheKey, MergeRequests};
 use super::apply::PendingEntity;
@@ -92,11 +94,12 @@ impl Object<'_> {
     #[must_use]
     pub fn changed_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Branch { .. } | Self::FeatureFlag(_) => None,
+            Self::Branch { .. } => None,
             Self::Commit(commit) => commit.committed_at,
             Self::MergeRequest(merge_request) => merge_request.updated_at,
             Self::Pipeline(pipeline) => pipeline.updated_at,
             Self::Deployment(deployment) => deployment.updated_at,
+            Self::FeatureFlag(flag) => flag.updated_at,
         }
     }
 }

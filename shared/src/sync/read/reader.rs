@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 use super::cache::{CacheKey, GitlabCache};
+use super::replaced_commits::ReplacedCommits;
 use crate::clock::{SharedClock, Timestamp};
 use crate::domain::{HoldReason, IssueKeys, LinkAttention, Rotation, Subscription, lies_under};
 use crate::envelope::{Context, Envelope, EnvelopeError};
@@ -33,6 +34,8 @@ pub struct GitlabAccess {
     pub guard: HostGuard,
     /// Answers that hold for a moment.
     pub cache: GitlabCache,
+    /// What becomes of commits that a force push replaced.
+    pub replaced_commits: ReplacedCommits,
 }
 
 /// The first pause after GitLab did not answer or asked for less; each further one is twice as long.

@@ -2,8 +2,7 @@
 
 use super::{Source, branch_id, date, encode_path, encode_value};
 use crate::clock::Timestamp;
-use crate::domain::EntityKind;
-use crate::domain::IssueKeys;
+use crate::domain::{EntityKey, EntityKind, IssueKeys};
 use crate::gitlab::model::{ChangedFile, Commit, FileChange};
 use crate::jira::model;
 use crate::sync::entity::{Content, Entity, EntityVersion};
@@ -11,6 +10,9 @@ use crate::text::{clean, clean_or, url_or};
 
 /// How many files of a commit Jira takes.
 const MAX_FILES: usize = 10;
+
+/// The rank of a commit whose files are known, and of its deletion.
+const WITH_FILES: u8 = 1;
 
 /// How many characters of a SHA people read.
 const SHORT_SHA: usize = 8;
@@ -22,16 +24,24 @@ impl Source {
         let issue_keys = commit.keys.clone();
         let content = self.commit_fields(commit, issue_keys.as_slice(), known_at);
         // What a hook alone says of a commit must not replace what was read with its files.
-        let rank = u8::from(!commit.files.is_empty());
+        let rank = if commit.files.is_empty() { 0 } else { WITH_FILES };
         let version = EntityVersion { known_at, changed_at: None, rank, from_hook: false };
+        let (key, label) = self.commit_identity(commit);
+        self.entity(key, label, issue_keys, version, Content::Commit(Box::new(content)))
+    }
+
+    /// That a commit is gone from its project's branches.
+    #[must_use]
+    pub fn deleted_commit(&self, commit: &Commit, known_at: Timestamp) -> Entity {
+        let (key, label) = self.commit_identity(commit);
+        let mut deleted = self.deleted(key, label, commit.keys.clone(), known_at);
+        deleted.version.rank = WITH_FILES;
+        deleted
+    }
+
+    fn commit_identity(&self, commit: &Commit) -> (EntityKey, String) {
         let label = format!("{}@{}", self.project.path, short(&commit.sha));
-        self.entity(
-            self.key(EntityKind::Commit, commit.sha.clone()),
-            label,
-            issue_keys,
-            version,
-            Content::Commit(Box::new(content)),
-        )
+        (self.key(EntityKind::Commit, commit.sha.clone()), label)
     }
 
     /// A branch with its newest commit. A commit without keys of its own carries the branch's.

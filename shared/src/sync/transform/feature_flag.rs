@@ -13,15 +13,19 @@ use crate::text::{clean, clean_or};
 /// More rows than anybody reads; GitLab's own limit on scopes is lower.
 const MAX_DETAILS: usize = 100;
 
+/// Jira's limit on an id. GitLab's names have 63 characters at most.
+const MAX_ID: usize = 255;
+
 /// GitLab's name for "every environment".
 const EVERY_ENVIRONMENT: &str = "*";
 
 impl Source {
-    /// A feature flag. GitLab's API does not tell the number its page is found by, so links go to the list of flags.
+    /// A feature flag. Its id at Jira is made of its name, since GitLab's API tells no id: a flag that is read is the one that
+    /// its hook told of. Nor does it tell the number its page is found by, so links go to the list of flags.
     #[must_use]
     pub fn feature_flag(&self, flag: &FeatureFlag, known_at: Timestamp) -> Entity {
         let (url, last_updated) = (self.page("/-/feature_flags"), date(flag.updated_at, known_at));
-        let id = self.id(flag.id);
+        let id = clean(&self.id(format_args!("{}-{}", self.project.id, flag.name)), MAX_ID);
         let name = clean_or(&flag.name, 255, &id);
         let content = JiraFlag {
             schema_version: "1.0".to_owned(),

@@ -171,7 +171,6 @@ fn deployment() -> Deployment {
 /// M8's flag.
 fn feature_flag() -> FeatureFlag {
     FeatureFlag {
-        id: 800,
         name: "new-checkout".to_owned(),
         keys: IssueKeys::extract(["THING-123"]),
         active: true,
@@ -258,7 +257,7 @@ fn the_first_instance_has_plain_ids() {
             "pull_request 42 9001".to_owned(),
             "build 42 42-982786bd3f22691354ce8cf977cf260a/31".to_owned(),
             "deployment 42 5001/3/5".to_owned(),
-            "feature_flag 42 800".to_owned(),
+            "feature_flag 42 42-new-checkout".to_owned(),
         ]
     );
 }
@@ -275,7 +274,7 @@ fn further_instances_put_a_hash_of_their_address_before_every_id() {
             "pull_request b4f1ca6c-42 b4f1ca6c-9001".to_owned(),
             "build b4f1ca6c-42 b4f1ca6c-42-982786bd3f22691354ce8cf977cf260a/31".to_owned(),
             "deployment b4f1ca6c-42 b4f1ca6c-5001/b4f1ca6c-3/5".to_owned(),
-            "feature_flag b4f1ca6c-42 b4f1ca6c-800".to_owned(),
+            "feature_flag b4f1ca6c-42 b4f1ca6c-42-new-checkout".to_owned(),
         ]
     );
     assert_eq!(second.repository.id, "b4f1ca6c-42");

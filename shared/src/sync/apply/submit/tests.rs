@@ -231,10 +231,9 @@ fn deployment(number: u64) -> Entity {
     source(42).deployment(&deployment, KNOWN_AT, false).expect("it has a number")
 }
 
-fn flag(id: u64) -> Entity {
+fn flag(number: u64) -> Entity {
     let flag = model::FeatureFlag {
-        id,
-        name: format!("flag-{id}"),
+        name: format!("flag-{number}"),
         keys: IssueKeys::extract(["PAY-1"]),
         ..model::FeatureFlag::default()
     };

@@ -111,6 +111,7 @@ const ROUTES: &[(MethodFilter, &str, Need, Handler)] = &[
     (GET, "/projects/{id}/repository/commits", Need::Read, repository::commits),
     (GET, "/projects/{id}/repository/commits/{sha}", Need::Read, repository::commit),
     (GET, "/projects/{id}/repository/commits/{sha}/diff", Need::Read, repository::diff),
+    (GET, "/projects/{id}/repository/commits/{sha}/refs", Need::Read, repository::refs),
     (GET, "/projects/{id}/repository/commits/{sha}/merge_requests", Need::Read, merge_requests::of_commit),
     (GET, "/projects/{id}/repository/compare", Need::Read, repository::compare),
     (GET, "/projects/{id}/repository/merge_base", Need::Read, repository::merge_base),

@@ -121,6 +121,23 @@ pub(crate) fn diff(world: &mut World, call: &Call) -> Outcome {
     Answer::page(call, &commit.files, |file| show_diff(world, file))
 }
 
+/// `GET /projects/:id/repository/commits/:sha/refs`: the branches and tags that a commit was pushed to.
+pub(crate) fn refs(world: &mut World, call: &Call) -> Outcome {
+    let project = call.code(world)?;
+    let commit = find_commit(project, call)?;
+    let kind = call.choice("type", &["all", "branch", "tag"])?;
+    let branches = project.repository.branches.iter().map(|(name, branch)| ("branch", name, &branch.head));
+    let tags = project.repository.tags.iter().map(|(name, head)| ("tag", name, head));
+    let has_it =
+        |head: &str| project.repository.log(&[head], &[], false).iter().any(|known| known.sha == commit.sha);
+    let found: Vec<(&str, &String)> = branches
+        .chain(tags)
+        .filter(|(of, _, head)| (kind == "all" || kind == *of) && has_it(head))
+        .map(|(of, name, _)| (of, name))
+        .collect();
+    Answer::page(call, &found, |(of, name)| json!({ "type": of, "name": name }))
+}
+
 fn show_diff(world: &World, file: &FileChange) -> Value {
     let mode = |exists: bool| if exists { "100644" } else { "0" };
     let text = file.diff();

@@ -138,7 +138,7 @@ fn takes_in_part(request: &Request) -> Response {
                 json!({"pipelineId": "external-42", "environmentId": "3", "deploymentSequenceNumber": 6});
             json!({"rejectedDeployments": [{"key": key, "errors": text("no deployment")}]})
         }
-        _ => json!({"failedFeatureFlags": {"801": [{"message": "X"}, {"message": "Y"}]}}),
+        _ => json!({"failedFeatureFlags": {"42-flag-801": [{"message": "X"}, {"message": "Y"}]}}),
     };
     Response::json(202, &body)
 }
@@ -154,7 +154,7 @@ async fn what_an_answer_fails_is_lost_and_nothing_else() {
         ("8".to_owned(), "no merge request"),
         (bad_build.key.id.clone(), "no build"),
         ("external-42/3/6".to_owned(), "no deployment"),
-        ("801".to_owned(), "X; Y"),
+        ("42-flag-801".to_owned(), "X; Y"),
     ];
     let bad = vec![commit(2), bad_branch, merge_request(8), bad_build, deployment(6), flag(801)];
     let fates = outcomes(&world.submit([one_of_each(), bad].concat()).await);
