@@ -62,16 +62,14 @@ async fn measure(projects: usize) -> Measured {
     let before = memory(process);
     let host = url.trim_start_matches("http://");
     let link = ["group", "link", "--site", host, "--group", "acme", "--gitlab-token-stdin"];
-    let link = program.run(&link, ada.token(&["api"]).expose_secret()).await;
-    let link = link["subscription"].as_str().unwrap();
+    program.run(&link, ada.token(&["api"]).expose_secret()).await;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let history = program.run(&["history", "show", link], "").await;
-        if history["progress"]["state"] != "running" {
-            assert_eq!(
-                (&history["progress"]["state"], &history["progress"]["ended"]),
-                (&"done".into(), &projects.into())
-            );
+        // Not `history show`, which lists every project.
+        let status = program.run(&["status"], "").await;
+        let progress = &status["history"][0]["progress"];
+        if progress["state"] != "running" {
+            assert_eq!((&progress["state"], &progress["ended"]), (&"done".into(), &projects.into()));
             break;
         }
     }

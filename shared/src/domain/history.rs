@@ -127,11 +127,6 @@ pub enum HistoryFailure {
     GroupHidden,
 }
 
-/// Whether a task takes away from issues, and brings nothing.
-fn is_removal(task: &TaskProgress) -> bool {
-    task.task == HistoryTask::DeletedBranches
-}
-
 /// How far GitLab's clock may be ahead of ours.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 
@@ -194,31 +189,69 @@ pub struct HistoryProgress {
 impl HistoryProgress {
     /// Sums up the projects of a plan.
     #[must_use]
-    pub fn of(plan: HistoryPlan, projects: &[ProjectHistory]) -> Self {
-        let own = || projects.iter().filter(|project| project.plan == plan.id);
+    pub fn of<'a>(plan: HistoryPlan, projects: impl IntoIterator<Item = &'a ProjectHistory>) -> Self {
+        let mut progress = Self::before(plan);
+        for project in projects {
+            progress.add(project);
+        }
+        progress.summed_up()
+    }
+
+    /// The progress of a plan of whose projects none is counted yet.
+    #[must_use]
+    pub fn before(plan: HistoryPlan) -> Self {
+        Self {
+            projects: 0,
+            ended: 0,
+            failed: 0,
+            unfinished: 0,
+            keyed: 0,
+            sent: 0,
+            added: 0,
+            refused: 0,
+            unread: 0,
+            removed: 0,
+            changed_at: plan.started_at,
+            plan,
+        }
+    }
+
+    /// Counts a project, if it is of the plan.
+    pub fn add(&mut self, project: &ProjectHistory) {
+        if project.plan != self.plan.id {
+            return;
+        }
         let is_unfinished =
             |task: &TaskProgress| matches!(task.state, TaskState::Failed(TaskFailure::Failed(_)));
-        let sum = |count: fn(&TaskProgress) -> u64| own().flat_map(|it| &it.tasks).map(count).sum();
-        let mut progress = Self {
-            projects: own().count() as u64,
-            ended: own().filter(|project| project.has_ended()).count() as u64,
-            failed: own().filter(|project| project.has_ended() && project.has_failed()).count() as u64,
-            unfinished: own().filter(|it| it.has_ended() && it.tasks.iter().any(is_unfinished)).count()
-                as u64,
-            keyed: sum(|task| if is_removal(task) { task.refused + task.unread } else { task.keyed }),
-            sent: sum(|task| if is_removal(task) { 0 } else { task.sent }),
-            added: sum(|task| if is_removal(task) { 0 } else { task.added }),
-            removed: sum(|task| if is_removal(task) { task.added } else { 0 }),
-            refused: sum(|task| task.refused),
-            unread: sum(|task| task.unread),
-            changed_at: own().map(|project| project.changed_at).max().unwrap_or(plan.started_at),
-            plan,
-        };
-        // Nobody counts the projects that end: that would be one item for all workers to write to.
-        if progress.plan.is_open() && progress.has_ended() {
-            (progress.plan.state, progress.plan.ended_at) = (HistoryState::Done, Some(progress.changed_at));
+        let has_ended = project.has_ended();
+        self.projects += 1;
+        self.ended += u64::from(has_ended);
+        self.failed += u64::from(has_ended && project.has_failed());
+        self.unfinished += u64::from(has_ended && project.tasks.iter().any(is_unfinished));
+        self.changed_at = self.changed_at.max(project.changed_at);
+        for task in &project.tasks {
+            self.refused += task.refused;
+            self.unread += task.unread;
+            if task.task == HistoryTask::DeletedBranches {
+                // It takes away from issues, and brings nothing.
+                self.keyed += task.refused + task.unread;
+                self.removed += task.added;
+            } else {
+                self.keyed += task.keyed;
+                self.sent += task.sent;
+                self.added += task.added;
+            }
         }
-        progress
+    }
+
+    /// The progress, once every project is counted.
+    #[must_use]
+    pub fn summed_up(mut self) -> Self {
+        // Nobody counts the projects that end: that would be one item for all workers to write to.
+        if self.plan.is_open() && self.has_ended() {
+            (self.plan.state, self.plan.ended_at) = (HistoryState::Done, Some(self.changed_at));
+        }
+        self
     }
 
     /// Whether every project was listed and has ended.

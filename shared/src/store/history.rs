@@ -81,11 +81,14 @@ impl Store {
         self.query(&partition(slot.link), project_prefix(slot.kind)).await
     }
 
-    /// How far the newest plan of its kind has come in all. Reads every project of it.
+    /// How far the newest plan of its kind has come in all. Reads every project of it, and
+    /// keeps none.
     pub async fn history_progress(&self, slot: HistorySlot) -> Result<Option<HistoryProgress>, StoreError> {
         let Some(plan) = self.history_plan(slot).await? else { return Ok(None) };
-        let projects = self.history_projects(slot).await?;
-        Ok(Some(HistoryProgress::of(plan, &projects)))
+        let mut progress = HistoryProgress::before(plan);
+        let count = |_, project: ProjectHistory| progress.add(&project);
+        self.query_each(&partition(slot.link), project_prefix(slot.kind), count).await?;
+        Ok(Some(progress.summed_up()))
     }
 
     /// Forgets what is known of a link's history and audit.

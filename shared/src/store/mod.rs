@@ -15,6 +15,7 @@
 //! | subscriptions of a site | `SITE#<site>` | `SUBSCRIPTION#<id>` | for ever |
 //! | hook of one project | `SUBSCRIPTION#<id>` | `HOOK#<project id>` | for ever |
 //! | who changes a link's token or hooks | `SUBSCRIPTION#<id>` | `LEASE` | five minutes |
+//! | who sends what only a link's hooks tell | `SUBSCRIPTION#<id>` | `SENDING` | five minutes |
 //! | deliveries that could not be queued | `SUBSCRIPTION#<id>` | `MISSED` | until they are made up for |
 //! | deliveries that were not understood | `SUBSCRIPTION#<id>` | `NOT_UNDERSTOOD` | 7 days after the last |
 //! | when the last delivery came in, to the minute | `SUBSCRIPTION#<id>` | `LAST_EVENT` | with the link |
@@ -231,6 +232,18 @@ impl Store {
         pk: &str,
         sk_prefix: &str,
     ) -> Result<Vec<(Key, T)>, StoreError> {
+        let mut found = Vec::new();
+        self.query_each(pk, sk_prefix, |key, value| found.push((key, value))).await?;
+        Ok(found)
+    }
+
+    /// Gives each item to `take` as it comes, so that no more than a page of them is in memory.
+    async fn query_each<T: DeserializeOwned>(
+        &self,
+        pk: &str,
+        sk_prefix: &str,
+        mut take: impl FnMut(Key, T),
+    ) -> Result<(), StoreError> {
         let partition = self
             .client
             .query()
@@ -247,14 +260,13 @@ impl Store {
                 .expression_attribute_values(":sk", AttributeValue::S(sk_prefix.to_owned())),
         };
         let mut pages = query.into_paginator().items().send();
-        let mut found = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(unavailable)?;
             if let Some(key) = Key::of(&item).filter(|_| self.is_alive(&item)) {
-                found.push((key, read_item(item)?.value));
+                take(key, read_item(item)?.value);
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Backs off before a round of one operation, other than its first.
