@@ -21,7 +21,7 @@ help: ## list these commands
 demo: ## run the bundle against stand-ins of Jira and GitLab, and show what arrives
 	$(CARGO) run -p gitlab-jira -- demo $(ARGS)
 
-picture: ## take the pictures of README.md and docs/ (needs Chromium and its driver)
+picture: .venv/pictures/done ## take the pictures of README.md and docs/ (needs Chromium and its driver)
 	CARGO="$(CARGO)" .ci/picture
 
 test: ## run every test (with cargo-nextest where it is installed)
