@@ -211,7 +211,7 @@ async fn a_person_learns_what_is_wrong() {
     person.sign_in("ada").await;
     person.world.gitlab.inject(Fault::status(401).on("/groups"));
     browser.enter("Search groups", "payments").await;
-    browser.reads("Sign in again").await;
+    browser.reads("or sign in again").await;
     person.look("error-1-sign-in-ended").await;
     person.world.gitlab.clear_faults();
     // A site that does not answer.

@@ -54,7 +54,9 @@ pub(super) fn of_gitlab(error: &GitlabError, instance: &str, purpose: GitlabPurp
         }
         GitlabError::Unauthorized => PageError::new(
             Cause::SignInEnded,
-            format!("{instance} rejects the token: it has expired or was revoked. Sign in again."),
+            format!(
+                "{instance} rejects the token: it has expired or was revoked. Use another one, or sign in again."
+            ),
         ),
         GitlabError::Forbidden => refused(format!(
             "You may not {purpose} on {instance}: it takes the scope api and the role Maintainer or Owner."
