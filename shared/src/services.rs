@@ -73,6 +73,12 @@ impl Services {
         Self { backend, clock, tokens: AccessTokens::default() }
     }
 
+    /// Whether no other process works on the same queues.
+    #[must_use]
+    pub fn is_only_process(&self) -> bool {
+        matches!(self.backend, Backend::Embedded { .. })
+    }
+
     /// Tells the time.
     #[must_use]
     pub fn clock(&self) -> SharedClock {

@@ -143,6 +143,29 @@ async fn a_merged_merge_request_is_not_opened_by_an_old_delivery() {
     assert_eq!(stage.world.site.issue("PAY-5").pull_requests[0].status, "MERGED");
 }
 
+/// Without a token: dates of hooks are cut to seconds, and a push to the branch tells of the same second.
+#[tokio::test]
+async fn an_edited_title_stays_under_a_late_push_of_the_same_second() {
+    let stage = without_token().await;
+    stage.api.push("topic", [commit("Topic").adds("a", 1)]).await;
+    let opened = stage.api.open_merge_request(merge_request("topic", "PAY-9 Topic")).await;
+    stage.settled().await;
+    let to_next_second = 1_100 - u64::from(stage.world.gitlab.now().millisecond());
+    stage.world.gitlab.advance(Duration::from_millis(to_next_second).try_into().unwrap());
+    let held = stage.world.gitlab.hold_deliveries();
+    stage.api.push("topic", [commit("More").adds("b", 1)]).await;
+    opened.update("PAY-10 Topic", "").await;
+    let mut deliveries = held.take();
+    drop(held);
+    deliveries.reverse();
+    for delivery in deliveries {
+        delivery.send().await.unwrap();
+        stage.settled().await;
+    }
+    assert_eq!(stage.world.site.issue("PAY-10").pull_requests.len(), 1);
+    assert!(stage.world.site.issue("PAY-9").pull_requests.is_empty());
+}
+
 #[tokio::test]
 async fn many_events_of_one_batch_make_few_calls() {
     let stage = Stage::new().await;

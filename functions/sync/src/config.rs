@@ -79,6 +79,7 @@ pub fn build(services: &Services, config: &Config) -> Result<EventSync, Outbound
         authenticator: HookAuthenticator::new(store.clone(), envelope),
         queue: services.events_queue(&config.events_queue_url, dead_letters),
         clock: services.clock(),
+        is_only_process: services.is_only_process(),
         store,
     })
 }

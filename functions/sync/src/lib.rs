@@ -57,6 +57,8 @@ pub struct EventSync {
     pub nearer: NearerLinks,
     /// Authenticates deliveries that were queued unverified.
     pub authenticator: HookAuthenticator,
+    /// Whether no other process works on the queue. Of the local process, which gives one batch of a link at a time.
+    pub is_only_process: bool,
 }
 
 /// A message of the batch at hand.

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::clock::Timestamp;
-use shared::domain::{EntityKey, EntityKind, Site, SiteId, Subscription};
+use shared::domain::{EntityKey, EntityKind, HoldReason, Site, SiteId, Subscription};
 use shared::gitlab::hooks::HookEvent;
 use shared::queue::disposition::Disposition;
 use shared::queue::worker::Deadline;
@@ -17,6 +18,9 @@ use shared::sync::transform::Source;
 use crate::admit::AdmittedEvent;
 use crate::tasks::{self, ReadResult, ReadTask};
 use crate::{BatchItem, EventSync};
+
+/// How long events wait behind another worker's: most batches take less.
+const OTHER_WORKER_BACKOFF: Duration = Duration::from_secs(3);
 
 /// What there is to do for a link.
 #[derive(Debug)]
@@ -45,12 +49,27 @@ impl Decisions {
 }
 
 impl EventSync {
-    /// What becomes of each of a link's messages, in their order.
+    /// What becomes of each of a link's messages, in their order. A link without a token has one worker at a time: what hooks
+    /// tell is numbered by when it is sent, so an old event that is sent beside a newer one could get the higher number.
     pub(crate) async fn sync_link(
         &self,
         work: &LinkWork,
         deadline: Deadline,
     ) -> Result<Vec<Disposition>, StoreError> {
+        let link = &work.subscription;
+        if self.is_only_process || link.credential.is_some() {
+            return self.sync_events(work, deadline).await;
+        }
+        match self.store.sending_alone(link.id, self.sync_events(work, deadline)).await? {
+            Some(decided) => decided,
+            None => {
+                let until = self.clock.now().after(OTHER_WORKER_BACKOFF);
+                Ok(work.all(&Disposition::Wait { until, reason: HoldReason::Overtaken.to_string() }))
+            }
+        }
+    }
+
+    async fn sync_events(&self, work: &LinkWork, deadline: Deadline) -> Result<Vec<Disposition>, StoreError> {
         let LinkWork { subscription, items } = work;
         let open = match self.sites.open(subscription.site).await? {
             Ok(open) => open,

@@ -75,8 +75,10 @@ impl Store {
         self.delete_many(&keys).await?;
         self.clear_missed(subscription.id).await?;
         self.delete_history(subscription.id).await?;
-        self.delete_many(&[super::leases::key(subscription.id), super::last_events::key(subscription.id)])
-            .await?;
+        let id = subscription.id;
+        let leases = [super::leases::key(id), super::leases::sending_key(id)];
+        self.delete_many(&leases).await?;
+        self.delete_many(&[super::last_events::key(id)]).await?;
         self.delete_many(&[key(subscription.id), pointer_key(subscription)]).await
     }
 

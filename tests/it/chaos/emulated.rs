@@ -30,7 +30,7 @@ use tokio::process::Child;
 use super::{Bundle, Stage, number_of_events, play};
 
 /// How many events happen, unless `CHAOS_EVENTS` says otherwise: the emulator is slower than AWS.
-const EVENTS: usize = 1_000;
+const EVENTS: usize = 300;
 
 /// What makes a process of this program a worker.
 const WORKER: &str = "CHAOS_WORKER";

@@ -26,8 +26,11 @@ pub fn entities(
             vec![PendingEntity { update: Some(update), ..deleted }]
         }
         // Its source branch comes with that branch's own pushes.
-        HookEvent::MergeRequest { merge_request, .. } => {
-            vec![merge_request_entity(source, merge_request, known_at, true).into()]
+        HookEvent::MergeRequest { merge_request, untold_changes, .. } => {
+            let mut entity = merge_request_entity(source, merge_request, known_at, true);
+            // A push to its branch changes nothing that Jira shows: of two hooks of the same second, the other one counts.
+            entity.version.rank -= u8::from(*untold_changes);
+            vec![entity.into()]
         }
         HookEvent::Pipeline(pipeline) => {
             source.build(pipeline, known_at, true).into_iter().map(PendingEntity::from).collect()

@@ -46,10 +46,11 @@ impl Source {
             ),
             update_sequence_id: known_at.0,
         };
+        // One below each is for a hook that does not say what changed.
         let rank = match merge_request.state.as_str() {
-            "merged" => 2,
-            "closed" => 1,
-            _ => 0,
+            "merged" => 5,
+            "closed" => 3,
+            _ => 1,
         };
         let version = EntityVersion { known_at, changed_at: merge_request.updated_at, rank, from_hook };
         let label = merge_request.reference.clone();
