@@ -169,7 +169,11 @@ impl ReadTask<'_> {
                 let origins: Vec<Origin> = self
                     .events
                     .iter()
-                    .map(|event| Origin { index: event.index, trace: event.trace })
+                    .map(|event| Origin {
+                        index: event.index,
+                        trace: event.trace,
+                        received_before: event.received_before,
+                    })
                     .collect();
                 for entity in &mut entities {
                     entity.origins.clone_from(&origins);

@@ -76,9 +76,8 @@ impl Store {
         self.clear_missed(subscription.id).await?;
         self.delete_history(subscription.id).await?;
         let id = subscription.id;
-        let leases = [super::leases::key(id), super::leases::sending_key(id)];
-        self.delete_many(&leases).await?;
-        self.delete_many(&[super::last_events::key(id)]).await?;
+        let others = [super::leases::key(id), super::leases::sending_key(id), super::last_events::key(id)];
+        self.delete_many(&others).await?;
         self.delete_many(&[key(subscription.id), pointer_key(subscription)]).await
     }
 

@@ -111,7 +111,7 @@ fn newest(versions: Vec<PendingEntity>) -> Option<PendingEntity> {
 impl PendingEntity {
     /// Whether it would delete what Jira never had, or has deleted already.
     fn is_needless_deletion(&self, last: Option<&LedgerEntry>) -> bool {
-        if !self.is_deletion() {
+        if !self.is_deletion() || self.may_differ_from_ledger() {
             return false;
         }
         match last {

@@ -16,6 +16,9 @@ pub struct Origin {
     pub index: usize,
     /// Its trace id, for log lines.
     pub trace: Ulid,
+    /// Whether a worker had it before and did not settle it. It may have died after Jira took what it sent, and before the
+    /// ledger knew.
+    pub received_before: bool,
 }
 
 /// A version of an entity that Jira may have to be told of.
@@ -53,6 +56,11 @@ impl From<Entity> for PendingEntity {
 }
 
 impl PendingEntity {
+    /// Whether Jira may have got something of it that the ledger does not know of.
+    pub(super) fn may_differ_from_ledger(&self) -> bool {
+        self.origins.iter().any(|origin| origin.received_before)
+    }
+
     /// Whether Jira is to delete it.
     #[must_use]
     pub fn is_deletion(&self) -> bool {

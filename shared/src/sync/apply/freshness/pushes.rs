@@ -24,6 +24,7 @@ pub(super) fn decide(
         // An entry of a release that kept no history.
         versions.retain(|version| version.entity.version.known_at > last.known_at());
     }
+    let may_differ = versions.iter().any(PendingEntity::may_differ_from_ledger);
     let updates: Vec<_> = versions
         .iter()
         .filter_map(|version| Some((version.update.as_ref()?, version.entity.version.known_at)))
@@ -35,7 +36,8 @@ pub(super) fn decide(
     let until = Timestamp((now.0 / POLL_INTERVAL + 1) * POLL_INTERVAL);
     decided.waiting.extend(waiting.into_iter().map(|version| (version, until)));
     let Some(history) = history else { return };
-    let is_shown = before.as_ref().is_some_and(|before| before.head() == history.head());
+    // What went in between may have reached Jira, though the ledger does not say so.
+    let is_shown = !may_differ && before.as_ref().is_some_and(|before| before.head() == history.head());
     let newest = if is_shown { None } else { newest(placed, history.head(), before.as_ref()) };
     match newest.filter(|newest| !newest.is_needless_deletion(last)) {
         Some(mut newest) => {
@@ -92,4 +94,60 @@ fn deletion(version: &PendingEntity, before: Option<&BranchHistory>) -> PendingE
     let deleted_head = before.and_then(BranchHistory::head).map(str::to_owned);
     let entity = Entity { content: Content::Deleted, ..version.entity.clone() };
     PendingEntity { entity, deleted_head, ..version.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SubscriptionId;
+    use crate::gitlab::hooks::HookEvent;
+    use crate::gitlab::model::{Project, Push};
+    use crate::sync::apply::Origin;
+    use crate::sync::entity::Link;
+    use crate::sync::read::hook;
+    use crate::sync::transform::Source;
+
+    const BRANCH: &str = "PAY-1-x";
+
+    /// Versions of a branch that is made and deleted at once, from messages that were received before or not.
+    fn made_and_deleted(received_before: bool) -> Vec<PendingEntity> {
+        let link = Link { subscription: SubscriptionId::generate(), product: "GitLab".into() };
+        let project = Project { id: 42, ..Project::default() };
+        let source = Source::new(project, link, "https://gitlab.example", 0);
+        let sha = "a".repeat(40);
+        let made = HookEvent::Push(Push {
+            branch: BRANCH.to_owned(),
+            before: None,
+            after: sha.clone(),
+            commits: Vec::new(),
+            total: 0,
+        });
+        let deleted = HookEvent::BranchDeleted { branch: BRANCH.to_owned(), before: sha };
+        let made = hook::entities(&source, &made, Some("made"), Timestamp(1_000));
+        let deleted = hook::entities(&source, &deleted, Some("deleted"), Timestamp(2_000));
+        let mut versions = [made, deleted].concat();
+        let origin = Origin { index: 0, trace: ulid::Ulid::nil(), received_before };
+        versions.iter_mut().for_each(|version| version.origins = vec![origin]);
+        versions
+    }
+
+    fn deletions(versions: Vec<PendingEntity>) -> usize {
+        let now = Timestamp(10_000);
+        let gone = LedgerEntry {
+            deleted_head: Some("b".repeat(40)),
+            branch: Some(BranchHistory::settled(None, Timestamp(500))),
+            ..LedgerEntry::from(versions[0].entity.version)
+        };
+        let key = versions[0].entity.key.clone();
+        let mut decided = Decided::default();
+        decide(&key, versions, Some(&gone), now, &mut decided);
+        decided.fresh.iter().filter(|version| version.is_deletion()).count()
+    }
+
+    /// A worker may have died after it sent the branch and before the ledger knew: then it is at Jira, and nothing else says so.
+    #[test]
+    fn a_branch_that_came_and_went_is_deleted_where_jira_may_have_it() {
+        assert_eq!(deletions(made_and_deleted(false)), 0, "Jira never heard of it");
+        assert_eq!(deletions(made_and_deleted(true)), 1);
+    }
 }
