@@ -261,14 +261,18 @@ pub(super) fn audit_line(audit: &AuditSummary) -> String {
         }
     };
     let mut line = format!("Audited at {}: {found}", audit.ended_at.as_deref().unwrap_or_default());
-    for (number, what) in [
-        (audit.repaired, "were missing and have been sent"),
-        (audit.removed, "branches were gone in GitLab and have been removed"),
-        (audit.without_issue, "name no issue that Jira has"),
-        (audit.failed, "projects could not be read to the end"),
+    for (number, one, many) in [
+        (audit.repaired, "was missing and has been sent", "were missing and have been sent"),
+        (
+            audit.removed,
+            "branch was gone in GitLab and has been removed",
+            "branches were gone in GitLab and have been removed",
+        ),
+        (audit.without_issue, "names no issue that Jira has", "name no issue that Jira has"),
+        (audit.failed, "project could not be read to the end", "projects could not be read to the end"),
     ] {
         if number > 0 {
-            line.push_str(&format!(", {number} {what}"));
+            line.push_str(&format!(", {}", count(number, one, many)));
         }
     }
     line

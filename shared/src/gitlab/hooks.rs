@@ -399,6 +399,21 @@ mod tests {
         assert_eq!(error.to_string(), "the deployment event lacks deployment_id");
     }
 
+    #[test]
+    fn the_kind_may_stand_anywhere() {
+        for event in whole_events() {
+            let mut fields = event.as_object().expect("an object").clone();
+            let kind = fields.remove("object_kind").expect("a kind");
+            let fields = Value::from(fields).to_string();
+            let (begin, end) = (&fields[..fields.len() - 1], &fields[1..]);
+            let first = parse(format!("{{\"object_kind\":{kind},{end}").as_bytes()).expect("an event");
+            let last = parse(format!("{begin},\"object_kind\":{kind}}}").as_bytes()).expect("an event");
+            assert_eq!(first, last, "{kind}");
+            let named = parse(format!("{begin},\"event_name\":{kind}}}").as_bytes()).expect("an event");
+            assert_eq!(first, named, "{kind}");
+        }
+    }
+
     /// Every field there is in `value`, as a JSON pointer.
     fn fields(value: &Value, at: &str) -> Vec<String> {
         let below: Vec<(String, &Value)> = match value {

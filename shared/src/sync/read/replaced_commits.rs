@@ -2,10 +2,9 @@
 //! ([`ReplacedCommits::Remove`]). GitLab keeps such commits and says nothing of them, so this is told from what is left: they
 //! were reachable from a head that a push names, are not from the head of today, and no branch or tag has them.
 
-use super::{Commit, GitlabError, ProjectReader, Push, Read};
+use std::collections::BTreeMap;
 
-/// Replaced commits of a head that are looked at, the newest: a page of the API. Each that has keys costs a request.
-const MAX_COMMITS: usize = 100;
+use super::{Commit, GitlabError, ProjectReader, Push, Read};
 
 /// What becomes of commits that a force push replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,25 +31,26 @@ impl ProjectReader<'_> {
             .collect();
         heads.sort_unstable();
         heads.dedup();
-        let mut replaced: Vec<Commit> = Vec::new();
-        for former in heads {
-            for commit in self.only_in(former, head).await? {
-                if !replaced.contains(&commit) && !self.is_anywhere(&commit).await? {
-                    replaced.push(commit);
-                }
+        let mut former: BTreeMap<String, Commit> = BTreeMap::new();
+        for former_head in heads {
+            let commits = self.only_in(former_head, head).await?;
+            former.extend(commits.into_iter().map(|commit| (commit.sha.clone(), commit)));
+        }
+        let mut replaced = Vec::new();
+        for commit in former.into_values() {
+            if !self.is_anywhere(&commit).await? {
+                replaced.push(commit);
             }
         }
         Ok(replaced)
     }
 
-    /// The commits with keys that `former` has and `head` has not.
+    /// The commits with keys that `former` has and `head` has not; of many, those of the newest page, since each costs a
+    /// request.
     async fn only_in(&self, former: &str, head: &str) -> Read<Vec<Commit>> {
         let range = format!("{head}..{former}");
         match self.reader.client.commits(&self.source.project, &range, 1).await {
-            Ok(page) => {
-                let commits = page.items.into_iter().take(MAX_COMMITS);
-                Ok(commits.filter(|commit| !commit.keys.is_empty()).collect())
-            }
+            Ok(page) => Ok(page.items.into_iter().filter(|commit| !commit.keys.is_empty()).collect()),
             Err(GitlabError::NotFound | GitlabError::Rejected(_)) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
