@@ -311,6 +311,30 @@ async fn what_was_in_flight_is_delivered_again_when_the_file_is_opened() {
 }
 
 #[tokio::test]
+async fn what_is_in_flight_at_each_of_many_ends_waits_longer_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queues.db");
+    let clock = HandClock::new();
+    let open = || EmbeddedQueues::open(&path, clock.clone()).unwrap().queue("events");
+    open().send(vec![message("a", "poison")]).await.unwrap();
+    let mut pauses = Vec::new();
+    for _ in 0..14 {
+        let queue = open();
+        let mut pause = 0;
+        while queue.receive(1, MINUTE, &HashSet::new()).await.unwrap().is_empty() {
+            clock.advance(Duration::from_secs(1));
+            pause += 1;
+        }
+        pauses.push(pause);
+        queue.send(vec![message("b", "another")]).await.unwrap();
+        let received = queue.receive(1, MINUTE, &HashSet::new()).await.unwrap();
+        assert_eq!(bodies(&received), ["another"], "others go on");
+        queue.delete(&receipts(&received)).await.unwrap();
+    }
+    assert_eq!(pauses, [0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+}
+
+#[tokio::test]
 async fn a_file_belongs_to_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queues.db");

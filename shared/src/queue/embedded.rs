@@ -6,7 +6,8 @@
 //! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html>); the receipt of
 //! an earlier delivery is accepted and does nothing
 //! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html>). Unlike SQS it
-//! knows when its only consumer dies: what was in flight is visible again as soon as the file is opened.
+//! knows when its only consumer dies: what was in flight is visible again as soon as the file is opened, or after a pause if
+//! that happened to it several times.
 //!
 //! # Durability
 //!

@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use crate::clock::Timestamp;
 use crate::queue::{DeadLetter, Depth, Outgoing, RETENTION, Received, never_finished};
 
-/// Receives after which a message is dead-lettered. More than on SQS: when the process dies, all its messages in flight count,
-/// and the same ones may be in flight each time, such as those to a site that hangs. A message that kills the process costs
-/// as many restarts, between which the others are processed.
+/// Receives after which a message is dead-lettered. More than on SQS: when the process ends, all its messages in flight count,
+/// and the same ones may be in flight each time, such as those to a site that hangs. With [`recover`]'s pauses a message that
+/// kills the process does so for eight hours.
 pub(super) const MAX_RECEIVES: u32 = 100;
 
 /// The layout of the file. A file with a higher number was written by a newer release.
@@ -65,9 +65,19 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(version <= VERSION)
 }
 
-/// Makes visible what was in flight when the last process ended.
+/// Receives after which a message that was in flight when the process ended waits before it is delivered again.
+const RECEIVES_WITHOUT_PAUSE: u32 = 3;
+
+/// The longest such pause, in milliseconds.
+const MAX_PAUSE: i64 = 5 * 60 * 1000;
+
+/// Makes visible what was in flight when the last process ended: at once, or if that happened several times to a message,
+/// after a pause that doubles each time, so that one that kills the process leaves time for the others.
 pub(super) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    connection.execute("UPDATE messages SET visible_at = ?1, taken = 0 WHERE taken = 1", [now.0])
+    let recover = "UPDATE messages SET taken = 0, visible_at = ?1 + CASE WHEN receives <= ?2 THEN 0
+                       ELSE MIN(1000 << MIN(receives - ?2 - 1, 30), ?3) END
+                   WHERE taken = 1";
+    connection.execute(recover, params![now.0, RECEIVES_WITHOUT_PAUSE, MAX_PAUSE])
 }
 
 /// Deletes what has outlived the retention. Ids rise with the time of sending, so only the oldest are read.
