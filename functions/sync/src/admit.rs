@@ -30,8 +30,6 @@ pub(crate) struct AdmittedEvent {
     /// Names the delivery in logs.
     pub(crate) trace: Ulid,
     pub(crate) received_at: Timestamp,
-    /// Whether its message was received before and not settled.
-    pub(crate) received_before: bool,
     /// What GitLab calls its delivery.
     pub(crate) delivery: Option<String>,
     pub(crate) project: Project,
@@ -58,7 +56,6 @@ impl EventSync {
                     index,
                     trace: item.message.id,
                     received_at: self.received_at(subscription, message).await,
-                    received_before: item.received.receives > 1,
                     delivery: message.delivery_id().map(str::to_owned),
                     project,
                     event,

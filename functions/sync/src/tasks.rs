@@ -169,11 +169,7 @@ impl ReadTask<'_> {
                 let origins: Vec<Origin> = self
                     .events
                     .iter()
-                    .map(|event| Origin {
-                        index: event.index,
-                        trace: event.trace,
-                        received_before: event.received_before,
-                    })
+                    .map(|event| Origin { index: event.index, trace: event.trace })
                     .collect();
                 for entity in &mut entities {
                     entity.origins.clone_from(&origins);

@@ -346,7 +346,7 @@ fn read_one<'a>(
     object: &'a Object<'a>,
 ) -> BoxFuture<'a, (usize, Result<Vec<PendingEntity>, ReadError>)> {
     async move {
-        let origin = Origin { index, trace: Ulid::nil(), received_before: false };
+        let origin = Origin { index, trace: Ulid::nil() };
         let read = reader.read(object).await;
         let with_origin = |mut entities: Vec<PendingEntity>| {
             entities.iter_mut().for_each(|pending| pending.origins = vec![origin]);

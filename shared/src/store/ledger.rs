@@ -14,7 +14,8 @@ use crate::domain::{BranchHistory, EntityKey, EntityKind, SiteId};
 /// Longer than any message can wait, so that no message is older than what it is compared with.
 const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// How long a branch stays deleted for messages that were on their way: the queue's retention.
+/// How long a branch stays deleted for messages that were on their way, and how long it is known that something may have been
+/// sent: the queue's retention.
 const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Concurrent writes. A conditional write can't be batched, and a batch of messages leads to some hundred of them, at a few
@@ -23,9 +24,10 @@ const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 const WRITES: usize = 16;
 
 /// The last version of an entity that Jira accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// The number it was sent with; by this name, writes are compared with what is stored.
+    /// The number it was sent with; by this name, writes are compared with what is stored. 0: it is not known that Jira
+    /// accepted any.
     pub number: i64,
     /// When its content was known to be true, if its number does not say so.
     #[serde(default)]
@@ -60,6 +62,12 @@ impl LedgerEntry {
         self.deleted_head.is_some()
     }
 
+    /// Whether a version was about to be sent, and nothing is known of what Jira did with it.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        self.number == 0
+    }
+
     /// When its content was known to be true.
     #[must_use]
     pub fn known_at(&self) -> Timestamp {
@@ -71,6 +79,15 @@ impl LedgerEntry {
     pub fn last_number(&self) -> i64 {
         self.reserved.map_or(self.number, |reserved| reserved.max(self.number))
     }
+}
+
+/// Entities whose versions met those of another worker when they were recorded.
+#[derive(Debug, Default)]
+pub struct Met {
+    /// A higher number was remembered already, and stays.
+    pub higher: Vec<EntityKey>,
+    /// What was remembered with a lower number, and is no more.
+    pub lower: HashMap<EntityKey, LedgerEntry>,
 }
 
 impl Store {
@@ -103,9 +120,8 @@ impl Store {
         self.query(&format!("LEDGER#{site}#{project}"), &format!("{kind}#")).await
     }
 
-    /// Remembers what Jira has now, and answers the entities of which something with a higher number is remembered already:
-    /// of versions that several workers send at the same time, Jira keeps the one with the highest number, and so does the
-    /// ledger, in whatever order they get here.
+    /// Remembers what Jira has now, and answers what was remembered already: of versions that several workers send at the same
+    /// time, Jira keeps the one with the highest number, and so does the ledger, in whatever order they get here.
     ///
     /// # Errors
     /// Not all is remembered. What is not is sent again with its message, and Jira ignores what it has.
@@ -113,13 +129,21 @@ impl Store {
         &self,
         site: SiteId,
         entries: Vec<(EntityKey, LedgerEntry)>,
-    ) -> Result<Vec<EntityKey>, StoreError> {
+    ) -> Result<Met, StoreError> {
         let writes = entries.into_iter().map(|(entity, entry)| {
             let below = entry.number;
             self.record_version(site, entity, entry, below)
         });
         let recorded = stream::iter(writes).buffer_unordered(WRITES).try_collect::<Vec<_>>().await?;
-        Ok(recorded.into_iter().flatten().collect())
+        let mut met = Met::default();
+        for (entity, written) in recorded {
+            match written {
+                Written::Refused => met.higher.push(entity),
+                Written::Over(entry) => drop(met.lower.insert(entity, entry)),
+                Written::New => {}
+            }
+        }
+        Ok(met)
     }
 
     /// Changes what is remembered beside a version that Jira has, unless something newer is remembered by now.
@@ -138,29 +162,40 @@ impl Store {
         stream::iter(writes).buffer_unordered(WRITES).map_ok(drop).try_collect().await
     }
 
-    /// The entity, if its entry's number was not below `below`.
+    /// Writes the entity's entry, if the number of the one that is there is below `below`.
     fn record_version(
         &self,
         site: SiteId,
         entity: EntityKey,
         entry: LedgerEntry,
         below: i64,
-    ) -> BoxFuture<'_, Result<Option<EntityKey>, StoreError>> {
+    ) -> BoxFuture<'_, Result<(EntityKey, Written), StoreError>> {
         async move {
-            let lifetime = match (entry.is_tombstone(), entity.kind) {
+            let lifetime = match (entry.is_tombstone() || entry.is_unconfirmed(), entity.kind) {
                 (true, _) => Some(TOMBSTONE_LIFETIME),
                 // Which branches Jira shows must be known as long as it shows them.
                 (false, EntityKind::Branch) => None,
                 _ => Some(LIFETIME),
             };
             let when = When::Below("number", below);
-            match self.put(&key(site, &entity), &entry, when, lifetime).await {
-                Err(StoreError::Conflict) => Ok(Some(entity)),
-                written => written.map(|()| None),
-            }
+            let written = match self.put_over(&key(site, &entity), &entry, when, lifetime).await {
+                Err(StoreError::Conflict) => Written::Refused,
+                written => written?.map_or(Written::New, Written::Over),
+            };
+            Ok((entity, written))
         }
         .boxed()
     }
+}
+
+/// What became of a write.
+enum Written {
+    /// There was nothing before it.
+    New,
+    /// It is in the place of this one.
+    Over(LedgerEntry),
+    /// What is there has a number that is not lower.
+    Refused,
 }
 
 fn key(site: SiteId, entity: &EntityKey) -> Key {

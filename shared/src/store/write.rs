@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Put, ReturnValue, TransactWriteItem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{DATA, EXPIRES_AT, Key, MAX_ROUNDS, PK, REVISION, Store, StoreError, unavailable};
+use super::{DATA, EXPIRES_AT, Key, MAX_ROUNDS, PK, REVISION, Store, StoreError, read_item, unavailable};
 
 /// That a condition does not hold: of a write by itself, and as a reason why a transaction was cancelled.
 const CONDITION_FAILED: [&str; 2] = ["ConditionalCheckFailedException", "ConditionalCheckFailed"];
@@ -102,16 +103,40 @@ impl Store {
         when: When,
         lifetime: Option<Duration>,
     ) -> Result<(), StoreError> {
+        let request = self.put_item(key, value, when, lifetime)?;
+        self.write(|| request.clone().send()).await.map(drop)
+    }
+
+    /// Like [`Self::put`], and answers what was there before.
+    pub(super) async fn put_over<T: Serialize + DeserializeOwned + Sync>(
+        &self,
+        key: &Key,
+        value: &T,
+        when: When,
+        lifetime: Option<Duration>,
+    ) -> Result<Option<T>, StoreError> {
+        let request = self.put_item(key, value, when, lifetime)?.return_values(ReturnValue::AllOld);
+        let written = self.write(|| request.clone().send()).await?;
+        let before = written.attributes.filter(|item| self.is_alive(item));
+        before.map(|item| read_item(item).map(|stored| stored.value)).transpose()
+    }
+
+    fn put_item<T: Serialize>(
+        &self,
+        key: &Key,
+        value: &T,
+        when: When,
+        lifetime: Option<Duration>,
+    ) -> Result<PutItemFluentBuilder, StoreError> {
         let put = self.put_of(key, value, when, lifetime)?;
-        let request = self
+        Ok(self
             .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(put.item))
             .set_condition_expression(put.condition_expression)
             .set_expression_attribute_names(put.expression_attribute_names)
-            .set_expression_attribute_values(put.expression_attribute_values);
-        self.write(|| request.clone().send()).await.map(drop)
+            .set_expression_attribute_values(put.expression_attribute_values))
     }
 
     /// Writes all of `puts` or none.

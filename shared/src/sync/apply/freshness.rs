@@ -70,8 +70,9 @@ pub(super) fn decide(
 }
 
 impl Decided {
-    /// Numbers a version. A number that lies in the future, because another worker's clock runs ahead, is reserved first: after
-    /// a crash between Jira's answer and the ledger the same number would be given to other content, which Jira would ignore.
+    /// Numbers a version. Some numbers are reserved first, because a worker may end between Jira's answer and the ledger:
+    /// one that lies in the future, because another worker's clock runs ahead, would be given to other content, which Jira
+    /// would ignore; and of what Jira does not have yet, a deletion that comes next must know that Jira may have it.
     fn number(
         &mut self,
         pending: &mut PendingEntity,
@@ -79,10 +80,17 @@ impl Decided {
         last: Option<&LedgerEntry>,
         now: Timestamp,
     ) {
-        if let Some(last) = last.filter(|_| number > now.0) {
-            let reserved = LedgerEntry { reserved: Some(number), ..last.clone() };
-            self.annotations.push((pending.entity.key.clone(), reserved));
-        }
+        let entry = match last {
+            None if pending.can_be_deleted() => {
+                Some(LedgerEntry { branch_name: pending.branch_name(), ..LedgerEntry::default() })
+            }
+            Some(last) if number > now.0 || (last.is_tombstone() && !pending.is_deletion()) => {
+                Some(last.clone())
+            }
+            _ => None,
+        };
+        let reserved = entry.map(|entry| LedgerEntry { reserved: Some(number), ..entry });
+        self.annotations.extend(reserved.map(|reserved| (pending.entity.key.clone(), reserved)));
         pending.number(number);
     }
 }
@@ -95,6 +103,15 @@ pub(super) fn says_more(pending: &PendingEntity, last: &LedgerEntry, now: Timest
             let version = EntityVersion { known_at: pending.known_at, ..pending.entity.version };
             matches!(version.freshness(Some(last), now), Freshness::Fresh(_))
         }
+    }
+}
+
+/// Whether `pending`, which was sent with a higher number, may be older than what another worker sent of the same entity.
+pub(super) fn may_say_less(pending: &PendingEntity, other: &LedgerEntry) -> bool {
+    let ours = pending.entity.version;
+    match (ours.changed_at, other.changed_at) {
+        (Some(changed_at), Some(theirs)) => (theirs, other.rank) > (changed_at, ours.rank),
+        _ => true,
     }
 }
 
@@ -111,11 +128,11 @@ fn newest(versions: Vec<PendingEntity>) -> Option<PendingEntity> {
 impl PendingEntity {
     /// Whether it would delete what Jira never had, or has deleted already.
     fn is_needless_deletion(&self, last: Option<&LedgerEntry>) -> bool {
-        if !self.is_deletion() || self.may_differ_from_ledger() {
+        if !self.is_deletion() {
             return false;
         }
         match last {
-            Some(last) => last.is_tombstone(),
+            Some(last) => last.is_tombstone() && last.reserved.is_none(),
             // GitLab's own app may have sent it, or we did before the ledger begins.
             None => match self.entity.key.kind {
                 EntityKind::PullRequest => self.filtered,

@@ -23,7 +23,7 @@ use crate::domain::{EntityKey, HoldReason, Site, SiteId};
 use crate::jira::client::JiraClient;
 use crate::queue::disposition::Disposition;
 use crate::queue::worker::Deadline;
-use crate::store::ledger::LedgerEntry;
+use crate::store::ledger::{LedgerEntry, Met};
 use crate::store::{Store, StoreError};
 
 /// What applying needs.
@@ -90,8 +90,8 @@ impl Apply {
         });
         submitted.extend(waiting);
         record.add(&submitted, self.operation, self.clock.now());
-        let overtaken = self.store.record_sent(id, std::mem::take(&mut record.ledger)).await?;
-        self.look_at_overtaken(id, overtaken, &submitted, &mut record).await?;
+        let met = self.store.record_sent(id, std::mem::take(&mut record.ledger)).await?;
+        self.look_at_others(id, met, &ledger, &submitted, &mut record).await?;
         self.store.record_outcomes(id, std::mem::take(&mut record.outcomes)).await?;
         let learned =
             record::learn_projects(&self.store, &submitter.site, client, &submitted, self.clock.now());
@@ -101,23 +101,27 @@ impl Apply {
         Ok(record.applied())
     }
 
-    /// Another worker sent versions of the same entities with higher numbers, which Jira keeps. Where ours says more all the
-    /// same, its messages come back, and their content is numbered after the other.
-    async fn look_at_overtaken(
+    /// Another worker sent versions of the same entities meanwhile, and Jira keeps those with higher numbers. Where its number
+    /// is higher and ours says more, or ours is higher and the other's may say more, our messages come back; what they are
+    /// about is read again, and numbered after both.
+    async fn look_at_others(
         &self,
         site: SiteId,
-        overtaken: Vec<EntityKey>,
+        met: Met,
+        before: &HashMap<EntityKey, LedgerEntry>,
         submitted: &[Submitted],
         record: &mut Record,
     ) -> Result<(), StoreError> {
-        if overtaken.is_empty() {
-            return Ok(());
-        }
-        let ledger: HashMap<EntityKey, LedgerEntry> = self.store.ledger(site, &overtaken).await?;
+        let seen = |key| before.get(key).map_or(0, |entry: &LedgerEntry| entry.number);
         let now = self.clock.now();
+        let higher =
+            if met.higher.is_empty() { HashMap::new() } else { self.store.ledger(site, &met.higher).await? };
         for Submitted { pending, .. } in submitted {
-            let Some(last) = ledger.get(&pending.entity.key) else { continue };
-            if freshness::says_more(pending, last, now) {
+            let key = &pending.entity.key;
+            let lower = met.lower.get(key).filter(|entry| entry.number != seen(key));
+            if higher.get(key).is_some_and(|entry| freshness::says_more(pending, entry, now))
+                || lower.is_some_and(|entry| freshness::may_say_less(pending, entry))
+            {
                 record.overtaken(pending, now);
             }
         }

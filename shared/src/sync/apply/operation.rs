@@ -34,6 +34,7 @@ impl Operation {
         self != Self::Live
             && !self.repeats(last)
             && !last.is_tombstone()
+            && !last.is_unconfirmed()
             && kind != EntityKind::Branch
             && last.rank >= version.rank
             && last.changed_at >= version.changed_at

@@ -16,9 +16,6 @@ pub struct Origin {
     pub index: usize,
     /// Its trace id, for log lines.
     pub trace: Ulid,
-    /// Whether a worker had it before and did not settle it. It may have died after Jira took what it sent, and before the
-    /// ledger knew.
-    pub received_before: bool,
 }
 
 /// A version of an entity that Jira may have to be told of.
@@ -56,9 +53,9 @@ impl From<Entity> for PendingEntity {
 }
 
 impl PendingEntity {
-    /// Whether Jira may have got something of it that the ledger does not know of.
-    pub(super) fn may_differ_from_ledger(&self) -> bool {
-        self.origins.iter().any(|origin| origin.received_before)
+    /// Whether Jira may be told later to delete it, which depends on whether Jira may have it.
+    pub(super) fn can_be_deleted(&self) -> bool {
+        matches!(self.entity.key.kind, EntityKind::Branch | EntityKind::PullRequest) && !self.is_deletion()
     }
 
     /// Whether Jira is to delete it.
@@ -84,7 +81,7 @@ impl PendingEntity {
     }
 
     /// The name of a branch that Jira shows; none for one that is so long that it is cut.
-    fn branch_name(&self) -> Option<String> {
+    pub(super) fn branch_name(&self) -> Option<String> {
         match &self.entity.content {
             Content::Branch(branch) => {
                 Some(branch.name.clone()).filter(|name| branch_id(name) == self.entity.key.id)

@@ -24,7 +24,6 @@ pub(super) fn decide(
         // An entry of a release that kept no history.
         versions.retain(|version| version.entity.version.known_at > last.known_at());
     }
-    let may_differ = versions.iter().any(PendingEntity::may_differ_from_ledger);
     let updates: Vec<_> = versions
         .iter()
         .filter_map(|version| Some((version.update.as_ref()?, version.entity.version.known_at)))
@@ -36,7 +35,8 @@ pub(super) fn decide(
     let until = Timestamp((now.0 / POLL_INTERVAL + 1) * POLL_INTERVAL);
     decided.waiting.extend(waiting.into_iter().map(|version| (version, until)));
     let Some(history) = history else { return };
-    // What went in between may have reached Jira, though the ledger does not say so.
+    // What was about to be sent in between may have reached Jira.
+    let may_differ = last.is_some_and(|last| last.reserved.is_some());
     let is_shown = !may_differ && before.as_ref().is_some_and(|before| before.head() == history.head());
     let newest = if is_shown { None } else { newest(placed, history.head(), before.as_ref()) };
     match newest.filter(|newest| !newest.is_needless_deletion(last)) {

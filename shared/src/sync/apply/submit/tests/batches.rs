@@ -42,8 +42,7 @@ async fn the_log_says_of_each_call_what_became_of_it_and_which_deliveries_it_car
     let (log, traces) = (Log::default(), [1, 2].map(|random| Ulid::from_parts(1, random)));
     let mut submitter = world.submitter().await;
     let from = |entity: Entity, traces: &[Ulid]| {
-        let origins =
-            traces.iter().map(|trace| Origin { index: 0, trace: *trace, received_before: false }).collect();
+        let origins = traces.iter().map(|trace| Origin { index: 0, trace: *trace }).collect();
         PendingEntity { origins, ..entity.into() }
     };
     let entities = vec![from(commit(1), &traces), from(commit(2), &traces[..1])];
