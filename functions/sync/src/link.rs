@@ -10,7 +10,7 @@ use shared::gitlab::hooks::HookEvent;
 use shared::queue::disposition::Disposition;
 use shared::queue::worker::Deadline;
 use shared::store::StoreError;
-use shared::store::intake_answers::IntakeAnswer;
+use shared::store::ignored_deliveries::IgnoreReason;
 use shared::sync::apply::AllowedKeys;
 use shared::sync::read::{GitlabReader, ProjectBatch, ProjectReader};
 use shared::sync::transform::Source;
@@ -137,7 +137,7 @@ impl EventSync {
             |event: &mut AdmittedEvent| keyless.get(&event.index).is_some_and(|key| !known.contains_key(key));
         let unknown: Vec<_> = events.extract_if(.., is_unknown).collect();
         for event in unknown {
-            self.note_answer(subscription, event, IntakeAnswer::NoIssueKeys).await;
+            self.note_ignored(subscription, event, IgnoreReason::NoIssueKeys).await;
         }
         Ok(events)
     }

@@ -10,7 +10,7 @@ use moka::future::Cache;
 use shared::clock::{SharedClock, Timestamp};
 use shared::domain::SubscriptionId;
 use shared::store::Store;
-use shared::store::intake_answers::AnsweredDelivery;
+use shared::store::ignored_deliveries::IgnoredDelivery;
 
 /// How long a link's notes are collected: as long as a person who has just pushed may wait for an explanation.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub(crate) struct Notes {
 
 #[derive(Debug, Default)]
 struct Collected {
-    notes: VecDeque<AnsweredDelivery>,
+    notes: VecDeque<IgnoredDelivery>,
     /// Not before this time are they written.
     next: Timestamp,
 }
@@ -45,7 +45,7 @@ impl Notes {
     }
 
     /// Remembers a delivery of `link`: now, with what was collected before, or else soon.
-    pub(crate) async fn take(&self, link: SubscriptionId, note: AnsweredDelivery) {
+    pub(crate) async fn take(&self, link: SubscriptionId, note: IgnoredDelivery) {
         let collected = self.links.get_with(link, async { Arc::default() }).await;
         let is_first = {
             let mut collected = lock(&collected);
@@ -70,7 +70,7 @@ impl Notes {
     /// Writes what was collected, if it is time. `false`: it is not.
     async fn write_due(&self, link: SubscriptionId, collected: &Mutex<Collected>) -> bool {
         let now = self.clock.now();
-        let notes: Vec<AnsweredDelivery> = {
+        let notes: Vec<IgnoredDelivery> = {
             let mut collected = lock(collected);
             if now < collected.next {
                 return false;
@@ -78,7 +78,7 @@ impl Notes {
             collected.next = now.after(PAUSE);
             collected.notes.drain(..).collect()
         };
-        let recorded = self.store.record_answers(link, &notes);
+        let recorded = self.store.record_ignored(link, &notes);
         if !matches!(tokio::time::timeout(WRITE_TIMEOUT, recorded).await, Ok(Ok(()))) {
             tracing::warn!(subscription.id = %link, deliveries = notes.len(), "deliveries that lead to nothing are not remembered");
         }
@@ -94,22 +94,22 @@ fn lock(collected: &Mutex<Collected>) -> std::sync::MutexGuard<'_, Collected> {
 mod tests {
     use shared::clock::SystemClock;
     use shared::store::embedded::EmbeddedEngine;
-    use shared::store::intake_answers::IntakeAnswer;
+    use shared::store::ignored_deliveries::IgnoreReason;
 
     use super::*;
 
-    fn note(number: usize) -> AnsweredDelivery {
-        AnsweredDelivery {
+    fn note(number: usize) -> IgnoredDelivery {
+        IgnoredDelivery {
             at: Timestamp(i64::try_from(number).expect("small")),
             delivery: Some(format!("delivery-{number}")),
             label: "acme/api branch main".to_owned(),
             issue_keys: Vec::new(),
-            answer: IntakeAnswer::NoIssueKeys,
+            answer: IgnoreReason::NoIssueKeys,
         }
     }
 
     async fn numbers(store: &Store, link: SubscriptionId) -> Vec<i64> {
-        store.answers(link).await.expect("answers").iter().map(|answer| answer.at.0).collect()
+        store.ignored(link).await.expect("answers").iter().map(|answer| answer.at.0).collect()
     }
 
     #[tokio::test]

@@ -56,10 +56,10 @@ pub mod deployed;
 pub mod embedded;
 #[cfg(all(test, feature = "embedded"))]
 mod faulty;
+pub mod first_deliveries;
 pub mod forge_installations;
 pub mod history;
-pub mod intake_answers;
-pub mod intakes;
+pub mod ignored_deliveries;
 pub mod last_events;
 pub mod leases;
 pub mod ledger;

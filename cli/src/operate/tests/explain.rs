@@ -3,7 +3,7 @@
 use serde_json::json;
 use shared::domain::{EntityKey, EntityKind, HoldReason, SubscriptionId};
 use shared::store::backoffs::{Backoff, BackoffScope};
-use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
+use shared::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
 use shared::store::outcomes::{Outcome, Verdict};
 
 use super::super::{Command, GroupLink};
@@ -132,14 +132,14 @@ async fn deliveries_that_led_to_nothing_are_found() {
     let site = bench.stored_site().await;
     let link = bench.operator.store.subscriptions(site.id).await.unwrap().remove(0);
     let id = "2f1c8b1e-4d5a-4c6b-9e7f-0a1b2c3d4e5f";
-    let answered = AnsweredDelivery {
+    let ignored = IgnoredDelivery {
         at: bench.operator.clock.now(),
         delivery: Some(id.to_owned()),
         label: "acme/api pipeline 31".to_owned(),
         issue_keys: vec!["PAY-1".to_owned()],
-        answer: IntakeAnswer::TokenMissing,
+        answer: IgnoreReason::TokenMissing,
     };
-    bench.operator.store.record_answers(link.id, &[answered]).await.unwrap();
+    bench.operator.store.record_ignored(link.id, &[ignored]).await.unwrap();
     for about in ["PAY-1", id] {
         let text = bench.operator.run(explain(about)).await.unwrap().text();
         assert!(text.contains("acme/api pipeline 31") && text.contains("no token"), "{text}");

@@ -16,7 +16,7 @@ use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp, Group, Page};
 use crate::gitlab::model::Project;
 use crate::outbound::HostGuard;
 use crate::store::backoffs::{Backoff, BackoffScope};
-use crate::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
+use crate::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
 use crate::store::{Store, StoreError};
 
 /// What reading GitLab needs, beside a link.
@@ -261,10 +261,10 @@ impl GitlabReader<'_> {
     }
 
     /// Remembers that something was not looked through to its end, for whoever looks for the rest.
-    pub(super) async fn note_answer(&self, label: String, keys: &IssueKeys, answer: IntakeAnswer) {
+    pub(super) async fn note_ignored(&self, label: String, keys: &IssueKeys, answer: IgnoreReason) {
         let (at, issue_keys) = (self.now(), keys.as_slice().to_vec());
-        let answered = AnsweredDelivery { at, delivery: None, label, issue_keys, answer };
-        if let Err(error) = self.access.store.record_answers(self.subscription.id, &[answered]).await {
+        let ignored = IgnoredDelivery { at, delivery: None, label, issue_keys, answer };
+        if let Err(error) = self.access.store.record_ignored(self.subscription.id, &[ignored]).await {
             tracing::warn!(%error, "could not remember that something was left out");
         }
     }
