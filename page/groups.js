@@ -62,7 +62,7 @@ function shown(app, answer, page, search, load) {
 
 function nothing(app, search) {
   const isSearch = search.trim().length >= SHORTEST_SEARCH;
-  const text = isSearch ? "No group of that name that you may link." : `@${app.session.username} is Maintainer or Owner of no group.`;
+  const text = isSearch ? "No group of that name that you may link." : `@${app.session.username} is not Maintainer or Owner of any group.`;
   const next = isSearch ? "Try another name." : "Ask an Owner of the group for the role, or sign in as somebody else.";
   return el("div", { class: "empty" }, el("h2", {}, text), el("p", {}, next));
 }

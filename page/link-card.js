@@ -48,7 +48,7 @@ function troubles({ attention, waits }) {
 
 /** Something that is left alone for a while. */
 export function wait({ what, until, reason }) {
-  return message("information", el("p", {}, `${reason} Calls to ${what} go on at `, time(until), "; until then events wait, and none is lost."));
+  return message("information", el("p", {}, `${reason} Calls to ${what} resume at `, time(until), "; until then events wait, and none is lost."));
 }
 
 function state({ state, attention }) {

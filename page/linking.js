@@ -13,7 +13,7 @@ export function linking(app, { answer, request, from }, signal) {
   const why = el("p", { class: "subtle" });
   node.append(heading(`${verb} ${answer.path}`), spinner("Making webhooks and storing the credential…"), why);
   const timer = setTimeout(() => {
-    why.textContent = answer.hook === "group" ? "GitLab takes its time." : `${projects(answer)} a webhook of its own; GitLab takes its time.`;
+    why.textContent = answer.hook === "group" ? "GitLab is taking a while." : `${projects(answer)} a webhook of its own, which takes a while.`;
     app.say(why.textContent);
   }, LONG);
   signal.addEventListener("abort", () => clearTimeout(timer));

@@ -50,7 +50,7 @@ pub async fn answer(
         )
         .await;
     }
-    anyhow::bail!("nobody links a group so often")
+    anyhow::bail!("the group was linked too often for the demo")
 }
 
 /// What can't be told is no reason to end what the person looks at.
