@@ -124,7 +124,7 @@ async fn answer(records: Vec<SqsMessage>, deadline: Deadline, handler: Handler) 
         }
     });
     if finished.await.is_err() {
-        tracing::error!(messages = unfinished.len(), "out of time; messages come back by themselves");
+        tracing::error!(messages = unfinished.len(), "out of time; messages will be received again");
     }
     let failures = unfinished.into_values().map(|item_identifier| {
         let mut failure = BatchItemFailure::default();

@@ -402,7 +402,7 @@ fn logs_are_clean(program: &Program) {
         "installed",
         "the Forge app was installed",
         "group linked",
-        "took a delivery in",
+        "accepted a delivery",
         "called GitLab",
         "called Jira",
         "delivered Api=devinfo",

@@ -127,7 +127,7 @@ impl Operator {
             Ok(opened) if opened.expose_secret() == secret.expose_secret() => {
                 Check::new("key", Finding::Ok, "seals and opens")
             }
-            Ok(_) => Check::new("key", Finding::Fail, "opens to something else"),
+            Ok(_) => Check::new("key", Finding::Fail, "does not return what was sealed"),
             Err(error) => {
                 let found = format!("{error}: is the key enabled, and may you use it?");
                 Check::new("key", Finding::Fail, found)

@@ -179,7 +179,7 @@ async fn webhook(
         Err(AuthError::Unknown) => return Err(unknown_hook()),
         Err(error) => {
             state.unverified.admit(hook.subscription).await?;
-            tracing::warn!(%error, "taking a delivery in unverified");
+            tracing::warn!(%error, "queueing a delivery unverified");
             let body = state.read(request).await?;
             state.take_in_unverified(&hook, &body, arrived_at).await?
         }
@@ -343,6 +343,6 @@ fn note_accepted(hook: &GitlabHook, messages: &[Message<EventMessage>], keys: &I
         delivery = hook.delivery_id(),
         issue.keys = keys.as_slice().iter().take(MAX_LOGGED_KEYS).cloned().collect::<Vec<_>>().join(" "),
         messages = messages.len(),
-        "took a delivery in"
+        "accepted a delivery"
     );
 }

@@ -118,7 +118,7 @@ impl ForgeInstallations {
         let Some((site, installation)) = found else {
             tracing::info!(
                 cloud.id = invocation.cloud_id,
-                "ignored a call of an installation that is no more"
+                "ignored a call of an installation that no longer exists"
             );
             return Ok(Admission::Outdated);
         };

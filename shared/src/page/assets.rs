@@ -112,7 +112,7 @@ pub fn callback_page(assets: &str, callback: &Callback) -> String {
                  <p>You are <strong>@{}</strong> at {}, and let <strong>{}</strong> use it to link groups.</p>\
                  <p id=\"done\" hidden>Go on in Jira: you can close this window.</p>\
                  <div id=\"by-hand\"><p>Enter this code on the page in Jira:</p><p class=\"code\">{}</p>\
-                 <p class=\"message\">Enter it only if you began to sign in on that page yourself, and tell it to nobody: whoever has it links your groups to {}.</p></div>",
+                 <p class=\"message\">Enter it only if you started to sign in on that page yourself, and share it with nobody: whoever has it can link your groups to {}.</p></div>",
                 escaped(username),
                 escaped(instance),
                 escaped(site),

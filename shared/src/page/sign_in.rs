@@ -261,7 +261,7 @@ impl PageApi {
         self.store().advance_sign_in(&stored, &next, SIGN_IN_TIME).await?;
         Err(PageError::new(
             Cause::WrongCode,
-            "This is not the code that was shown after signing in: look at it again.",
+            "This is not the code that was shown after signing in: check it, and enter it again.",
         ))
     }
 
