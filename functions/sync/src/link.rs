@@ -99,7 +99,7 @@ impl EventSync {
         let applied = self.apply.apply(site.clone(), &open.client, &allowed, deadline, versions).await?;
         applied.dispositions.into_iter().for_each(|(position, applied)| decisions.add(position, applied));
         let now = self.clock.now();
-        decisions.0.iter_mut().for_each(|decided| open.mind_tokens(decided, now));
+        decisions.0.iter_mut().for_each(|decided| open.cap_wait_for_token(decided, now));
         let settled = items.iter().enumerate().filter(|(position, _)| {
             decisions.0[*position] == Disposition::Done && !applied.may_bring_more.contains(position)
         });

@@ -96,7 +96,7 @@ pub struct TaskProgress {
     pub keyed: u64,
     /// Those that Jira has now.
     pub sent: u64,
-    /// Those of them that it did not have before, branches apart, which are sent again always; branches that were removed.
+    /// Those of them that it did not have before, except branches, which are always sent again; branches that were removed.
     #[serde(default)]
     pub added: u64,
     /// Those that Jira refuses; `explain` and the log say which.
@@ -278,7 +278,7 @@ pub struct PageCounts {
     pub keyed: u64,
     /// Those that Jira has now.
     pub sent: u64,
-    /// Those of them that it did not have before, branches apart.
+    /// Those of them that it did not have before, except branches.
     pub added: u64,
     /// Those that Jira refuses.
     pub refused: u64,

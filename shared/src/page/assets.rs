@@ -145,7 +145,7 @@ pub fn choice(assets: &str, sites: &BTreeMap<String, String>) -> String {
         .replace("{{content}}", &content)
 }
 
-/// `text` as it stands in HTML, in an attribute or between tags.
+/// `text` escaped for HTML, in an attribute or between tags.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

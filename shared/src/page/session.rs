@@ -1,5 +1,5 @@
-//! A confirmed sign-in: the token of a person, kept sealed for the few calls that choosing and linking groups takes. How it is
-//! confirmed belongs to `sign_in`.
+//! A confirmed sign-in: the token of a person, kept sealed for the few calls that choosing and linking groups takes.
+//! How it is confirmed belongs to `sign_in`.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;

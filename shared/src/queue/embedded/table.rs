@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use crate::clock::Timestamp;
 use crate::queue::{DeadLetter, Depth, Outgoing, RETENTION, Received, never_finished};
 
-/// Receives after which a message is dead-lettered. More than on SQS: when the process dies, all its messages in flight count,
-/// and the same ones may be in flight each time, such as those to a site that hangs. A message that kills the process costs
-/// as many restarts, between which the others are processed.
+/// Receives after which a message is dead-lettered. More than on SQS: when the process dies, all its messages in flight
+/// count, and the same ones may be in flight each time, such as those to a site that hangs. A message that kills the
+/// process costs as many restarts, between which the others are processed.
 pub(super) const MAX_RECEIVES: u32 = 100;
 
 /// The layout of the file. A file with a higher number was written by a newer release.
@@ -285,7 +285,7 @@ pub(super) fn dead_letters(
     connection.prepare_cached(newest)?.query_map(params![queue, limit], dead_letter)?.collect()
 }
 
-/// Puts dead letters back as new messages, oldest first; answers how many there were.
+/// Puts dead letters back on the queue as new messages, oldest first; answers how many there were.
 pub(super) fn redrive(
     connection: &Connection,
     queue: &str,
@@ -303,14 +303,14 @@ pub(super) fn redrive(
             .query_map([queue], |row| row.get(0))?
             .collect::<Result<_, _>>()?,
     };
-    let mut revived = 0;
+    let mut redriven = 0;
     for id in ids {
-        revived += u64::from(revive(connection, queue, id, now)?);
+        redriven += u64::from(redrive_one(connection, queue, id, now)?);
     }
-    Ok(revived)
+    Ok(redriven)
 }
 
-fn revive(connection: &Connection, queue: &str, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
+fn redrive_one(connection: &Connection, queue: &str, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
     let mut delete = connection
         .prepare_cached("DELETE FROM dead_letters WHERE id = ?1 AND queue = ?2 RETURNING site, body")?;
     let letter = delete.query_row(params![id, queue], |row| {

@@ -70,8 +70,9 @@ pub(super) fn decide(
 }
 
 impl Decided {
-    /// Numbers a version. A number that lies in the future, because another worker's clock runs ahead, is reserved first: after
-    /// a crash between Jira's answer and the ledger the same number would be given to other content, which Jira would ignore.
+    /// Numbers a version. A number that lies in the future, because another worker's clock runs ahead, is reserved
+    /// first: after a crash between Jira's answer and the ledger the same number would be given to other content, which
+    /// Jira would ignore.
     fn number(
         &mut self,
         pending: &mut PendingEntity,

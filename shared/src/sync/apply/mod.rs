@@ -102,7 +102,7 @@ impl Apply {
     }
 
     /// Another worker sent versions of the same entities with higher numbers, which Jira keeps. Where ours says more all the
-    /// same, its messages come back, and their content is numbered after the other.
+    /// same, its messages are received again, and their content is numbered after the other.
     async fn look_at_overtaken(
         &self,
         site: SiteId,

@@ -1,5 +1,5 @@
-//! What entities are sent for: an event that has just happened or was missed, or history. Jira does more with the one, and takes more of the
-//! other.
+//! What entities are sent for: an event that has just happened or was missed, or history. Jira does more with the one,
+//! and takes more of the other.
 
 use crate::clock::Timestamp;
 use crate::domain::EntityKind;

@@ -1,5 +1,5 @@
-//! GitLab as one link may read it: its token, its backoff, and what GitLab's errors mean for the work. What is read belongs to
-//! [`ProjectReader`](super::ProjectReader).
+//! GitLab as one link may read it: its token, its backoff, and what GitLab's errors mean for the work. What is read
+//! belongs to [`ProjectReader`](super::ProjectReader).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

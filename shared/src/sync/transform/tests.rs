@@ -1,4 +1,4 @@
-//! The formulas. Here: one full entity of each kind, as the snapshots beside this file show it, and what all kinds have
+//! The transform. Here: one full entity of each kind, as the snapshots beside this file show it, and what all kinds have
 //! in common. The files below hold each kind's edge cases; case ids are those of the acceptance list.
 
 mod branch;
