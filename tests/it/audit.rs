@@ -89,7 +89,8 @@ async fn an_audit_brings_an_edited_flag() {
     assert!(flags[0].enabled);
 }
 
-/// Housekeeping audits a link once a day, and at once when it has repaired its hook; only what has changed since the last time.
+/// Housekeeping audits a link once a day, and at once when it has repaired its hook; only what has changed since the
+/// last time.
 #[tokio::test]
 async fn a_link_is_audited_when_its_hook_recovers_and_every_day() {
     let old = Old::new(2).await;

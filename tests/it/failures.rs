@@ -19,7 +19,8 @@ async fn fast() -> Stage {
 
 async fn faster(factor: u32) -> Stage {
     let world = World::start(Version::V17_3, Arc::new(ScaledClock::new(factor))).await.unwrap();
-    // The stand-ins live in the machine's time, so nothing that is signed with a time can be used: no Connect, no signed hooks.
+    // The stand-ins live in the machine's time, so nothing that is signed with a time can be used: no Connect, no
+    // signed hooks.
     world.add_oauth_credentials().await.unwrap();
     Stage::linked(world).await
 }

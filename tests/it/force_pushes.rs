@@ -1,5 +1,5 @@
-//! Commits that a force push replaced: they stay on their issues, or leave them where the installation wants that and GitLab has
-//! them on no branch and no tag.
+//! Commits that a force push replaced: they stay on their issues, or leave them where the installation wants that and
+//! GitLab has them on no branch and no tag.
 
 use std::sync::Arc;
 

@@ -314,7 +314,8 @@ async fn ff6_forges_token_comes_as_bearer_and_as_nothing_else() {
     }
 }
 
-/// Deactivated for three days, and after one of them Forge brings nothing any more: the state has a name, and nothing is lost.
+/// Deactivated for three days, and after one of them Forge brings nothing any more: the state has a name, and nothing
+/// is lost.
 #[tokio::test]
 async fn three_days_of_suspension_lose_nothing() {
     let (stage, forge, clock) = timed_stage().await;

@@ -71,7 +71,8 @@ impl Old {
     }
 }
 
-/// The group `acme` with `projects` projects, half of them in a subgroup; of the first, the project and its open merge request.
+/// The group `acme` with `projects` projects, half of them in a subgroup; of the first, the project and its open merge
+/// request.
 async fn old_group(
     gitlab: &GitlabStandin,
     projects: u64,

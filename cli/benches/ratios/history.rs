@@ -1,5 +1,5 @@
-//! What bringing 1,000 merge requests, and 1,000 pipelines, costs in calls of GitLab, with GraphQL and by REST alone: beyond what
-//! the same projects cost without them. A count, not a time.
+//! What bringing 1,000 merge requests, and 1,000 pipelines, costs in calls of GitLab, with GraphQL and by REST alone:
+//! beyond what the same projects cost without them. A count, not a time.
 
 use std::sync::Arc;
 use std::time::Duration;

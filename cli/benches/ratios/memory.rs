@@ -1,5 +1,5 @@
-//! What the history of a group costs the program: its memory at the most, and what its data directory holds in the end, in groups
-//! of 10, 100 and 1,000 projects. The program is a process of its own, and GitLab's stand-in sets no limits.
+//! What the history of a group costs the program: its memory at the most, and what its data directory holds in the end,
+//! in groups of 10, 100 and 1,000 projects. The program is a process of its own, and GitLab's stand-in sets no limits.
 
 use std::path::Path;
 use std::time::Duration;

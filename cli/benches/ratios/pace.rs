@@ -1,6 +1,6 @@
-//! How long the history of 1,000 projects takes under a rate limit that the GitLab stand-in enforces, on a clock that runs faster,
-//! beside the time that the requests need at the permitted rate, and beside the pace of GitLab's own app; and how many requests a
-//! project costs in a group of 10, 100 and 1,000.
+//! How long the history of 1,000 projects takes under a rate limit that the GitLab stand-in enforces, on a clock that
+//! runs faster, beside the time that the requests need at the permitted rate, and beside the pace of GitLab's own app;
+//! and how many requests a project costs in a group of 10, 100 and 1,000.
 
 use std::sync::Arc;
 use std::time::Duration;

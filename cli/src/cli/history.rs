@@ -35,9 +35,9 @@ pub enum HistoryCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Audits the link: compares what GitLab has with what Jira accepted, as far back as history goes, and sends what is missing.
-    /// What is under two weeks old is sent as its event would have been. Branches that GitLab no longer has are removed from
-    /// issues. `history show` says what was found.
+    /// Audits the link: compares what GitLab has with what Jira accepted, as far back as history goes, and sends what
+    /// is missing. What is under two weeks old is sent as its event would have been. Branches that GitLab no longer has
+    /// are removed from issues. `history show` says what was found.
     #[command(after_help = "Example: gitlab-jira history audit 01J8Z3W2V1")]
     Audit {
         /// The link's id, as `group list` shows it.

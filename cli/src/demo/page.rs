@@ -1,5 +1,5 @@
-//! The page of the demo: the way to the app's own page, each issue's development panel from what Jira's stand-in stored, and the
-//! story's timeline beside them.
+//! The page of the demo: the way to the app's own page, each issue's development panel from what Jira's stand-in
+//! stored, and the story's timeline beside them.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

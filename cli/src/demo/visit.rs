@@ -1,5 +1,5 @@
-//! What a person does in the app while the demo stays: links a second group, sees its history and a live event arrive, and unlinks
-//! it. The person clicks; here is only what there is to click at, and what answers.
+//! What a person does in the app while the demo stays: links a second group, sees its history and a live event arrive,
+//! and unlinks it. The person clicks; here is only what there is to click at, and what answers.
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! `key rotate`: a new master key for a data directory, with every secret sealed again under it. How the key file holds two keys
-//! belongs to `shared::envelope`.
+//! `key rotate`: a new master key for a data directory, with every secret sealed again under it. How the key file holds
+//! two keys belongs to `shared::envelope`.
 //!
 //! The old key is removed only after a pass over every secret found none that needs it. If it is killed before, the file has
 //! both keys, and the next rotation goes on.

@@ -1,5 +1,5 @@
-//! `site`: adding OAuth credentials, listing and removing sites, and switching their writing connection ([`switch`]). How apps
-//! are installed belongs to `shared::install`.
+//! `site`: adding OAuth credentials, listing and removing sites, and switching their writing connection ([`switch`]).
+//! How apps are installed belongs to `shared::install`.
 
 mod add;
 pub(super) mod recheck;

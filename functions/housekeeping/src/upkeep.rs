@@ -1,5 +1,6 @@
-//! Looks after the tokens, hooks and history of links, and has them audited: each about once an hour, the one that has waited longest first, and as
-//! many as there is time for. What is done about a link belongs to `shared::linking::upkeep` and `shared::history`.
+//! Looks after the tokens, hooks and history of links, and has them audited: each about once an hour, the one that has
+//! waited longest first, and as many as there is time for. What is done about a link belongs to
+//! `shared::linking::upkeep` and `shared::history`.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 /// How many Jira shows at once when it does not say.
-const USUAL_LIMIT: usize = 20;
+const DEFAULT_LIMIT: usize = 20;
 
 /// GitLab's largest page.
 const MAX_LIMIT: usize = 100;
@@ -37,7 +37,7 @@ impl Search {
             pairs.find(|(key, _)| key == name).map(|(_, value)| value.trim().to_owned())
         };
         let words = value("searchQuery").unwrap_or_default();
-        let limit = value("limit").as_deref().and_then(number).unwrap_or(USUAL_LIMIT).clamp(1, MAX_LIMIT);
+        let limit = value("limit").as_deref().and_then(number).unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let page = value("page").as_deref().and_then(number).unwrap_or(1).max(1);
         let offset = (page - 1).saturating_mul(limit);
         let is_worth_asking = words.chars().count() <= MAX_WORDS && offset < MAX_OFFSET;

@@ -1,5 +1,5 @@
-//! Notes when each link's last delivery came in, for whoever wonders whether webhooks arrive: at most once in [`PAUSE`] by each
-//! process, because a write for every delivery would be a quarter of all that an event writes.
+//! Notes when each link's last delivery came in, for whoever wonders whether webhooks arrive: at most once in [`PAUSE`]
+//! by each process, because a write for every delivery would be a quarter of all that an event writes.
 
 use std::time::Duration;
 

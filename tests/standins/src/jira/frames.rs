@@ -109,9 +109,9 @@ async fn listen(router: Router) -> anyhow::Result<(String, JoinHandle<()>)> {
 }
 
 impl SiteHandle {
-    /// Jira's page around a page module of the Connect app, such as `postInstallPage`, for somebody who looks at it. It is
-    /// at an origin of its own, which becomes the site's `displayUrl`: Jira tells it with the next install. Shows nothing before
-    /// an app is installed that has such a module.
+    /// Jira's page around a page module of the Connect app, such as `postInstallPage`, for somebody who looks at it. It
+    /// is at an origin of its own, which becomes the site's `displayUrl`: Jira tells it with the next install. Shows
+    /// nothing before an app is installed that has such a module.
     ///
     /// # Errors
     /// When no port is free.
@@ -152,8 +152,8 @@ async fn connect_token(State(state): State<Connect>) -> Result<String, StatusCod
 }
 
 impl ForgeInstallation {
-    /// Jira's page around the app's admin page, for somebody who looks at it. `file` knows the page's modules by name; `host` is
-    /// the one that runs it. Forge would serve them bundled; here an import map stands for the bundler.
+    /// Jira's page around the app's admin page, for somebody who looks at it. `file` knows the page's modules by name;
+    /// `host` is the one that runs it. Forge would serve them bundled; here an import map stands for the bundler.
     ///
     /// # Errors
     /// When no port is free.
