@@ -1,4 +1,4 @@
-//! What Jira asks for. It is read leniently: a person who looks for a repository can mend no parameter.
+//! What Jira asks for. It is read leniently: a person who searches for a repository can't correct a parameter.
 
 use serde::Deserialize;
 use url::form_urlencoded;
@@ -29,8 +29,8 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    /// Reads `searchQuery`, `page` (the first is 1), `limit` and `workspaceId` from a query. Of a name that stands twice the
-    /// first counts.
+    /// Reads `searchQuery`, `page` (the first is 1), `limit` and `workspaceId` from a query. Of a repeated name the first
+    /// value counts.
     pub(crate) fn read(query: &str) -> Self {
         let value = |name: &str| {
             let mut pairs = form_urlencoded::parse(query.as_bytes());

@@ -53,10 +53,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// waits or is dead-lettered.
 const MAX_UNVERIFIED: usize = MAX_BYTES - 16 * 1024;
 
-/// How long it is remembered which projects lie inside a link.
+/// How long coverage is cached.
 const COVERAGE_CACHE_TTL: Duration = Duration::from_secs(60);
 
-/// How many projects that is remembered of.
+/// How many projects are cached.
 const MAX_PROJECTS: u64 = 10_000;
 
 /// How long the table may take for what a delivery can do without: GitLab waits ten seconds for an answer, and disables hooks
@@ -256,7 +256,7 @@ impl Webhook {
         }
     }
 
-    /// Remembers a delivery that leads to nothing, for whoever looks for it.
+    /// Remembers an ignored delivery, for `explain`.
     async fn note_ignored(
         &self,
         hook: &GitlabHook,
@@ -314,8 +314,8 @@ impl Webhook {
         outgoing.map_err(|error| Error::status(StatusCode::INTERNAL_SERVER_ERROR).because(error))
     }
 
-    /// Counts a delivery that is lost, since GitLab does not send it again by itself. What keeps the queue away may keep
-    /// the table away, too; then only the log tells.
+    /// Counts a delivery that is lost, since GitLab does not send it again by itself. What makes the queue unavailable
+    /// may affect the table, too; then only the log says so.
     async fn mark_missed(&self, subscription: SubscriptionId, arrived_at: Timestamp) {
         let marked = self.store.mark_missed(subscription, arrived_at);
         let error: Box<dyn std::error::Error> = match tokio::time::timeout(NOTE_TIMEOUT, marked).await {

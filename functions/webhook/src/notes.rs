@@ -24,7 +24,7 @@ const MAX_LINKS: u64 = 1_000;
 /// How long a write may take: GitLab waits ten seconds for an answer, and disables hooks that get none.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The notes that are not written yet. What a process has collected goes with it.
+/// The notes that are not written yet. What a process has collected is lost when it ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Notes {
     store: Store,
@@ -55,7 +55,7 @@ impl Notes {
             collected.notes.push_back(note);
             collected.notes.len() == 1
         };
-        // A Lambda stands still between its calls, so the next call may come before whoever waits here.
+        // Lambda freezes a function between its calls, so the next call may come before whoever waits here.
         if !self.write_due(link, &collected).await && is_first {
             let notes = self.clone();
             tokio::spawn(async move {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_is_written_twice_and_its_last_deliveries_are_known() {
+    async fn a_flood_is_written_twice_and_its_last_deliveries_are_kept() {
         let engine = EmbeddedEngine::memory().expect("an engine");
         let store = Store::new(engine.client(), "table", Arc::new(SystemClock));
         store.create_table().await.expect("a table");
