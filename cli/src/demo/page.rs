@@ -54,7 +54,7 @@ fn router(site: SiteHandle, timeline: Timeline) -> Router {
         .with_state((site, timeline))
 }
 
-/// Leads to the app's page, anew for each who asks.
+/// Redirects to the app's page, with a new address for each request.
 async fn open(State(app): State<OpenedApp>) -> Result<Redirect, (StatusCode, &'static str)> {
     let address = app.get().and_then(|app| app.address().ok());
     let address = address

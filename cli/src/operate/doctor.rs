@@ -168,8 +168,8 @@ impl Operator {
         }
     }
 
-    /// The Forge app of every site that has one: the site's condition tells of a missing token only with the next
-    /// event. Whether the app is set to Sharing is Atlassian's to know, so that is said and not checked.
+    /// The Forge app of every site that has one: the site's condition shows a missing token only with the next event.
+    /// Whether the app is set to Sharing is Atlassian's to know, so that is said and not checked.
     async fn forge_apps(&self) -> Result<Vec<Check>, Refusal> {
         let app = self.forge.app_id.as_deref().and_then(|id| id.rsplit_once('/'));
         let console = app.map_or_else(

@@ -147,7 +147,7 @@ impl Operator {
         if !linked {
             notes.push("No group is linked: run `gitlab-jira group link`.".to_owned());
         } else if sites.is_empty() && deliveries.is_empty() {
-            notes.push(subject.silence());
+            notes.push(subject.nothing_known());
         }
         for (name, queue) in &self.queues {
             let depth = queue.depth().await?;
@@ -203,7 +203,7 @@ impl Subject {
         }
     }
 
-    fn silence(&self) -> String {
+    fn nothing_known(&self) -> String {
         match self {
             Self::Issue(key) => format!(
                 "Nothing is known of {key}: neither an event nor history named it, or the last one did more than 30 days ago. What Jira had been sent before stays there."

@@ -84,7 +84,7 @@ async fn a_token_is_replaced_by_its_own_kind_unless_another_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_hook_that_is_gone_disabled_or_changed_is_put_right() {
+async fn a_hook_that_is_gone_disabled_or_changed_is_repaired() {
     let bench = Bench::new().await;
     bench.add_site().await;
     bench.done(Command::GroupLink(bench.adas())).await;
