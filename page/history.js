@@ -10,7 +10,7 @@ const STATES = {
   failed: "Stopped",
 };
 
-/** What a card says of a link's history, and the buttons that steer it. */
+/** What a card says of a link's history, and the buttons that control it. */
 export function history(app, link) {
   if (link.credential === "none") return null;
   const { history, audit } = link;

@@ -3,7 +3,7 @@
 import { button, el, heading, message, prose, spinner } from "./dom.js";
 import * as words from "./words.js";
 
-/** After so many milliseconds it is said why it takes long. */
+/** After so many milliseconds the page says why it takes long. */
 const LONG = 5000;
 
 /** `answer` is the preview, `from` its elements, `request` what was chosen in it. */
