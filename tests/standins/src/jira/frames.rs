@@ -2,9 +2,9 @@
 //! What an app's page shows is the app's; its calls go where Jira and Forge would send them.
 //!
 //! Follows <https://developer.atlassian.com/cloud/jira/platform/about-the-javascript-api/> for Connect, where a script of
-//! Atlassian's own gives the page `AP`, and <https://developer.atlassian.com/platform/forge/custom-ui/> for Forge, where the
-//! page's bundle holds `@forge/bridge`. How the two sides speak inside is not documented, and here as simple as can be; that
-//! each looks at the other's origin is.
+//! Atlassian's own gives the page `AP`, and <https://developer.atlassian.com/platform/forge/custom-ui/> for Forge, where
+//! the page's bundle holds `@forge/bridge`. How the two sides communicate is not documented, and here as simple as can be;
+//! that each checks the other's origin is documented.
 
 use std::sync::Arc;
 

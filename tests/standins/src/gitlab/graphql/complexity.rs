@@ -8,7 +8,7 @@ use apollo_compiler::response::JsonMap;
 
 use crate::gitlab::state::World;
 
-/// The size of a page when nobody says.
+/// The size of a page by default.
 const DEFAULT_PAGE: f64 = 100.0;
 
 /// Fields that read the repository.

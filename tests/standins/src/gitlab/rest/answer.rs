@@ -9,7 +9,7 @@ use url::form_urlencoded;
 use super::Refusal;
 use super::call::Call;
 
-/// The size of a page when the caller does not say.
+/// The size of a page by default.
 const DEFAULT_PAGE: usize = 20;
 /// Larger pages are silently cut to this.
 pub(crate) const LARGEST_PAGE: usize = 100;
