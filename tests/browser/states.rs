@@ -73,7 +73,7 @@ impl Person {
 
 #[tokio::test]
 #[ignore = "needs Chromium and its driver: make browser"]
-async fn a_person_steers_history() {
+async fn a_person_controls_history() {
     let person = Person::new().await;
     for number in 1..=12 {
         person.project(&format!("service-{number}"), number).await;

@@ -1,4 +1,4 @@
-//! Callers that want in without being who they say: lifecycle calls, people's calls, webhooks, and what is open to everyone.
+//! Callers that are not who they claim to be: lifecycle calls, people's calls, webhooks, and what is open to everyone.
 //! Each is answered with its status and at most a sentence, and leaves everything as it was.
 
 mod branch;
@@ -44,7 +44,7 @@ impl Fortress {
         fortress
     }
 
-    /// What is now is what has to stay.
+    /// Remembers the present state, which must not change.
     pub async fn remember(&mut self) {
         self.state = self.world.command(Command::SiteList).await.unwrap();
     }

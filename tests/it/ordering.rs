@@ -112,7 +112,7 @@ async fn a_branch_made_anew_comes_back() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_is_worked_on_once() {
+async fn an_idempotency_key_is_processed_once() {
     let stage = Stage::new().await;
     let held = stage.world.gitlab.hold_deliveries();
     stage.api.push("PAY-4-x", [commit("PAY-4 x").adds("a", 1)]).await;

@@ -1,5 +1,5 @@
-//! Jira's toolchain: looking for linked groups and their projects, and associating one with a Jira project; and strangers who
-//! would like to know them, too.
+//! Jira's toolchain: looking for linked groups and their projects, and associating one with a Jira project; and strangers
+//! who try to do the same.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
