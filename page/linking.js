@@ -64,7 +64,7 @@ export function linked(app, { done, wasLinked }) {
       }),
     { kind: "primary" },
   );
-  const hooks = done.hook === "group" ? "One webhook of the group tells of its activity." : "Each project gets a webhook of its own: the first screen shows how far that is.";
+  const hooks = done.hook === "group" ? "One webhook of the group reports its activity." : "Each project gets a webhook of its own: the first screen shows how far that is.";
   return [
     heading(`${done.path} is ${wasLinked ? "renewed" : "linked"}`),
     message("success", hooks),

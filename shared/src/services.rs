@@ -42,7 +42,7 @@ enum Backend {
     Embedded { store: Store, envelope: Arc<Envelope>, queues: Queues },
 }
 
-/// The queues of a bundle, where somebody has them in hand.
+/// The queues of a bundle, for callers that use them directly.
 #[derive(Clone, Debug)]
 pub struct Queues {
     /// The events queue.

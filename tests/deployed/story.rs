@@ -140,7 +140,7 @@ impl Stage {
         self.bundle.settled().await;
         assert_eq!(self.on_issue("PAY-2")[..2], [1, 1]);
         let calls = self.site.calls().total();
-        assert_eq!(delivery.send().await.unwrap(), 200, "GitLab is told that it went well");
+        assert_eq!(delivery.send().await.unwrap(), 200, "GitLab gets a success");
         self.bundle.settled().await;
         assert_eq!(self.site.calls().total(), calls, "the same delivery makes no second call");
         let forged =
@@ -163,7 +163,7 @@ impl Stage {
         let other = "the token's query-string hash is of another request";
         assert!(!self.bundle.log().await.contains(other), "{}", self.bundle.log().await);
         assert_eq!(client.get(format!("{url}&more=1")).send().await.unwrap().status(), 302);
-        assert!(self.bundle.log().await.contains(other), "the log tells, or nothing above was shown");
+        assert!(self.bundle.log().await.contains(other), "the log says so, or nothing above was shown");
         let url = format!("{}/oauth_application_id", self.connect_base_url());
         let answer: Value = client.get(url).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["application_id"], "demo-application", "{answer}");

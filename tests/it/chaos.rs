@@ -18,8 +18,8 @@ use standins::jira::{Api, FailureRule, IssueView, JiraStandin, SiteHandle};
 
 use events::{ISSUES, PROJECTS, Project, REORDERED, Random, shuffled};
 
-/// Events between two seconds of GitLab's clock: dates in hooks are cut to seconds, and nothing else tells the order of two
-/// changes within one.
+/// Events between two seconds of GitLab's clock: dates in hooks are cut to seconds, and nothing else orders two changes
+/// within one.
 const EVENTS_PER_SECOND: usize = 100;
 
 /// Deliveries that are sent at the same time.

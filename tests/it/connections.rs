@@ -125,7 +125,7 @@ async fn doctor_checks_address_clock_key_queue_links_and_installers() {
     assert_eq!(healthy, [Some(true); 5], "{diagnosis}");
     assert_eq!(found("installers"), Some(false), "anybody may install: {diagnosis}");
 
-    // Somebody else answers where Jira is told that we are.
+    // Another server answers at the address that Jira has of us.
     let mut operator = (*stage.world.local.operator).clone();
     operator.base_url = stage.world.gitlab.url().to_owned();
     let diagnosis = operator.run(Command::Doctor).await.unwrap().json();

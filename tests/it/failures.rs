@@ -150,7 +150,7 @@ async fn a_token_that_no_longer_sees_the_group_does_not_put_its_projects_outside
     group.remove_member(&grace).await;
     api.push("PAY-8-x", [commit("PAY-8 x").adds("a", 1)]).await;
     stage.settled().await;
-    assert_eq!(stage.world.site.issue("PAY-8").branches.len(), 1, "what the hook says has to do");
+    assert_eq!(stage.world.site.issue("PAY-8").branches.len(), 1, "what the hook says is sent");
     let status = stage.command(Command::Status).await;
     assert!(status.to_string().contains("token"), "{status}");
 }

@@ -68,7 +68,7 @@ impl Fortress {
         refused(answer, status, case).await;
         let state = self.world.command(Command::SiteList).await.unwrap();
         assert_eq!(state, self.state, "{case}");
-        // The shared secret is not shown anywhere; what it signs tells that it is still the same one.
+        // The shared secret is not shown anywhere; what it signs shows that it is still the same one.
         let url = self.world.site.create_branch_url("PAY-1", "x", "account").unwrap();
         assert_eq!(self.http.get(url).send().await.unwrap().status(), 302, "{case}");
     }

@@ -234,7 +234,7 @@ async fn without_the_queue_deliveries_are_answered_503_and_counted() {
     for _ in 0..2 {
         assert_eq!(to(&delivery, &stage.world, &origin).send().await.unwrap(), 503);
     }
-    // Somebody is told, and what to do.
+    // The operator sees it, with the remedy.
     let (status, text) = status_of(&stage).await;
     let link = &status["links"][0];
     assert_eq!(

@@ -51,7 +51,7 @@ impl Workspaces {
     }
 
     /// Those whose projects a search goes through: the one with this id, or else all, but none that lies inside
-    /// another, whose projects would be found twice. A link without a token can't be searched: nothing tells its
+    /// another, whose projects would be found twice. A link without a token can't be searched: nothing else knows its
     /// projects' names.
     pub(crate) fn searched_for(&self, id: Option<&str>) -> Vec<Arc<Workspace>> {
         let searched = |workspace: &&Arc<Workspace>| match id {

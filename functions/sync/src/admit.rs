@@ -204,7 +204,7 @@ impl EventSync {
             },
             None => (None, Certainty::Known),
         };
-        // Where GitLab says nothing, the hook's own word has to do.
+        // Where GitLab says nothing, what the hook says has to suffice.
         let inside = known.unwrap_or_else(|| lies_under(&project.path, &subscription.group_path));
         let coverage = if inside { Coverage::Inside } else { Coverage::Outside };
         self.store.record_coverage(subscription.id, project.id, coverage, certainty).await.map_err(store)?;

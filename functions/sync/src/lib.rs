@@ -62,7 +62,7 @@ pub struct EventSync {
     pub is_only_process: bool,
 }
 
-/// A message of the batch at hand.
+/// A message of the current batch.
 #[derive(Debug)]
 struct BatchItem {
     received: Received,

@@ -92,7 +92,7 @@ pub(crate) fn tasks<'a>(
 
 /// What happens when an object could not be read.
 pub(crate) enum Instead {
-    /// What the hooks say has to do.
+    /// What the hooks say is sent.
     HookOnly,
     /// What becomes of its messages.
     Decided(Disposition),

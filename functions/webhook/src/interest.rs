@@ -5,7 +5,7 @@ use shared::gitlab::hooks::HookEvent;
 use shared::store::ignored_deliveries::IgnoreReason;
 
 /// Why an event that names `named` can lead to nothing, if so. Pipelines and deployments get their keys from elsewhere; a
-/// push without keys may be to the branch of a merge request that has some. Only the API tells. A merge request without keys
+/// push without keys may be to the branch of a merge request that has some. Only the API knows. A merge request without keys
 /// may have lost them, unless its hook says what else changed.
 pub(crate) fn leads_to_nothing(
     event: &HookEvent,

@@ -161,7 +161,7 @@ pub struct ProjectHistory {
     pub project: Project,
     /// How many pages are done.
     pub step: u32,
-    /// How often the page at hand has failed.
+    /// How often the current page has failed.
     #[serde(default)]
     pub attempts: u32,
     /// Its tasks, in their order.

@@ -241,7 +241,7 @@ pub struct Pipeline {
     pub tests: Option<TestCounts>,
 }
 
-/// What a pipeline's merge request tells about it.
+/// What is known of a pipeline from its merge request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineMergeRequest {
     /// Its iid.
@@ -325,7 +325,7 @@ pub struct Environment {
     pub external_url: Option<String>,
 }
 
-/// A feature flag. Only hooks tell its id, so its name has to do.
+/// A feature flag. Only hooks carry its id, so its name identifies it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeatureFlag {
     /// Its name, unique in its project.

@@ -106,7 +106,7 @@ impl ForgeGate {
     /// Admits the installation of a call that Forge makes by itself, with the token that such a call must bring.
     ///
     /// # Errors
-    /// What Forge is told.
+    /// The error that Forge gets.
     pub async fn keep_token(&self, call: &ForgeCall) -> Result<Admission, Error> {
         let token = call.system_token.as_ref().ok_or_else(|| {
             Error::new(
@@ -120,7 +120,7 @@ impl ForgeGate {
     /// Admits the installation that a call came from, and keeps the token that it brought.
     ///
     /// # Errors
-    /// What the caller is told.
+    /// The error that the caller gets.
     pub async fn admit(
         &self,
         invocation: &Invocation,
@@ -132,7 +132,7 @@ impl ForgeGate {
     /// Closes the connection that a call came from.
     ///
     /// # Errors
-    /// What Forge is told.
+    /// The error that Forge gets.
     pub async fn close(&self, call: &ForgeCall) -> Result<(), Error> {
         self.installations.close(&call.invocation).await.map(drop).map_err(refusal)
     }

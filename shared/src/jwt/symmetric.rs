@@ -90,7 +90,7 @@ fn verify_hs256(token: &Unverified<'_>, secret: &SecretString) -> Result<(), Tok
     }
 }
 
-/// What a call of ours tells Jira: who calls, for how long, and which request.
+/// The claims of a call of ours: who calls, for how long, and which request.
 #[derive(Clone, Debug, Serialize)]
 pub struct AppClaims<'a> {
     iss: &'a str,

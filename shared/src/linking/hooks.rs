@@ -320,7 +320,7 @@ impl HookAt<'_> {
         let (signed, now) = (self.is_signed(&updated).await, self.hooks.clock.now());
         self.note(move |hook| {
             hook.id = Some(id);
-            // One that did not sign before may have unsigned deliveries on their way; its first signature tells.
+            // One that did not sign before may have unsigned deliveries on their way; its first signature changes that.
             hook.signed &= signed;
             hook.confirm_secrets(now);
         })

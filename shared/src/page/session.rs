@@ -99,7 +99,7 @@ impl PageApi {
         Ok(Session { gitlab, token, instance: sign_in.instance, username, source })
     }
 
-    /// A sign-in of this administrator: of anybody else's nothing is told.
+    /// A sign-in of this administrator; anybody else's counts as ended.
     pub(super) async fn own_sign_in(
         &self,
         who: &Administrator,

@@ -156,7 +156,8 @@ impl GitlabClient {
         }
     }
 
-    /// The address that a user shows to everybody, if they do: the only one GitLab tells, and what Jira finds people by.
+    /// The address that a user shows to everybody, if they do: the only one that GitLab returns, and the one by which Jira
+    /// finds people.
     pub async fn public_email(&self, user: u64) -> Result<Option<String>, GitlabError> {
         Ok(self.get::<RawUser>(&["users", &user.to_string()], &[]).await?.person().email)
     }

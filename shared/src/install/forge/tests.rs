@@ -15,7 +15,7 @@ use crate::store::embedded::EmbeddedEngine;
 const CLOUD: &str = "99999999-8888-7777-6666-555555555555";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A gateway that tells a site's address, and what lets Forge installations in.
+/// A gateway that answers with a site's address, and what admits Forge installations.
 struct Setup {
     gateway: TestServer,
     clock: Arc<StoppedClock>,

@@ -9,7 +9,7 @@ use super::batch::GraphqlSupport;
 use crate::domain::IssueKeys;
 use crate::gitlab::model::{ChangedFile, Commit, MergeRequest};
 
-/// How long lookups are cached. Merge requests change seldom within it, and when they do, their own hook tells.
+/// How long lookups are cached. Merge requests change seldom within it, and when they do, their own hook reports it.
 const CACHE_TTL: Duration = Duration::from_secs(60);
 
 /// Tiers of environments change about never, and a deployment's commits do not.

@@ -50,7 +50,7 @@ const ROTATION_BACKOFF: Duration = Duration::from_secs(30);
 /// Why GitLab was not read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// GitLab does not let the token read it: what the hook says has to do.
+    /// GitLab does not let the token read it: only what the hook says can be sent.
     HookOnly,
     /// GitLab does not have it any more.
     Gone,

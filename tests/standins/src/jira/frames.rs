@@ -110,7 +110,7 @@ async fn listen(router: Router) -> anyhow::Result<(String, JoinHandle<()>)> {
 
 impl SiteHandle {
     /// Jira's page around a page module of the Connect app, such as `postInstallPage`, for somebody who looks at it. It
-    /// is at an origin of its own, which becomes the site's `displayUrl`: Jira tells it with the next install. Shows
+    /// is at an origin of its own, which becomes the site's `displayUrl`: Jira sends it with the next install. Shows
     /// nothing before an app is installed that has such a module.
     ///
     /// # Errors
