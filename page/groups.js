@@ -3,7 +3,7 @@
 import { button, count, el, field, heading, lozenge, message, spinner } from "./dom.js";
 import { sessionLine } from "./session.js";
 
-/** How long somebody who types is left in peace. */
+/** How long after the last keystroke a search begins, in milliseconds. */
 const TYPING = 500;
 
 /** GitLab finds nothing for fewer characters. */
@@ -17,7 +17,7 @@ export function groups(app, _parameters, signal) {
   const search = field("Search groups", el("input", { type: "search", autocomplete: "off", spellcheck: "false" }), {
     help: `Type at least ${SHORTEST_SEARCH} characters.`,
   });
-  // An answer that was overtaken is not shown.
+  // An answer that is superseded is not shown.
   let newest = 0;
   const load = (page) => {
     const turn = ++newest;
@@ -62,7 +62,7 @@ function shown(app, answer, page, search, load) {
 
 function nothing(app, search) {
   const isSearch = search.trim().length >= SHORTEST_SEARCH;
-  const text = isSearch ? "No group of that name that you may link." : `@${app.session.username} is Maintainer or Owner of no group.`;
+  const text = isSearch ? "No group of that name that you may link." : `@${app.session.username} is not Maintainer or Owner of any group.`;
   const next = isSearch ? "Try another name." : "Ask an Owner of the group for the role, or sign in as somebody else.";
   return el("div", { class: "empty" }, el("h2", {}, text), el("p", {}, next));
 }

@@ -10,7 +10,7 @@ const STATES = {
   failed: "Stopped",
 };
 
-/** What a card says of a link's history, and the buttons that steer it. */
+/** What a card says of a link's history, and the buttons that control it. */
 export function history(app, link) {
   if (link.credential === "none") return null;
   const { history, audit } = link;
@@ -57,7 +57,7 @@ function found({ state, since, ended, total, keyed, missing, without_issue, repa
     el("span", {}, `${missing.toLocaleString()} missing of ${keyed.toLocaleString()} that name issues`, since && [", changed since ", time(since)]),
     repaired > 0 && el("span", { class: "subtle" }, repaired === 1 ? "1 was missing and has been sent" : `${repaired.toLocaleString()} were missing and have been sent`),
     removed > 0 && el("span", { class: "subtle" }, `${count(removed, "branch", "branches")} gone in GitLab, removed`),
-    without_issue > 0 && el("span", { class: "subtle" }, `${without_issue.toLocaleString()} name no issue that Jira has`),
+    without_issue > 0 && el("span", { class: "subtle" }, `${without_issue.toLocaleString()} ${without_issue === 1 ? "names" : "name"} no issue that Jira has`),
     failed > 0 && el("span", { class: "subtle" }, `${count(failed, "project", "projects")} not read to the end`),
     ended_at && el("span", { class: "subtle" }, time(ended_at)),
   ];

@@ -52,7 +52,7 @@ export function issueKeys({ jira_projects, merge_requests }, kept) {
 function found(projects, mergeRequests) {
   if (mergeRequests === 0) return el("p", {}, "There are no merge requests yet to look for keys in.");
   const where = `the newest ${count(mergeRequests, "merge request", "merge requests")}`;
-  if (projects.length === 0) return message("information", `No issue key stands in ${where}. Write keys such as PAY-7 into branch names, titles or commit messages.`);
+  if (projects.length === 0) return message("information", `No issue key was found in ${where}. Write keys such as PAY-7 into branch names, titles or commit messages.`);
   return el("p", {}, `Found in titles, descriptions and branch names of ${where}.`);
 }
 

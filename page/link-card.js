@@ -24,7 +24,7 @@ export function isUnderWay({ hooks, history, audit }) {
   return hooks?.is_running === true || history?.state === "running" || audit?.state === "running";
 }
 
-/** Whether GitLab has told nothing of it yet. */
+/** Whether no delivery of it has come in yet. */
 export function isSilent({ state, last_event }) {
   return state === "active" && last_event === null;
 }
@@ -46,9 +46,9 @@ function troubles({ attention, waits }) {
   return el("div", { class: "troubles stack tight" }, attention.map((sentence) => message("warning", sentence)), waits.map(wait));
 }
 
-/** Something that is left alone for a while. */
+/** Something that backs off. */
 export function wait({ what, until, reason }) {
-  return message("information", el("p", {}, `${reason} Calls to ${what} go on at `, time(until), "; until then events wait, and none is lost."));
+  return message("information", el("p", {}, `${reason} Calls to ${what} resume at `, time(until), "; until then events wait, and none is lost."));
 }
 
 function state({ state, attention }) {

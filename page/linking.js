@@ -3,7 +3,7 @@
 import { button, el, heading, message, prose, spinner } from "./dom.js";
 import * as words from "./words.js";
 
-/** After so many milliseconds it is said why it takes long. */
+/** After so many milliseconds the page says why it takes long. */
 const LONG = 5000;
 
 /** `answer` is the preview, `from` its elements, `request` what was chosen in it. */
@@ -13,7 +13,7 @@ export function linking(app, { answer, request, from }, signal) {
   const why = el("p", { class: "subtle" });
   node.append(heading(`${verb} ${answer.path}`), spinner("Making webhooks and storing the credential…"), why);
   const timer = setTimeout(() => {
-    why.textContent = answer.hook === "group" ? "GitLab takes its time." : `${projects(answer)} a webhook of its own; GitLab takes its time.`;
+    why.textContent = answer.hook === "group" ? "GitLab is taking a while." : `${projects(answer)} a webhook of its own, which takes a while.`;
     app.say(why.textContent);
   }, LONG);
   signal.addEventListener("abort", () => clearTimeout(timer));
@@ -64,7 +64,7 @@ export function linked(app, { done, wasLinked }) {
       }),
     { kind: "primary" },
   );
-  const hooks = done.hook === "group" ? "One webhook of the group tells of its activity." : "Each project gets a webhook of its own: the first screen shows how far that is.";
+  const hooks = done.hook === "group" ? "One webhook of the group reports its activity." : "Each project gets a webhook of its own: the first screen shows how far that is.";
   return [
     heading(`${done.path} is ${wasLinked ? "renewed" : "linked"}`),
     message("success", hooks),

@@ -95,7 +95,7 @@ function siteState(site) {
     site.remedy && message("warning", site.remedy),
     site.needs_resync_since &&
       message("information", [
-        el("p", {}, "Another connection writes since ", time(site.needs_resync_since), ". New activity arrives; what was sent before is sent again, or where a link has no access token when it next changes in GitLab."),
+        el("p", {}, "Another connection has been writing since ", time(site.needs_resync_since), ". New activity arrives; what was sent before is sent again or, where a link has no access token, when it next changes in GitLab."),
       ]),
     site.waits.map(wait),
   );

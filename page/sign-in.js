@@ -3,7 +3,7 @@
 import { button, el, field, heading, lozenge, message, slot } from "./dom.js";
 import * as words from "./words.js";
 
-/** `gitlab`, if given, is the only instance in question; `notice` says why it has to be done again. */
+/** `gitlab`, if given, is the only instance offered; `notice` says why it has to be done again. */
 export function signIn(app, { gitlab = null, notice = null }) {
   const known = app.overview.gitlab;
   const instances = gitlab ? [known.find(({ url }) => url === gitlab) ?? { url: gitlab, has_application: false }] : known;

@@ -1,4 +1,4 @@
-// The question before a group is unlinked: what happens to GitLab's side and to Jira's data.
+// The dialog before a group is unlinked: what happens to GitLab's side and to Jira's data.
 
 import { button, choice, el, newId, slot } from "./dom.js";
 

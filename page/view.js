@@ -14,7 +14,7 @@ import { waiting } from "./waiting.js";
 /** By name: `(app, parameters, signal)` makes the elements of a screen; `signal` tells that it was left. */
 const screens = { application, groups, linked, linking, overview, preview, refused, signIn, token, waiting };
 
-/** Nothing can be done here before somebody else did something. */
+/** Nothing can be done here until somebody else has done something. */
 function refused(app, { sentence }) {
   return [heading("GitLab for Jira"), message("error", sentence, button("Try again", () => app.go("overview")))];
 }
@@ -52,7 +52,7 @@ class App {
     this.#root.querySelector("h1")?.focus({ preventScroll: true });
   }
 
-  /** Tells those who can't see it what goes on. */
+  /** Tells screen readers what is going on. */
   say(text) {
     this.#status.textContent = text;
   }

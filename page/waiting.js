@@ -3,7 +3,7 @@
 import { button, copyable, el, field, heading, message, spinner } from "./dom.js";
 import * as words from "./words.js";
 
-/** After so many milliseconds the window probably can't tell the code. */
+/** After so many milliseconds the window probably can't hand over the code. */
 const PATIENCE = 8000;
 
 /** `begun` is the answer of `sign_in`, `opened` the window. */

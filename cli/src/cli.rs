@@ -153,7 +153,7 @@ pub enum SiteAction {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Makes another connection of a site the writing one, and deletes from Jira what the one before had sent.
+    /// Makes another connection of a site the writing one, and deletes from Jira what the previous one had sent.
     Switch {
         /// The site's host name or id.
         #[arg(long)]
@@ -161,14 +161,14 @@ pub enum SiteAction {
         /// The connection that is to write.
         #[arg(long, value_enum)]
         to: ConnectionName,
-        /// Keeps in Jira what the connection before had sent.
+        /// Keeps in Jira what the previous connection had sent.
         #[arg(long)]
         keep_jira_data: bool,
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Sends keys again of projects that Jira did not have: ask for it after making one. Else it takes up to a day.
+    /// Sends keys again of projects that Jira did not have: run it after creating one. Otherwise that takes up to a day.
     Recheck {
         /// The site's host name or id.
         #[arg(long)]

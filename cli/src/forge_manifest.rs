@@ -12,9 +12,9 @@ const TEMPLATE: &str = include_str!("../../infra/forge/manifest.yml");
 /// What every app's id begins with; a UUID follows.
 const APP_ID: &str = "ari:cloud:ecosystem::app/";
 
-/// GitLab's own page for a new branch, of the GitLab of new links whatever a site has linked: Forge's links carry no token, so
-/// a page of ours could not know who comes, nor from which site, and would tell its links to anybody. GitLab's asks whoever
-/// comes to sign in.
+/// GitLab's own page for a new branch, of the GitLab of new links whatever a site has linked: Forge's links carry no
+/// token, so a page of ours could not know who comes, nor from which site, and would tell its links to anybody.
+/// GitLab's asks whoever comes to sign in.
 const NEW_BRANCH: &str = "/-/jira_connect/branches/new?issue_key={issue.key}&issue_summary={issue.summary}";
 
 /// What Jira's pages link to as documentation.

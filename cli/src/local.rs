@@ -252,7 +252,7 @@ fn lock(directory: &Path) -> anyhow::Result<File> {
     let ours = lock.try_lock_exclusive().context("the lock can't be taken")?;
     anyhow::ensure!(
         ours,
-        "another process owns {}: stop it, or give commands while it serves",
+        "another process owns {}: stop it first, or, if it is `gitlab-jira serve`, run the command again once it has started",
         directory.display()
     );
     Ok(lock)

@@ -19,7 +19,7 @@ const COMMANDS_LOG: &str = "warn,aws_config=error";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // What it makes is for its owner alone from its first moment, whoever makes it: SQLite and sockets take no mode.
+    // Whatever creates a file, only the owner may read it from the start: SQLite and sockets take no mode.
     umask(Mode::RWXG | Mode::RWXO);
     match run(Cli::parse()).await {
         Ok(code) => code,

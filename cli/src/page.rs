@@ -142,7 +142,7 @@ pub fn router(operator: Arc<Operator>, origin: String) -> Router {
     guarded.merge(open).with_state(local)
 }
 
-/// Lets those in who have a session, and of other pages in the same browser nothing.
+/// Admits requests with a session, and none from other pages in the same browser.
 async fn with_session(State(local): State<Local>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let origin = headers.get(header::ORIGIN).map(|origin| origin.as_bytes() == local.origin.as_bytes());

@@ -60,7 +60,7 @@ impl Pump {
                     Err(error) => tracing::error!(%error, "a batch could not be settled"),
                 },
                 waited = self.queue.wait_for_messages(&self.busy), if self.in_flight < MAX_IN_FLIGHT => {
-                    // Not within what `select` may drop: messages that were taken would be lost from sight.
+                    // Not within what `select` may drop: messages that were received would stay hidden.
                     if let Err(error) = self.take(waited, &handler).await {
                         tracing::error!(%error, "the queue can't be read");
                         tokio::time::sleep(PAUSE_AFTER_FAILURE).await;

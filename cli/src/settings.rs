@@ -77,7 +77,7 @@ pub fn help() -> String {
     format!("Environment variables, with [defaults]:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Where `serve` keeps the variables that it runs with, for commands that are given while it does not run.
+/// Where `serve` keeps the variables that it runs with, for commands that run while it does not.
 const FILE: &str = "settings.json";
 
 /// Everything that can be set.

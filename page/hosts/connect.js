@@ -9,7 +9,7 @@ const api = new URL("../../../api", import.meta.url);
 
 const { AP } = window;
 
-/** How long Jira, which is in the same browser, may take, in milliseconds. */
+/** How long Jira, which runs in the same browser, may take, in milliseconds. */
 const PATIENCE = 10_000;
 
 /** A token of the person at the page; it lives for minutes, so each call takes a new one. */

@@ -1,5 +1,5 @@
-//! How AWS's SDK is set up for a function on Lambda. Which clients are made from it belongs to `services`; whoever runs outside
-//! Lambda, with the credentials of a person, brings an [`SdkConfig`] of its own.
+//! How AWS's SDK is set up for a function on Lambda. Which clients are made from it belongs to `services`; a program
+//! outside Lambda, with a person's credentials, brings its own [`SdkConfig`].
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use crate::tls_roots;
 /// A connection inside a region takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// One try of a call: a hundred times what such calls take.
+/// One attempt at a call: a hundred times what such calls take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// A call with all its tries. GitLab waits ten seconds for a webhook's answer: that is time for a call that fails and for
+/// A call with all its attempts. GitLab waits ten seconds for a webhook's answer: that is time for a call that fails and for
 /// one that puts the delivery on the queue.
 const CALL_TIMEOUT: Duration = Duration::from_millis(3500);
 
-/// Tries of a call.
+/// Attempts at a call, the first included.
 const ATTEMPTS: u32 = 3;
 
 /// Where a function runs, from the variables that Lambda sets.

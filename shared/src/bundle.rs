@@ -76,9 +76,9 @@ const fn post(path: &'static str) -> Route {
 pub const DESCRIPTOR: Route = get("/-/jira_connect/app_descriptor.json");
 /// The picture in Jira's panels.
 pub const LOGO: Route = get("/-/jira_connect/logo.svg");
-/// Jira says that the app was installed, or that something about the install changed.
+/// Jira reports that the app was installed, or that something about the installation changed.
 pub const INSTALLED: Route = post("/-/jira_connect/events/installed");
-/// Jira says that the app was uninstalled.
+/// Jira reports that the app was uninstalled.
 pub const UNINSTALLED: Route = post("/-/jira_connect/events/uninstalled");
 /// A GitLab for Jira page asks which OAuth application to sign in with.
 pub const OAUTH_APPLICATION_ID: Route = get("/-/jira_connect/oauth_application_id");
@@ -88,24 +88,24 @@ pub const BRANCHES_ROUTE: Route = get("/-/jira_connect/branches/route");
 pub const SUBSCRIPTIONS: Route = get("/-/jira_connect/subscriptions");
 /// A file of the page.
 pub const SUBSCRIPTIONS_ASSETS: Route = get("/-/jira_connect/subscriptions/assets/{version}/{*name}");
-/// The page asks something.
+/// The page's API.
 pub const SUBSCRIPTIONS_API: Route = post("/-/jira_connect/subscriptions/api");
-/// GitLab sends a person back who signed in.
+/// GitLab redirects a person here who has signed in.
 pub const OAUTH_CALLBACKS: Route = get("/-/jira_connect/oauth_callbacks");
-/// Jira looks for linked groups, which it calls workspaces.
+/// Jira searches for linked groups, which it calls workspaces.
 pub const WORKSPACES_SEARCH: Route = get("/-/jira_connect/workspaces/search");
-/// Jira looks for projects of linked groups, which it calls repositories.
+/// Jira searches for projects of linked groups, which it calls repositories.
 pub const REPOSITORIES_SEARCH: Route = get("/-/jira_connect/repositories/search");
 /// Somebody associates one of them with a Jira project.
 pub const REPOSITORIES_ASSOCIATE: Route = post("/-/jira_connect/repositories/associate");
 /// GitLab delivers an event.
 pub const WEBHOOK: Route = post("/webhooks/gitlab/{subscription}");
 
-/// Forge tells of an install or a new major version.
+/// Forge reports an installation or a new major version.
 pub const FORGE_LIFECYCLE: Route = post("/forge/lifecycle");
-/// Forge tells that the app is about to be uninstalled.
+/// Forge reports that the app is about to be uninstalled.
 pub const FORGE_UNINSTALL: Route = post("/forge/uninstall");
-/// Forge brings the hour's token.
+/// Forge delivers the hourly app system token.
 pub const FORGE_TOKEN: Route = post("/forge/token");
 /// The app's page in Jira asks what to show, and links and unlinks groups.
 pub const FORGE_PAGE: Route = post("/forge/page");
@@ -115,7 +115,7 @@ pub const EVENTS_QUEUE: &str = "events";
 
 /// An installation, its site, what leads to them, and the backoffs that end with a new connection.
 const FORGE_PARTITIONS: &[&str] = &["FORGE#*", "CLOUD#*", "SITE#*", "SITES", "REST#*"];
-/// The queue of the steps that are done about links.
+/// The queue of the steps of links' plans.
 pub const BACKFILL_QUEUE: &str = "backfill";
 
 /// Any of Forge's calls may be the first that comes in, so each can make the installation.
@@ -309,7 +309,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn no_name_or_route_stands_twice() {
+    fn no_name_or_route_is_listed_twice() {
         let names: HashSet<_> = FUNCTIONS.iter().map(|function| function.name).collect();
         assert_eq!(names.len(), FUNCTIONS.len());
         let routes: Vec<_> = FUNCTIONS
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_can_call_reaches_only_partitions_that_there_are() {
+    fn functions_open_to_strangers_reach_only_existing_partitions() {
         let store = include_str!("store/mod.rs");
         let public = FUNCTIONS.iter().filter(|function| matches!(function.trigger, Trigger::Http(_)));
         for access in public.flat_map(|function| function.access) {

@@ -1,4 +1,4 @@
-//! The clock as a port, so that six hours of waiting can be lived through in a test. Reading the time for anything that
+//! The clock as a port, so that six hours of waiting pass at once in a test. Reading the time for anything that
 //! is stored, compared or sent goes through here; timeouts of single network calls do not.
 
 use std::fmt;
@@ -116,14 +116,14 @@ pub struct ScaledClock {
 }
 
 impl ScaledClock {
-    /// A clock that lives through `factor` seconds in each second.
+    /// A clock that runs `factor` times as fast as the machine's.
     #[must_use]
     pub fn new(factor: u32) -> Self {
         let (started, origin) = (Instant::now(), SystemClock.now());
         Self { started, origin, factor: factor.max(1), ahead: AtomicU64::new(0) }
     }
 
-    /// Puts it forward. Who sleeps until a time that is then over wakes within moments.
+    /// Puts it forward. Sleepers whose time is then over wake within moments.
     pub fn put_forward(&self, duration: Duration) {
         let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.ahead.fetch_add(milliseconds, Ordering::Relaxed);

@@ -20,7 +20,7 @@ mod page;
 pub use forge_app::{Forge, ForgeFunction};
 pub use page::PageFunction;
 
-/// Where new links go when nobody says otherwise.
+/// The GitLab of new links by default.
 const GITLAB_URL: &str = "https://gitlab.com";
 
 /// Atlassian's API gateway.
@@ -74,7 +74,7 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// A variable of some form, with what stands for it when it is missing. `form` names the form for a person.
+    /// A variable that is parsed, with its default. `form` says in an error what it has to be.
     pub fn parsed<T: FromStr>(&mut self, name: &str, default: &str, form: &str) -> Option<T> {
         let text = self.optional(name).unwrap_or_else(|| default.to_owned());
         let parsed = text.parse().ok();
@@ -98,7 +98,7 @@ impl<'a> Variables<'a> {
         None
     }
 
-    /// A variable that holds a comma list.
+    /// A variable that holds a comma-separated list.
     #[must_use]
     pub fn list(&self, name: &str, default: &str) -> Vec<String> {
         let text = self.optional(name).unwrap_or_else(|| default.to_owned());
@@ -128,7 +128,7 @@ pub struct Identity {
     /// Scheme, host and optional prefix of everything we serve, without a trailing slash. Configuration, never taken from
     /// a request.
     pub base_url: String,
-    /// The app's key: who we are in every token we sign for Jira.
+    /// The app's key: the issuer of every token that we sign for Jira.
     pub app_key: String,
     /// The host that names the app.
     host: String,

@@ -1,6 +1,7 @@
-//! Which sites and links need attention: a site in a condition that holds its work, a link that is not whole, lost its token or
-//! missed deliveries; and what history could not bring, and an audit finds missing; with cause and remedy in sentences. They name
-//! no command: a front end that has one adds it. Where they are shown, logged or counted belongs to whoever does so.
+//! Which sites and links need attention: a site in a condition that holds its work, a link that is not whole, lost its
+//! token or missed deliveries; and what history could not bring, and an audit finds missing; with cause and remedy in
+//! sentences. They name no command: a front end that has one adds it. Where they are shown, logged or counted belongs
+//! to whoever does so.
 
 use std::time::Duration;
 
@@ -32,8 +33,8 @@ pub enum LinkTrouble {
     TokenExpires(Timestamp),
     /// Something is wrong with the group's hook.
     Hook(HookTrouble),
-    /// Putting the hooks of its projects in order was given up.
-    HooksGivenUp(PlanFailure),
+    /// The plan for the hooks of its projects failed.
+    HooksFailed(PlanFailure),
     /// Projects have no hook although they should.
     ProjectsWithoutHook {
         /// How many.
@@ -80,7 +81,7 @@ fn token_trouble(link: &Subscription, now: Timestamp) -> Option<LinkTrouble> {
 
 fn hooks_trouble(plan: &HookPlan) -> Option<LinkTrouble> {
     match plan.state {
-        PlanState::Failed(cause) => Some(LinkTrouble::HooksGivenUp(cause)),
+        PlanState::Failed(cause) => Some(LinkTrouble::HooksFailed(cause)),
         PlanState::Running | PlanState::Done => (plan.failed > 0).then(|| LinkTrouble::ProjectsWithoutHook {
             count: plan.failed,
             named: plan.named.iter().take(MAX_NAMED).cloned().collect(),
@@ -88,7 +89,7 @@ fn hooks_trouble(plan: &HookPlan) -> Option<LinkTrouble> {
     }
 }
 
-/// What is wrong with a site and how it is put right; `None` for [`SiteCondition::Active`].
+/// What is wrong with a site and how to fix it; `None` for [`SiteCondition::Active`].
 #[must_use]
 pub fn site_remedy(condition: SiteCondition) -> Option<&'static str> {
     Some(match condition {
@@ -115,7 +116,7 @@ pub fn site_remedy(condition: SiteCondition) -> Option<&'static str> {
     })
 }
 
-/// What is wrong with a link and how it is put right.
+/// What is wrong with a link and how to fix it.
 #[must_use]
 pub fn link_remedy(trouble: &LinkTrouble) -> String {
     match trouble {
@@ -140,7 +141,7 @@ pub fn link_remedy(trouble: &LinkTrouble) -> String {
             "GitLab refuses to repair the group's hook ({}): link the group again.",
             text.trim_end_matches('.')
         ),
-        LinkTrouble::HooksGivenUp(cause) => format!("{} Link the group again.", plan_failure(*cause)),
+        LinkTrouble::HooksFailed(cause) => format!("{} Link the group again.", plan_failure(*cause)),
         LinkTrouble::ProjectsWithoutHook { count, named } => without_hook(*count, named),
         LinkTrouble::Missed(missed) => format!(
             "{} could not be queued since {}: resend them from Recent events on the hook's page in GitLab.",
@@ -157,7 +158,7 @@ pub fn link_remedies(troubles: &[LinkTrouble]) -> Option<String> {
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
-/// Why the hooks of a link's projects were given up.
+/// Why the plan for the hooks of a link's projects failed.
 #[must_use]
 pub fn plan_failure(cause: PlanFailure) -> &'static str {
     match cause {
@@ -226,7 +227,7 @@ fn attention_remedy(attention: &LinkAttention) -> String {
     }
 }
 
-/// Why a link's history was given up, and what to do about it.
+/// Why a link's history stopped, and what to do about it.
 #[must_use]
 pub fn history_remedy(cause: HistoryFailure) -> &'static str {
     match cause {

@@ -19,7 +19,7 @@ use crate::queue::worker::{Deadline, Handler, Work};
 use crate::services::Services;
 use crate::telemetry::{self, Format, Scope, with_causes};
 
-/// What ends a function.
+/// An error that ends a function.
 pub type Error = lambda_runtime::Error;
 
 /// Kept back of a batch's time, to answer which messages are done before Lambda stops the function.
@@ -82,7 +82,8 @@ pub async fn work(handler: Handler) -> Result<(), Error> {
     lambda_runtime::run(service).await
 }
 
-/// Runs `handle` whenever the schedule says so, until the function's time is over. A run that fails is counted as an error of the function.
+/// Runs `handle` whenever the schedule says so, until the function's time is over. A run that fails is counted as an
+/// error of the function.
 ///
 /// # Errors
 /// When Lambda's runtime API fails.
@@ -103,7 +104,7 @@ where
     lambda_runtime::run(service).await
 }
 
-/// Which messages of a batch are to come back, at the deadline at the latest.
+/// Which messages of a batch are to be received again, at the deadline at the latest.
 async fn answer(records: Vec<SqsMessage>, deadline: Deadline, handler: Handler) -> SqsBatchResponse {
     // Not every message has a receipt when somebody invokes the function by hand; its id stands in.
     let mut unfinished: HashMap<String, String> = HashMap::with_capacity(records.len());
@@ -124,7 +125,7 @@ async fn answer(records: Vec<SqsMessage>, deadline: Deadline, handler: Handler) 
         }
     });
     if finished.await.is_err() {
-        tracing::error!(messages = unfinished.len(), "out of time; messages come back by themselves");
+        tracing::error!(messages = unfinished.len(), "out of time; messages will be received again");
     }
     let failures = unfinished.into_values().map(|item_identifier| {
         let mut failure = BatchItemFailure::default();
@@ -177,13 +178,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_acknowledged_comes_back() {
+    async fn what_is_not_acknowledged_is_received_again() {
         let records = vec![message("a", "good"), message("b", "bad"), message("c", "good")];
         assert_eq!(failures(records).await, ["b"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn out_of_time_only_what_is_left_comes_back() {
+    async fn out_of_time_only_what_is_left_is_received_again() {
         let records = vec![message("a", "good"), message("b", "hangs"), message("c", "good")];
         assert_eq!(failures(records).await, ["b", "c"]);
     }

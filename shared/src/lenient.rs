@@ -18,8 +18,9 @@ pub(crate) fn field<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer.deserialize_any(Anything::<T, false>(PhantomData))
 }
 
-/// [`field`] for an object or a list in which everything may be anything: it is read as it comes, and not kept in memory first. Where
-/// it can't be read after all, what follows it may be lost, too, so somebody has to be ready to read the whole text again.
+/// [`field`] for an object or a list in which everything may be anything: it is read as it comes, and not kept in
+/// memory first. Where it can't be read after all, what follows it may be lost, too, so somebody has to be ready to
+/// read the whole text again.
 pub(crate) fn nested<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -42,8 +43,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Element<T> {
     }
 }
 
-/// Reads a `T`, or its default from what is none. What is no object and no list is never kept in memory first; objects and lists
-/// are, unless they are `NESTED`.
+/// Reads a `T`, or its default from what is none. What is no object and no list is never kept in memory first; objects
+/// and lists are, unless they are `NESTED`.
 struct Anything<T, const NESTED: bool>(PhantomData<T>);
 
 impl<T, const NESTED: bool> Anything<T, NESTED> {

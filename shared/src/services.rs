@@ -1,7 +1,7 @@
-//! What functions are made of - state, secrets, queues, HTTP clients, connections to Jira - made the same way on Lambda, in the
-//! local process, and for a person's commands on a stack. Each is made when a function asks for it: on Lambda a cold start
-//! pays for nothing that the function does not use, and touches nothing that its role does not allow. What a function does
-//! with them belongs to its package.
+//! What functions are made of - state, secrets, queues, HTTP clients, connections to Jira - made the same way on
+//! Lambda, in the local process, and for a person's commands on a stack. Each is made when a function asks for it: on
+//! Lambda a cold start pays for nothing that the function does not use, and touches nothing that its role does not
+//! allow. What a function does with them belongs to its package.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ enum Backend {
     Embedded { store: Store, envelope: Arc<Envelope>, queues: Queues },
 }
 
-/// The queues of a bundle, where somebody has them in hand.
+/// The queues of a bundle, for callers that use them directly.
 #[derive(Clone, Debug)]
 pub struct Queues {
     /// The events queue.
@@ -139,8 +139,8 @@ impl Services {
         })
     }
 
-    /// Connections to Jira, whose credentials `envelope` opens. They share `gitlab`'s client that follows no redirects: making
-    /// another would cost a cold start a millisecond.
+    /// Connections to Jira, whose credentials `envelope` opens. They share `gitlab`'s client that follows no redirects:
+    /// making another would cost a cold start a millisecond.
     #[must_use]
     pub fn connections(
         &self,

@@ -1,4 +1,4 @@
-//! The proof of the embedded DynamoDB engine: reached through the SDK without a socket, exact under concurrent
+//! Tests of the embedded DynamoDB engine: reached through the SDK without a socket, exact under concurrent
 //! conditional writes, and true to what it acknowledged after `kill -9`.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails

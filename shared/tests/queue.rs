@@ -29,7 +29,7 @@ const CHILD: &str = "QUEUE_TEST_CHILD";
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Longer than anything here takes that is not stuck.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A clock that stands still until it is moved; nobody sleeps by it.
 #[derive(Debug)]
@@ -99,18 +99,18 @@ async fn dead_letters_say_why_and_when() {
 }
 
 #[tokio::test]
-async fn any_text_can_be_given_up() {
-    queue_contract::any_text_can_be_given_up(&*memory(Arc::new(SystemClock))).await;
+async fn any_text_can_be_dead_lettered() {
+    queue_contract::any_text_can_be_dead_lettered(&*memory(Arc::new(SystemClock))).await;
 }
 
 #[tokio::test]
-async fn dead_letters_can_be_looked_at_again() {
-    queue_contract::dead_letters_can_be_looked_at_again(&*memory(Arc::new(SystemClock))).await;
+async fn dead_letters_can_be_listed_again() {
+    queue_contract::dead_letters_can_be_listed_again(&*memory(Arc::new(SystemClock))).await;
 }
 
 #[tokio::test]
-async fn redriven_letters_are_ready_again() {
-    queue_contract::redriven_letters_are_ready_again(&*memory(Arc::new(SystemClock))).await;
+async fn redriven_messages_are_ready_again() {
+    queue_contract::redriven_messages_are_ready_again(&*memory(Arc::new(SystemClock))).await;
 }
 
 #[tokio::test]
@@ -243,13 +243,13 @@ async fn a_delay_ends_by_the_clock_and_wakes_the_waiting() {
     queue.send(vec![delayed]).await.unwrap();
     assert!(queue.receive(1, MINUTE, &HashSet::new()).await.unwrap().is_empty());
     let started = Instant::now();
-    tokio::time::timeout(PATIENCE, queue.wait_for_messages(&HashSet::new())).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, queue.wait_for_messages(&HashSet::new())).await.unwrap().unwrap();
     assert!(clock.now().since(sent_at) >= MAX_DELAY);
     assert!(started.elapsed() >= Duration::from_millis(200), "{:?}", started.elapsed());
     assert_eq!(bodies(&queue.receive(1, MINUTE, &HashSet::new()).await.unwrap()), ["later"]);
 
     // The end of a visibility wakes as well.
-    tokio::time::timeout(PATIENCE, queue.wait_for_messages(&HashSet::new())).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, queue.wait_for_messages(&HashSet::new())).await.unwrap().unwrap();
     assert_eq!(queue.receive(1, MINUTE, &HashSet::new()).await.unwrap()[0].receives, 2);
 }
 
@@ -263,7 +263,7 @@ async fn an_idle_pump_sleeps_until_a_message_is_sent() {
     });
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
     queue.send(vec![message("a", "now")]).await.unwrap();
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, waiting).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -276,7 +276,7 @@ async fn a_sender_that_goes_away_still_wakes_the_pump() {
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
     // Polled once: the messages are on their way, and nobody waits for the answer.
     let _ = queue.send(vec![message("a", "now")]).now_or_never();
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, waiting).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]

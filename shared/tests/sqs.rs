@@ -85,7 +85,7 @@ async fn messages_keep_their_group(pair: &Pair) {
 }
 
 /// A message that was received too often becomes a dead letter without our doing, and is put back as any other.
-async fn what_sqs_gives_up_is_a_dead_letter(pair: &Pair) {
+async fn what_is_received_too_often_becomes_a_dead_letter(pair: &Pair) {
     let sent_at = SystemClock.now();
     pair.queue.send(vec![message("site", "poison")]).await.unwrap();
     for delivery in 1..=MAX_RECEIVES {
@@ -106,7 +106,7 @@ async fn what_sqs_gives_up_is_a_dead_letter(pair: &Pair) {
 }
 
 /// More than fit in one round of calls.
-async fn many_letters_are_put_back(pair: &Pair) {
+async fn many_dead_letters_are_redriven(pair: &Pair) {
     for number in 0..101 {
         pair.queue.send_to_dead_letter_queue(number.to_string(), "reason".to_owned()).await.unwrap();
     }
@@ -127,12 +127,12 @@ async fn check_all(emulator: Emulator) {
         async { queue_contract::sends_are_counted_by_state(&sqs.pair("counted").await.queue).await },
         async { queue_contract::sends_may_be_many_and_large(&sqs.pair("large").await.queue).await },
         async { queue_contract::dead_letters_say_why_and_when(&sqs.pair("reasons").await.queue).await },
-        async { queue_contract::any_text_can_be_given_up(&sqs.pair("texts").await.queue).await },
-        async { queue_contract::dead_letters_can_be_looked_at_again(&sqs.pair("looking").await.queue).await },
-        async { queue_contract::redriven_letters_are_ready_again(&sqs.pair("redriven").await.queue).await },
+        async { queue_contract::any_text_can_be_dead_lettered(&sqs.pair("texts").await.queue).await },
+        async { queue_contract::dead_letters_can_be_listed_again(&sqs.pair("looking").await.queue).await },
+        async { queue_contract::redriven_messages_are_ready_again(&sqs.pair("redriven").await.queue).await },
         async { messages_keep_their_group(&sqs.pair("groups").await).await },
-        async { what_sqs_gives_up_is_a_dead_letter(&sqs.pair("poison").await).await },
-        async { many_letters_are_put_back(&sqs.pair("many").await).await },
+        async { what_is_received_too_often_becomes_a_dead_letter(&sqs.pair("poison").await).await },
+        async { many_dead_letters_are_redriven(&sqs.pair("many").await).await },
     );
 }
 

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// How long something may take to appear: generous, since other tests run beside.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A desktop's.
 const SIZE: (u32, u32) = (1280, 1400);
@@ -80,13 +80,13 @@ impl Browser {
 
     /// Goes into the frame that Jira's page has around the app's.
     pub async fn enter_frame(&self) {
-        let frame = self.client.wait().at_most(PATIENCE).for_element(Locator::Id("app")).await.unwrap();
+        let frame = self.client.wait().at_most(TIMEOUT).for_element(Locator::Id("app")).await.unwrap();
         frame.enter_frame().await.unwrap();
     }
 
     /// Waits until the page shows this text, as text.
     pub async fn reads(&self, text: &str) {
-        let waited = tokio::time::timeout(PATIENCE, async {
+        let waited = tokio::time::timeout(TIMEOUT, async {
             while !self.shows(text).await {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -99,7 +99,7 @@ impl Browser {
 
     /// Waits until the page shows this text no more.
     pub async fn leaves(&self, text: &str) {
-        let waited = tokio::time::timeout(PATIENCE, async {
+        let waited = tokio::time::timeout(TIMEOUT, async {
             while self.shows(text).await {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -135,7 +135,7 @@ impl Browser {
     }
 
     async fn click_at(&self, path: &str, name: &str) {
-        let button = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(path)).await;
+        let button = self.client.wait().at_most(TIMEOUT).for_element(Locator::XPath(path)).await;
         match button {
             Ok(button) => button.click().await.unwrap(),
             Err(error) => panic!("there is no button {name} ({error}): {}", self.text().await),
@@ -146,14 +146,14 @@ impl Browser {
     pub async fn choose(&self, text: &str) {
         let text = literal(text);
         let path = format!("//label[normalize-space()={text}]|//summary[normalize-space()={text}]");
-        let label = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await.unwrap();
+        let label = self.client.wait().at_most(TIMEOUT).for_element(Locator::XPath(&path)).await.unwrap();
         label.click().await.unwrap();
     }
 
     /// Types into the field with this label, in place of what is there.
     pub async fn enter(&self, label: &str, text: &str) {
         let path = format!("//input[@id=//label[normalize-space()={}]/@for]", literal(label));
-        let field = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await.unwrap();
+        let field = self.client.wait().at_most(TIMEOUT).for_element(Locator::XPath(&path)).await.unwrap();
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }
@@ -166,9 +166,9 @@ impl Browser {
         self.client.switch_to_window(opened).await.unwrap();
         let button = format!("as-{username}");
         let wait = self.client.wait();
-        wait.at_most(PATIENCE).for_element(Locator::Id(&button)).await.unwrap().click().await.unwrap();
+        wait.at_most(TIMEOUT).for_element(Locator::Id(&button)).await.unwrap().click().await.unwrap();
         let code = if code_by_hand {
-            let code = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(".code")).await.unwrap();
+            let code = self.client.wait().at_most(TIMEOUT).for_element(Locator::Css(".code")).await.unwrap();
             self.look("callback-code").await;
             Some(code.text().await.unwrap())
         } else {
@@ -181,7 +181,7 @@ impl Browser {
     }
 
     async fn other_window(&self, home: &WindowHandle) -> WindowHandle {
-        for _ in 0..PATIENCE.as_millis() / 100 {
+        for _ in 0..TIMEOUT.as_millis() / 100 {
             if let Some(other) = self.client.windows().await.unwrap().into_iter().find(|other| other != home)
             {
                 return other;
@@ -193,7 +193,7 @@ impl Browser {
 
     /// Waits until the opened window closes by itself.
     async fn closes(&self, home: &WindowHandle) {
-        for _ in 0..PATIENCE.as_millis() / 100 {
+        for _ in 0..TIMEOUT.as_millis() / 100 {
             if self.client.windows().await.unwrap().iter().all(|window| window == home) {
                 return;
             }

@@ -142,8 +142,8 @@ impl Browser {
     }
 }
 
-/// A command of Chromium's own (<https://chromedevtools.github.io/devtools-protocol/>): WebDriver can't make a window as narrow
-/// as a phone.
+/// A command of Chromium's own (<https://chromedevtools.github.io/devtools-protocol/>): WebDriver can't make a window
+/// as narrow as a phone.
 #[derive(Debug)]
 struct Devtools {
     command: &'static str,

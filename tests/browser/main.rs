@@ -1,8 +1,8 @@
-//! The page in a browser: headless Chromium, inside frames that stand for Jira's, against stand-ins of Jira and GitLab. What its
-//! API answers is told in `tests/it/page.rs`; these stories show that a person gets there by clicking.
+//! The page in a browser: headless Chromium, inside frames that stand for Jira's, against stand-ins of Jira and GitLab.
+//! What its API answers is tested in `tests/it/page.rs`; these stories show that a person gets there by clicking.
 //!
-//! On each screen that is passed axe looks for barriers, for which `make browser` fetches it; `SCREENSHOTS` names a folder for
-//! pictures of it.
+//! On each screen that is passed axe looks for barriers, for which `make browser` fetches it; `SCREENSHOTS` names a
+//! folder for pictures of it.
 
 #![expect(clippy::unwrap_used, reason = "a story that can't go on fails")]
 

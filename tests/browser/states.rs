@@ -73,7 +73,7 @@ impl Person {
 
 #[tokio::test]
 #[ignore = "needs Chromium and its driver: make browser"]
-async fn a_person_steers_history() {
+async fn a_person_controls_history() {
     let person = Person::new().await;
     for number in 1..=12 {
         person.project(&format!("service-{number}"), number).await;
@@ -219,7 +219,7 @@ async fn a_person_learns_what_is_wrong() {
     api.push("PAY-9-late", [commit("PAY-9 Late").adds("a", 1)]).await;
     person.world.settled().await.unwrap();
     browser.click("Back").await;
-    browser.reads("Calls to Jira go on at").await;
+    browser.reads("Calls to Jira resume at").await;
     person.look("error-2-site-waits").await;
     browser.click("Unlink acme/payments").await;
     browser.click("Unlink").await;

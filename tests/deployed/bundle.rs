@@ -25,14 +25,14 @@ pub const STACK: &str = "lab";
 const BUILD: &str = "BUNDLE_BUILD";
 
 /// How long the queue may take to run dry: a cold start of each function, and the waits between retries.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How many lines of each log a failure shows.
 const LOG_LINES: usize = 40;
 
 /// A deployed bundle.
 pub struct Bundle {
-    /// The way from its functions to AWS.
+    /// The proxy between its functions and AWS.
     pub gate: Gate,
     /// Where Jira reaches it.
     pub public_url: String,
@@ -122,14 +122,14 @@ impl Bundle {
 
     /// Waits until every event is done, waiting for later, or dead-lettered.
     pub async fn settled(&self) {
-        let given_up = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let status = self.program(&["status"], None).await;
             let events = &status["queues"]["events"];
             if events["ready"] == 0 && events["in_flight"] == 0 {
                 return;
             }
-            assert!(Instant::now() < given_up, "the queue does not run dry: {events}\n{}", self.log().await);
+            assert!(Instant::now() < deadline, "the queue does not run dry: {events}\n{}", self.log().await);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }

@@ -1,7 +1,7 @@
-//! Ways to the emulator. Each of a stack's addresses gets a port of its own here, and Forge's three functions share one: the emulator answers all of them at one
-//! port and tells them apart by their host names, which nothing here resolves. Apart from that one header every byte goes
-//! through as it is, because tokens are made over paths and queries, and signatures over bodies. What passes between
-//! functions and AWS is looked at in `iam`.
+//! Proxies to the emulator. Each of a stack's addresses gets a port of its own here, and Forge's three functions share
+//! one: the emulator answers all of them at one port and tells them apart by their host names, which nothing here
+//! resolves. Apart from that one header every byte goes through as it is, because tokens are made over paths and
+//! queries, and signatures over bodies. What passes between functions and AWS is looked at in `iam`.
 
 use std::net::Ipv4Addr;
 

@@ -1,5 +1,5 @@
-//! What is asked of Lambda, its logs and IAM at the emulator. The workspace has no clients of theirs, and the emulator takes plain
-//! requests.
+//! What is asked of Lambda, its logs and IAM at the emulator. The workspace has no clients of theirs, and the emulator
+//! takes plain requests.
 
 use serde_json::{Value, json};
 

@@ -32,7 +32,7 @@ struct Stage {
 
 #[tokio::test]
 #[ignore = "needs a bundle that SAM built: make deployed"]
-async fn the_deployed_bundle_lives_through_its_story() {
+async fn the_deployed_bundle_passes_its_story() {
     let stage = Stage::deploy().await;
     stage.installs().await;
     let subscription = stage.links().await;
@@ -140,7 +140,7 @@ impl Stage {
         self.bundle.settled().await;
         assert_eq!(self.on_issue("PAY-2")[..2], [1, 1]);
         let calls = self.site.calls().total();
-        assert_eq!(delivery.send().await.unwrap(), 200, "GitLab is told that it went well");
+        assert_eq!(delivery.send().await.unwrap(), 200, "GitLab gets a success");
         self.bundle.settled().await;
         assert_eq!(self.site.calls().total(), calls, "the same delivery makes no second call");
         let forged =
@@ -163,7 +163,7 @@ impl Stage {
         let other = "the token's query-string hash is of another request";
         assert!(!self.bundle.log().await.contains(other), "{}", self.bundle.log().await);
         assert_eq!(client.get(format!("{url}&more=1")).send().await.unwrap().status(), 302);
-        assert!(self.bundle.log().await.contains(other), "the log tells, or nothing above was shown");
+        assert!(self.bundle.log().await.contains(other), "the log says so, or nothing above was shown");
         let url = format!("{}/oauth_application_id", self.connect_base_url());
         let answer: Value = client.get(url).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["application_id"], "demo-application", "{answer}");
@@ -220,7 +220,7 @@ impl Stage {
             http.put(format!("{hooks}/{}", made["id"])).header("private-token", token.expose_secret());
         assert_eq!(changed.json(&change).send().await.unwrap().status(), 200, "{made}");
         project.push("main", [commit("OPS-2 x").adds("b", 1)]).await;
-        // It leads to nothing, and is remembered for whoever asks why.
+        // It is ignored, and remembered for `explain`.
         project.push("main", [commit("No key").adds("c", 1)]).await;
         self.bundle.settled().await;
         let commits = ["OPS-1", "OPS-2"].map(|key| site.issue(key).commits.len());
@@ -321,7 +321,7 @@ impl Stage {
         let status = self.bundle.program(&["status"], None).await;
         assert_eq!(status["links"][0]["missed"]["deliveries"], 1, "{status}");
 
-        // What no release ever sent is put aside.
+        // What no release ever sent is dead-lettered.
         self.bundle.send_nonsense().await;
         self.bundle.settled().await;
         let letters = self.bundle.program(&["dlq", "list"], None).await;
@@ -332,7 +332,7 @@ impl Stage {
             self.bundle.log().await
         );
 
-        // Jira has a bad moment: its events wait.
+        // Jira fails for a moment: its events wait.
         self.site.fail(FailureRule::status(503).times(1));
         self.api.push("PAY-4-x", [commit("PAY-4 x").adds("c", 1)]).await;
         self.bundle.settled().await;
@@ -348,7 +348,7 @@ impl Stage {
         let outcomes = explained["sites"][0]["outcomes"].as_array().unwrap();
         let accepted = outcomes.iter().filter(|outcome| outcome["result"] == "accepted");
         assert_eq!((outcomes.len(), accepted.count()), (6, 6), "{explained}");
-        // Not all is well: a message was dead-lettered.
+        // `doctor` fails: a message was dead-lettered.
         let diagnosis = self.bundle.program_exits(&["doctor"], None, 1).await;
         let checks = diagnosis["checks"].as_array().unwrap();
         // Of each queue there is a finding of its own: all are well, or not.
@@ -367,7 +367,7 @@ impl Stage {
     async fn goes(&self, subscription: &str) {
         self.bundle.program(&["group", "unlink", "--yes", subscription], None).await;
         self.bundle.settled().await;
-        assert_eq!(self.on_issue("PAY-1"), [0; 6], "what was sent is taken back");
+        assert_eq!(self.on_issue("PAY-1"), [0; 6], "what was sent is deleted");
         next_second().await;
         let status = self.site.uninstall().await.unwrap();
         assert_eq!(status, 200, "{:?}\n{}", self.bundle.gate.take_denied(), self.bundle.log().await);
@@ -423,7 +423,7 @@ fn host(site: &SiteHandle) -> String {
     site.base_url().trim_start_matches("http://").to_owned()
 }
 
-/// Jira's tokens tell whole seconds, and none counts twice.
+/// Jira's tokens have whole seconds, and none is accepted twice.
 async fn next_second() {
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
 }

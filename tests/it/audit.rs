@@ -89,7 +89,8 @@ async fn an_audit_brings_an_edited_flag() {
     assert!(flags[0].enabled);
 }
 
-/// Housekeeping audits a link once a day, and at once when it has repaired its hook; only what has changed since the last time.
+/// Housekeeping audits a link once a day, and at once when it has repaired its hook; only what has changed since the
+/// last time.
 #[tokio::test]
 async fn a_link_is_audited_when_its_hook_recovers_and_every_day() {
     let old = Old::new(2).await;
@@ -158,7 +159,7 @@ async fn an_audit_removes_branches_whose_deletion_reached_no_hook() {
     assert_eq!(on_issues(&old, &names[..4]), 0);
     assert_eq!(on_issues(&old, &names[4..]), 2);
 
-    // One that is made anew comes back with its push.
+    // One that is created again is on its issue with its push.
     old.api.push(&names[0], [commit("again").adds("b", 1)]).await;
     old.world.settled().await.unwrap();
     assert_eq!(on_issues(&old, &names[..1]), 1);

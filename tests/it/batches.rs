@@ -6,8 +6,8 @@ use standins::gitlab::{Fault, Version, commit, merge_request};
 
 use crate::stage::Stage;
 
-/// Events of every kind, delivered at once; what Jira then shows, and how many calls it took.
-async fn told(stage: &Stage) -> (Value, usize) {
+/// Delivers events of every kind at once; answers what Jira then shows, and how many calls it took.
+async fn deliver_all_kinds(stage: &Stage) -> (Value, usize) {
     stage.settled().await;
     let held = stage.world.gitlab.hold_deliveries();
     for number in 0..8 {
@@ -57,7 +57,7 @@ async fn told(stage: &Stage) -> (Value, usize) {
         all.extend(issue.builds.iter().map(|it| it.submitted.clone()));
         all.extend(issue.deployments.iter().map(|it| it.submitted.clone()));
         all.extend(issue.flags.iter().map(|it| it.submitted.clone()));
-        all.iter_mut().for_each(|entity| settle(entity, stage.world.gitlab.url()));
+        all.iter_mut().for_each(|entity| normalise(entity, stage.world.gitlab.url()));
         all.sort_by_key(Value::to_string);
         shown.push(json!(all));
     }
@@ -65,7 +65,7 @@ async fn told(stage: &Stage) -> (Value, usize) {
 }
 
 /// Takes out what differs from run to run: times, numbers made of them, and the port.
-fn settle(value: &mut Value, gitlab: &str) {
+fn normalise(value: &mut Value, gitlab: &str) {
     match value {
         Value::Object(fields) => {
             let of_time = ["update", "last", "authorTimestamp", "schema"];
@@ -73,9 +73,9 @@ fn settle(value: &mut Value, gitlab: &str) {
                 !(of_time.iter().any(|start| name.starts_with(start))
                     && (field.is_number() || field.is_string()))
             });
-            fields.values_mut().for_each(|field| settle(field, gitlab));
+            fields.values_mut().for_each(|field| normalise(field, gitlab));
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| settle(item, gitlab)),
+        Value::Array(items) => items.iter_mut().for_each(|item| normalise(item, gitlab)),
         Value::String(text) => *text = text.replace(gitlab, "https://gitlab.example"),
         _ => {}
     }
@@ -84,13 +84,13 @@ fn settle(value: &mut Value, gitlab: &str) {
 #[tokio::test]
 async fn graphql_saves_calls_and_changes_nothing() {
     let stage = Stage::new().await;
-    let (with, few) = told(&stage).await;
+    let (with, few) = deliver_all_kinds(&stage).await;
     let counts = stage.world.gitlab.calls().iter().filter(|call| call.target == "/api/graphql").count();
     assert!(counts > 0, "GraphQL was asked");
 
     let stage = Stage::new().await;
     stage.world.gitlab.inject(Fault::status(404).on("/api/graphql"));
-    let (without, many) = told(&stage).await;
+    let (without, many) = deliver_all_kinds(&stage).await;
     for (number, (with, without)) in
         with.as_array().unwrap().iter().zip(without.as_array().unwrap()).enumerate()
     {

@@ -18,8 +18,8 @@ use standins::jira::{Api, FailureRule, IssueView, JiraStandin, SiteHandle};
 
 use events::{ISSUES, PROJECTS, Project, REORDERED, Random, shuffled};
 
-/// Events between two seconds of GitLab's clock: dates in hooks are cut to seconds, and nothing else tells the order of two
-/// changes within one.
+/// Events between two seconds of GitLab's clock: dates in hooks are cut to seconds, and nothing else orders two changes
+/// within one.
 const EVENTS_PER_SECOND: usize = 100;
 
 /// Deliveries that are sent at the same time.
@@ -29,14 +29,14 @@ const CONCURRENCY: usize = 16;
 const KILLS_AFTERWARDS: u32 = 4;
 
 /// How long everything may take to arrive once all is well again.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How many events happen: as many as `CHAOS_EVENTS` says, or so many.
 fn number_of_events(usual: usize) -> usize {
     std::env::var("CHAOS_EVENTS").ok().map_or(usual, |number| number.parse().unwrap())
 }
 
-/// The bundle as something that can be operated, and killed.
+/// A bundle that can be operated, and killed.
 trait Bundle {
     /// How long it lives between two kills.
     const LIFE: Duration;
@@ -179,7 +179,7 @@ async fn play(mut stage: Stage, bundle: &mut impl Bundle, events: usize) {
         site.clear_failures();
     }
     let mut differences = Vec::new();
-    while start.elapsed() < PATIENCE + Duration::from_millis(50 * u64::try_from(events).unwrap()) {
+    while start.elapsed() < TIMEOUT + Duration::from_millis(50 * u64::try_from(events).unwrap()) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         differences = stage.differences(&projects, &neighbours);
         let queue = bundle.queue().await;

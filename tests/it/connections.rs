@@ -1,4 +1,4 @@
-//! The connections to Jira: the same story through each, and what happens at the doorstep.
+//! The connections to Jira: the same story through each, and what happens when apps are installed and uninstalled.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ async fn installed_world() -> World {
     world
 }
 
-/// Jira's tokens tell whole seconds, and none counts twice.
+/// Jira's tokens have whole seconds, and none is accepted twice.
 async fn next_second() {
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
 }
 
-async fn tell_a_story(stage: &Stage) {
+async fn play_story(stage: &Stage) {
     stage.api.push("PAY-1-x", [commit("PAY-1 x").adds("a", 1)]).await;
     stage.api.start_pipeline("PAY-1-x").await.status("success").await;
     stage.api.deploy("production", "PAY-1-x").status("success").await;
@@ -47,7 +47,7 @@ async fn tell_a_story(stage: &Stage) {
 async fn connect() {
     let world = world().await;
     world.install().await.unwrap();
-    tell_a_story(&Stage::linked(world).await).await;
+    play_story(&Stage::linked(world).await).await;
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn oauth_credentials() {
     let world = world().await;
     let added = world.add_oauth_credentials().await.unwrap();
     assert_eq!(added["cloud_id"], world.site.cloud_id());
-    tell_a_story(&Stage::linked(world).await).await;
+    play_story(&Stage::linked(world).await).await;
 }
 
 /// E2: an install of a known clientKey renews its secret and keeps everything else.
@@ -66,7 +66,7 @@ async fn e2_a_reinstall_keeps_links_and_uses_the_new_secret() {
     stage.world.site.reinstall_with_new_secret().await.unwrap();
     next_second().await;
     stage.world.site.redeliver_installed().await.unwrap();
-    tell_a_story(&stage).await;
+    play_story(&stage).await;
     let sites = stage.command(Command::SiteList).await;
     assert_eq!(sites["sites"].as_array().unwrap().len(), 1);
 }
@@ -82,7 +82,7 @@ async fn an_uninstall_closes_the_connection_and_a_new_install_goes_on() {
     assert_eq!(sites["sites"][0]["condition"], "uninstalled");
     next_second().await;
     stage.world.install().await.unwrap();
-    tell_a_story(&stage).await;
+    play_story(&stage).await;
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn create_branch_sends_the_person_to_gitlab_without_the_token() {
 }
 
 #[tokio::test]
-async fn the_doctor_tries_what_everything_rests_on() {
+async fn doctor_checks_address_clock_key_queue_links_and_installers() {
     let stage = Stage::linked(installed_world().await).await;
     let diagnosis = stage.command(Command::Doctor).await;
     let found = |check: &str| {
@@ -125,7 +125,7 @@ async fn the_doctor_tries_what_everything_rests_on() {
     assert_eq!(healthy, [Some(true); 5], "{diagnosis}");
     assert_eq!(found("installers"), Some(false), "anybody may install: {diagnosis}");
 
-    // Somebody else answers where Jira is told that we are.
+    // Another server answers at the address that Jira has of us.
     let mut operator = (*stage.world.local.operator).clone();
     operator.base_url = stage.world.gitlab.url().to_owned();
     let diagnosis = operator.run(Command::Doctor).await.unwrap().json();

@@ -60,7 +60,7 @@ async fn a_disabled_hook_is_enabled_by_a_renewal() {
 
 /// Group and subgroup linked to one site: both hooks deliver, and each event is sent once, by the nearer link.
 #[tokio::test]
-async fn what_comes_in_through_two_links_is_sent_once() {
+async fn an_event_delivered_through_two_links_is_sent_once() {
     let stage = Stage::new().await;
     let front = stage.group.subgroup("front");
     let web = front.project("web").acting_as(&stage.ada);
@@ -247,7 +247,7 @@ async fn a_token_is_rotated_long_before_it_expires() {
     assert_eq!((stage.rotations(), stage.attention().await.as_str()), (1, ""));
 }
 
-/// The call did not get through: the old token still works, and is rotated the next time.
+/// The call did not arrive: the old token still works, and is rotated the next time.
 #[tokio::test]
 async fn a_rotation_without_an_answer_is_looked_into_first() {
     let stage = Stage::new().await;
@@ -266,7 +266,7 @@ async fn a_rotation_without_an_answer_is_looked_into_first() {
 
 /// The token was rotated, and its answer lost: it is not tried again, a person links the group again.
 #[tokio::test]
-async fn a_token_that_is_lost_is_never_rotated_again() {
+async fn a_token_whose_successor_is_lost_is_never_rotated_again() {
     let stage = Stage::new().await;
     stage.world.gitlab.expire_in(&stage.stored_token().await, 40);
     stage.world.gitlab.inject(Fault::lost().method("POST").on("/groups/").times(1));
@@ -296,7 +296,7 @@ async fn the_end_of_a_given_token_is_announced() {
 }
 
 #[tokio::test]
-async fn a_groups_hook_is_put_right_by_a_token_that_may() {
+async fn a_groups_hook_is_repaired_by_a_token_that_may() {
     let stage = Stage::new().await;
     let command = stage.world.link_command("acme", &stage.token, CredentialChoice::Given);
     stage.world.command(command).await.unwrap();

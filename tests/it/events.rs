@@ -84,7 +84,7 @@ async fn a_branch_takes_keys_from_its_name_and_its_open_merge_requests() {
 }
 
 #[tokio::test]
-async fn reviewers_say_what_they_said() {
+async fn reviewers_are_shown_with_their_approvals() {
     Stage::through_every_connection(async |stage| {
         let (grace, alan, edsger) = (
             stage.world.gitlab.user("grace"),
@@ -231,7 +231,7 @@ async fn a_success_in_another_environment_or_of_another_ref_does_not_count() {
     .await;
 }
 
-/// What a tag ships is what is new in its environment, whatever the tag before was called; a rollback ships nothing.
+/// What a tag deploys is what is new in its environment, whatever the tag before was called; a rollback brings nothing.
 #[tokio::test]
 async fn a_deployment_ships_what_is_new_in_its_environment() {
     let stage = Stage::new().await;
@@ -267,7 +267,7 @@ async fn a_deployment_of_a_merge_request_s_ref_is_on_its_issue() {
 
 /// C44.
 #[tokio::test]
-async fn what_names_no_issue_makes_no_call() {
+async fn an_event_that_names_no_issue_makes_no_call() {
     Stage::through_every_connection(async |stage| {
         stage.settled().await;
         stage.world.site.forget_calls();

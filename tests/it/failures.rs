@@ -19,7 +19,8 @@ async fn fast() -> Stage {
 
 async fn faster(factor: u32) -> Stage {
     let world = World::start(Version::V17_3, Arc::new(ScaledClock::new(factor))).await.unwrap();
-    // The stand-ins live in the machine's time, so nothing that is signed with a time can be used: no Connect, no signed hooks.
+    // The stand-ins use the machine's time, so nothing that is signed with a time can be used: no Connect, no
+    // signed hooks.
     world.add_oauth_credentials().await.unwrap();
     Stage::linked(world).await
 }
@@ -30,11 +31,11 @@ async fn eventually(holds: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    waited.await.expect("it comes to pass");
+    waited.await.expect("it happens in time");
 }
 
 #[tokio::test]
-async fn a_rest_of_six_hours_leaves_nothing_among_the_dead() {
+async fn a_backoff_of_six_hours_dead_letters_nothing() {
     let stage = fast().await;
     let six_hours = FailureRule::rate_limit("jira-quota-tenant-based", 6 * 3600).times(1);
     stage.world.site.fail(six_hours);
@@ -47,7 +48,7 @@ async fn a_rest_of_six_hours_leaves_nothing_among_the_dead() {
 }
 
 #[tokio::test]
-async fn a_burst_rests_one_api_and_the_others_go_on() {
+async fn a_burst_limit_backs_off_one_api_and_the_others_go_on() {
     let stage = fast().await;
     stage.world.site.fail(FailureRule::rate_limit("jira-burst-based", 3600).on(Api::Builds).times(1));
     stage.api.push("PAY-1-x", [commit("PAY-1 x").adds("a", 1)]).await;
@@ -59,7 +60,7 @@ async fn a_burst_rests_one_api_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn servers_errors_are_tried_again() {
+async fn server_errors_are_retried() {
     let stage = fast().await;
     stage.world.site.fail(FailureRule::status(500).times(3));
     stage.api.push("PAY-2-x", [commit("PAY-2 x").adds("a", 1)]).await;
@@ -113,7 +114,7 @@ async fn one_bad_entity_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
-async fn gitlab_out_of_reach_is_tried_again_and_at_last_the_hook_has_to_do() {
+async fn gitlab_out_of_reach_is_retried_and_in_the_end_the_payload_alone_is_sent() {
     let stage = fast().await;
     stage.settled().await;
     stage.world.gitlab.inject(Fault::status(503).on("/projects"));
@@ -137,7 +138,7 @@ async fn gitlabs_rate_limit_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_token_that_sees_the_group_no_more_does_not_put_its_projects_outside() {
+async fn a_token_that_no_longer_sees_the_group_does_not_put_its_projects_outside() {
     let stage = Stage::new().await;
     let group = stage.world.gitlab.group("private", Tier::Premium);
     let (grace, alan) = (stage.world.gitlab.user("grace"), stage.world.gitlab.user("alan"));
@@ -149,7 +150,7 @@ async fn a_token_that_sees_the_group_no_more_does_not_put_its_projects_outside()
     group.remove_member(&grace).await;
     api.push("PAY-8-x", [commit("PAY-8 x").adds("a", 1)]).await;
     stage.settled().await;
-    assert_eq!(stage.world.site.issue("PAY-8").branches.len(), 1, "what the hook says has to do");
+    assert_eq!(stage.world.site.issue("PAY-8").branches.len(), 1, "what the hook says is sent");
     let status = stage.command(Command::Status).await;
     assert!(status.to_string().contains("token"), "{status}");
 }

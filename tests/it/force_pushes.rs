@@ -1,5 +1,5 @@
-//! Commits that a force push replaced: they stay on their issues, or leave them where the installation wants that and GitLab has
-//! them on no branch and no tag.
+//! Commits that a force push replaced: they stay on their issues, or leave them where the installation wants that and
+//! GitLab has them on no branch and no tag.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ async fn a_replaced_commit_does_not_come_back_with_its_late_push() {
 }
 
 #[tokio::test]
-async fn a_commit_that_gitlab_does_not_tell_of_stays() {
+async fn a_commit_that_gitlab_does_not_show_stays() {
     let stage = stage(&[REMOVE]).await;
     stage.api.push("PAY-1-x", [commit("PAY-1 First").adds("a", 1)]).await;
     stage.settled().await;

@@ -1,4 +1,4 @@
-//! The Forge connection: what Forge brings, what it repeats, what it leaves out, and who may not come through.
+//! The Forge connection: what Forge delivers, what it repeats, what it leaves out, and whose calls are refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn until(holds: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    waited.await.expect("it comes to pass");
+    waited.await.expect("it happens in time");
 }
 
 async fn push(stage: &Stage, key: &str) {
@@ -58,13 +58,13 @@ async fn condition(world: &World) -> String {
     sites(world).await[0]["condition"].as_str().unwrap().to_owned()
 }
 
-/// Tokens tell whole seconds, and later has to be later.
+/// Tokens have whole seconds, and a later one has to be in a later second.
 async fn next_second() {
     tokio::time::sleep(Duration::from_millis(1_100)).await;
 }
 
 #[tokio::test]
-async fn forge_repeats_and_doubles_what_it_tells() {
+async fn lifecycle_calls_may_be_repeated_and_delivered_twice() {
     let (stage, forge) = stage().await;
     for _ in 0..2 {
         assert_eq!(forge.deliver("avi:forge:installed:app").await.unwrap(), [200]);
@@ -78,9 +78,9 @@ async fn forge_repeats_and_doubles_what_it_tells() {
     assert!(stage.world.site.recorded().iter().all(|call| call.connection == Connection::Forge));
 }
 
-/// The `installed` call never came: the hour's call makes up for it.
+/// The `installed` call never came: the hourly call does its work.
 #[tokio::test]
-async fn any_call_of_the_app_makes_up_for_one_that_was_lost() {
+async fn any_call_of_the_app_replaces_one_that_was_lost() {
     let world = world().await;
     let forge = world.install_forge_app().await.unwrap();
     let site = sites(&world).await[0]["id"].as_str().unwrap().to_owned();
@@ -153,7 +153,7 @@ async fn a_persons_token_opens_the_page_only() {
 
 /// The site is named in the token; the body may say what it likes.
 #[tokio::test]
-async fn a_site_named_in_the_body_is_not_listened_to() {
+async fn a_site_named_in_the_body_is_ignored() {
     let world = world().await;
     let other = world.jira.site("other").await.unwrap();
     let forge = world.install_forge_app().await.unwrap();
@@ -175,7 +175,7 @@ async fn f31_a_call_without_a_system_token_says_what_is_wrong_with_the_manifest(
 }
 
 #[tokio::test]
-async fn without_an_app_id_nothing_is_there() {
+async fn without_an_app_id_forge_is_answered_404() {
     let variables = [("FORGE_APP_ID", "")];
     let world = World::start_with(Version::V19_1, Arc::new(SystemClock), &variables).await.unwrap();
     for path in ["/forge/lifecycle", "/forge/token", "/forge/uninstall", "/forge/page"] {
@@ -235,7 +235,7 @@ async fn ff1_a_gap_of_six_hours_loses_nothing_and_ends_with_the_token() {
     }
     until(async || condition(&stage.world).await == "awaiting_token").await;
     stage.settled().await;
-    // Held for two hours more, through a thousand looks.
+    // Held for two hours more, through a thousand checks.
     for _ in 0..2 {
         clock.put_forward(Duration::from_secs(3600));
         stage.settled().await;
@@ -256,7 +256,7 @@ async fn ff1_a_gap_of_six_hours_loses_nothing_and_ends_with_the_token() {
 
 /// FF1, FF2: Jira refuses the token, and the pauses have grown; the next one ends them.
 #[tokio::test]
-async fn ff2_the_next_token_ends_what_jiras_refusal_of_the_last_began() {
+async fn ff2_the_next_token_ends_the_backoff_that_a_refused_token_began() {
     let (stage, forge, clock) = timed_stage().await;
     clock.put_forward(Duration::from_secs(1_200));
     stage.world.site.expire_tokens();
@@ -276,7 +276,7 @@ async fn ff2_the_next_token_ends_what_jiras_refusal_of_the_last_began() {
 
 /// FF4, FF5.
 #[tokio::test]
-async fn ff4_ff5_an_installation_of_one_site_is_no_key_to_another() {
+async fn ff4_ff5_an_installation_of_one_site_does_not_open_another() {
     let (stage, forge) = stage().await;
     let other = stage.world.jira.site("other").await.unwrap();
     let of_other = stage.world.forge.installation(&other);
@@ -314,7 +314,8 @@ async fn ff6_forges_token_comes_as_bearer_and_as_nothing_else() {
     }
 }
 
-/// Deactivated for three days, and after one of them Forge brings nothing any more: the state has a name, and nothing is lost.
+/// Deactivated for three days, and after one of them Forge brings nothing any more: the condition says so, and
+/// nothing is lost.
 #[tokio::test]
 async fn three_days_of_suspension_lose_nothing() {
     let (stage, forge, clock) = timed_stage().await;
@@ -353,7 +354,7 @@ async fn a_renamed_site_goes_on_and_is_called_by_its_new_name() {
     assert_eq!(sites(&stage.world).await[0]["base_url"], stage.world.site.base_url());
 }
 
-/// Permissions reach Jira some minutes after the install: work waits, and nothing is called wrong.
+/// Permissions reach Jira some minutes after the install: work waits, and nothing is reported as wrong.
 #[tokio::test]
 async fn refusals_in_the_first_minutes_are_waited_out() {
     let (stage, forge) = stage().await;
@@ -365,9 +366,9 @@ async fn refusals_in_the_first_minutes_are_waited_out() {
     assert_eq!(forge.tick().await.unwrap(), [200]);
 }
 
-/// Later the same refusal means that the app is gone, and is called so.
+/// Later the same refusal means that the app is gone, and the site's condition says so.
 #[tokio::test]
-async fn a_refusal_later_is_a_named_state() {
+async fn a_later_refusal_sets_the_sites_condition() {
     let (stage, forge, clock) = timed_stage().await;
     clock.put_forward(Duration::from_secs(1_200));
     forge.remove();
@@ -415,7 +416,7 @@ async fn f53_the_app_joins_a_site_and_takes_over_when_told_to() {
         assert!(stage.world.site.recorded().iter().all(|call| call.connection != Connection::Forge));
 
         switch(&stage, ConnectionName::Forge).await;
-        // What the connection before had sent is taken back, and sent again.
+        // What the previous connection had sent is deleted, and sent again.
         stage.world.history_ended(stage.link["subscription"].as_str().unwrap()).await.unwrap();
         assert_eq!([branches(&stage, "PAY-1"), branches(&stage, "PAY-2")], [1, 1]);
         let calls = stage.world.site.recorded().len();
@@ -441,7 +442,7 @@ async fn f53_the_app_joins_a_site_and_takes_over_when_told_to() {
 }
 
 #[tokio::test]
-async fn a_connection_that_stands_by_takes_over_when_the_one_that_wrote_is_gone() {
+async fn a_standby_takes_over_when_the_writing_connection_is_gone() {
     let stage = Stage::new().await;
     let forge = stage.world.install_forge_app().await.unwrap();
     next_second().await;
@@ -461,7 +462,7 @@ async fn switch(stage: &Stage, to: ConnectionName) {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_not_there_can_not_write() {
+async fn a_switch_to_a_connection_that_does_not_exist_is_refused() {
     let stage = Stage::new().await;
     let site = stage.world.site.base_url();
     let command = Command::SiteSwitch { site, to: ConnectionName::Forge, keep_jira_data: false };
@@ -470,9 +471,9 @@ async fn a_connection_that_is_not_there_can_not_write() {
     assert_eq!(condition(&stage.world).await, "active");
 }
 
-/// A change of connections that was cut off holds the work, says so, and is given again.
+/// A switch of connections that was interrupted holds the work, says so, and can be repeated.
 #[tokio::test]
-async fn a_change_of_connections_can_be_given_again() {
+async fn an_interrupted_switch_can_be_repeated() {
     let stage = Stage::new().await;
     push(&stage, "PAY-1").await;
     stage.world.install_forge_app().await.unwrap();
@@ -491,7 +492,7 @@ async fn a_change_of_connections_can_be_given_again() {
 
 /// A tenant that says in its install that it is another site gets nothing of that site, and is not in its way.
 #[tokio::test]
-async fn nobody_takes_a_site_over_by_naming_its_address() {
+async fn nobody_takes_over_a_site_by_naming_its_address() {
     // The impostor comes first.
     let world = world().await;
     let impostor = world.jira.site("impostor").await.unwrap();

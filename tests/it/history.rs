@@ -71,7 +71,8 @@ impl Old {
     }
 }
 
-/// The group `acme` with `projects` projects, half of them in a subgroup; of the first, the project and its open merge request.
+/// The group `acme` with `projects` projects, half of them in a subgroup; of the first, the project and its open merge
+/// request.
 async fn old_group(
     gitlab: &GitlabStandin,
     projects: u64,
@@ -296,7 +297,7 @@ async fn a_disabled_feature_ends_its_own_task() {
         Command::History { link: link["subscription"].as_str().unwrap().to_owned(), action: one("acme/x") };
     assert!(old.world.local.operator.run(command).await.is_err());
 
-    // What Jira lost comes back with a full one.
+    // What Jira lost is sent again with a full one.
     old.world.site.forget_calls();
     old.history(&link, HistoryAction::Resync { full: true, all: true, project: None }).await;
     old.ended(&link).await;

@@ -1,4 +1,4 @@
-//! Callers that want in without being who they say: lifecycle calls, people's calls, webhooks, and what is open to everyone.
+//! Callers that are not who they claim to be: lifecycle calls, people's calls, webhooks, and what is open to everyone.
 //! Each is answered with its status and at most a sentence, and leaves everything as it was.
 
 mod branch;
@@ -44,7 +44,7 @@ impl Fortress {
         fortress
     }
 
-    /// What is now is what has to stay.
+    /// Remembers the present state, which must not change.
     pub async fn remember(&mut self) {
         self.state = self.world.command(Command::SiteList).await.unwrap();
     }
@@ -68,7 +68,7 @@ impl Fortress {
         refused(answer, status, case).await;
         let state = self.world.command(Command::SiteList).await.unwrap();
         assert_eq!(state, self.state, "{case}");
-        // The shared secret is not shown anywhere; what it signs tells that it is still the same one.
+        // The shared secret is not shown anywhere; what it signs shows that it is still the same one.
         let url = self.world.site.create_branch_url("PAY-1", "x", "account").unwrap();
         assert_eq!(self.http.get(url).send().await.unwrap().status(), 302, "{case}");
     }

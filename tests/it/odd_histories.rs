@@ -1,5 +1,5 @@
-//! Histories of what nobody expects: very long, very many, empty, gone midway, refused by GraphQL. Each ends in a state that says
-//! how it stands, and nothing is deleted by mistake.
+//! Histories of what nobody expects: very long, very many, empty, gone midway, refused by GraphQL. Each ends in a state
+//! that says how it stands, and nothing is deleted by mistake.
 
 use std::sync::Arc;
 use std::time::Duration;

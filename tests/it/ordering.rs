@@ -112,7 +112,7 @@ async fn a_branch_made_anew_comes_back() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_is_worked_on_once() {
+async fn an_idempotency_key_is_processed_once() {
     let stage = Stage::new().await;
     let held = stage.world.gitlab.hold_deliveries();
     stage.api.push("PAY-4-x", [commit("PAY-4 x").adds("a", 1)]).await;
@@ -143,7 +143,7 @@ async fn a_merged_merge_request_is_not_opened_by_an_old_delivery() {
     assert_eq!(stage.world.site.issue("PAY-5").pull_requests[0].status, "MERGED");
 }
 
-/// Without a token: dates of hooks are cut to seconds, and a push to the branch tells of the same second.
+/// Without a token: dates of hooks are cut to seconds, and a push to the branch has a hook of the same second.
 #[tokio::test]
 async fn an_edited_title_stays_under_a_late_push_of_the_same_second() {
     let stage = without_token().await;

@@ -1,4 +1,4 @@
-//! Our own parts out of reach while hooks come in.
+//! Our own table, queue and keys out of reach while deliveries come in.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ fn unreachable_store() -> Store {
     store_at("http://127.0.0.1:9")
 }
 
-/// A table that has nothing in it and takes for ever to write.
+/// An empty table whose writes never end.
 async fn endless_store() -> Store {
     let answer = async |headers: HeaderMap| {
         if !headers["x-amz-target"].to_str().unwrap().ends_with("GetItem") {
@@ -118,7 +118,7 @@ async fn status_of(stage: &Stage) -> (Value, String) {
 }
 
 #[tokio::test]
-async fn without_the_table_hooks_are_taken_in_and_verified_later() {
+async fn without_the_table_deliveries_are_queued_and_authenticated_later() {
     let stage = Stage::new().await;
     let queue = stage.world.local.operator.queues["events"].clone();
     let origin = webhook_with(&stage.world, unreachable_store(), queue).await;
@@ -198,7 +198,7 @@ async fn without_the_table_strangers_do_not_fill_the_queue() {
 }
 
 #[tokio::test]
-async fn an_unverified_delivery_is_taken_in_only_if_it_fits_a_message_as_it_is_stored() {
+async fn an_unverified_delivery_is_queued_only_if_it_fits_a_message_as_it_is_stored() {
     let queue = Arc::new(Counting::default());
     let url = without_table(queue.clone()).await;
     for (text, times, status) in [
@@ -218,7 +218,7 @@ async fn an_unverified_delivery_is_taken_in_only_if_it_fits_a_message_as_it_is_s
 }
 
 #[tokio::test]
-async fn without_the_queue_nothing_is_promised() {
+async fn without_the_queue_deliveries_are_answered_503_and_counted() {
     let stage = Stage::new().await;
     let store = stage.world.local.operator.store.clone();
     let origin = webhook_with(&stage.world, store, Arc::new(Down)).await;
@@ -226,7 +226,7 @@ async fn without_the_queue_nothing_is_promised() {
     stage.api.push("PAY-4-x", [commit("PAY-4 x").adds("a", 1)]).await;
     let delivery = held.take().remove(0);
     let before = SystemClock.now();
-    // What proves nothing does not count.
+    // Deliveries that are not authentic do not count.
     let forged = to(&delivery, &stage.world, &origin).with_body("{}");
     assert_eq!(forged.send().await.unwrap(), 401);
     let (status, _) = status_of(&stage).await;
@@ -234,7 +234,7 @@ async fn without_the_queue_nothing_is_promised() {
     for _ in 0..2 {
         assert_eq!(to(&delivery, &stage.world, &origin).send().await.unwrap(), 503);
     }
-    // Somebody is told, and what to do.
+    // The operator sees it, with the remedy.
     let (status, text) = status_of(&stage).await;
     let link = &status["links"][0];
     assert_eq!(
@@ -272,14 +272,14 @@ async fn gitlab_gets_its_answer_also_when_a_lost_delivery_can_not_be_counted() {
     let stage = Stage::new().await;
     let operator = &stage.world.local.operator;
     for store in [unreachable_store(), endless_store().await] {
-        // The hook is known from better times.
+        // The hook is cached from before the outage.
         let verifier = HookAuthenticator::new(operator.store.clone(), operator.linking.envelope.clone());
         let webhook = Webhook::new(store, verifier, Arc::new(Down), Arc::new(SystemClock));
         let origin = serve(webhook::router(webhook)).await;
         let held = stage.world.gitlab.hold_deliveries();
         stage.api.push("PAY-6-x", [commit("PAY-6 x").adds("a", 1)]).await;
         let delivery = to(&held.take().remove(0), &stage.world, &origin);
-        // GitLab's own patience.
+        // GitLab's own timeout.
         let answer = tokio::time::timeout(Duration::from_secs(10), delivery.send()).await;
         assert_eq!(answer.expect("in time").unwrap(), 503);
     }

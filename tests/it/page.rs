@@ -240,9 +240,9 @@ async fn a_group_is_linked_on_the_local_page() {
     story(Page::local().await).await;
 }
 
-/// What was there before comes by itself; the page shows how far that is, and steers it.
+/// History starts by itself; the page shows how far it is, and controls it.
 #[tokio::test]
-async fn history_is_shown_and_steered() {
+async fn history_is_shown_and_controlled() {
     let page = Page::connect().await;
     let (ada, group, _) = payments(&page.world).await;
     let sign_in = page.sign_in(&ada).await;
@@ -319,9 +319,9 @@ async fn the_document_is_for_its_own_site_alone() {
     assert_eq!(page.ask_with(Some(&real), json!({ "call": "overview" })).await.status, 403);
 }
 
-/// S5, S7, S16: nobody but an administrator of this very site is answered, and nothing changes.
+/// S5, S7, S16: only an administrator of this very site is answered, and nothing changes.
 #[tokio::test]
-async fn others_get_nothing() {
+async fn only_administrators_of_the_site_are_answered() {
     let page = Page::connect().await;
     let other = page.world.jira.site("globex").await.unwrap();
     other.add_user(User::admin(ADMINISTRATOR, "Another administrator"));
@@ -390,10 +390,10 @@ async fn ask_as(page: &Page, site: &SiteHandle, request: Value) -> Reply {
     page.ask_with(Some(&token), request).await
 }
 
-/// Who sends his link to a stranger gets nothing: without the code that the stranger is shown, the token can't be used, and
-/// guessing ends the sign-in.
+/// Whoever sends their link to a stranger gets nothing: without the code that the stranger is shown, the token can't be
+/// used, and guessing ends the sign-in.
 #[tokio::test]
-async fn somebody_elses_sign_in_is_worth_nothing() {
+async fn a_sign_in_of_somebody_else_can_not_be_used() {
     let page = Page::connect().await;
     let (victim, group, _) = payments(&page.world).await;
     let begun = page.done(json!({ "call": "sign_in", "gitlab": page.world.gitlab.url() })).await;
@@ -420,9 +420,9 @@ async fn somebody_elses_sign_in_is_worth_nothing() {
     assert!(page.links().await.is_empty());
 }
 
-/// What a browser brings back that did not begin here, or was refused.
+/// Callbacks of sign-ins that did not begin here, or were refused.
 #[tokio::test]
-async fn returns_that_do_not_fit_are_explained() {
+async fn unexpected_oauth_callbacks_are_explained() {
     let page = Page::connect().await;
     let callback = format!("{}/oauth_callbacks", page.world.connect_base_url());
     let get = async |query: &str| http().get(format!("{callback}{query}")).send().await.unwrap();
@@ -492,7 +492,7 @@ async fn another_gitlab_is_checked_before_it_is_kept() {
     assert_eq!(cause, "application_missing");
 }
 
-/// Who is done with the page is not done with what it began.
+/// Signing out does not stop what the page has begun.
 #[tokio::test]
 async fn signing_out_leaves_the_token_to_webhooks_that_are_being_made() {
     let page = Page::connect().await;
@@ -527,7 +527,7 @@ async fn signing_out_leaves_the_token_to_webhooks_that_are_being_made() {
 
 /// S8, S13, S14: what GitLab's side does not allow, in a sentence with the remedy, with nothing made.
 #[tokio::test]
-async fn refusals_name_their_cause() {
+async fn refusals_name_their_cause_and_remedy() {
     let page = Page::connect().await;
     let (ada, group, _) = payments(&page.world).await;
     let grace = page.world.gitlab.user("grace");

@@ -31,7 +31,7 @@ fn expectation(file: &str) -> (&'static str, [usize; 4]) {
         "merge_request.json" => ("Accepted.", [0, 1, 0, 0]),
         "pipeline.json" => ("Accepted.", [0, 0, 1, 0]),
         "feature_flag.json" => ("Accepted.", [0, 0, 0, 1]),
-        // Which commits it brings only the API tells, and this link has no token.
+        // Only the API knows which commits it brings, and this link has no token.
         "deployment.json" => ("The link has no token to read this with.", [0; 4]),
         // An artefact of GitLab's documentation: its names end in blanks, and its project has no id.
         "group_merge_request.json" => ("The event does not say what it is about.", [0; 4]),

@@ -1,4 +1,4 @@
-//! Whatever comes in, nothing falls over: any request to any route is answered without a 5xx, and any text to any parser
+//! Whatever comes in, nothing panics: any request to any route is answered without a 5xx, and any text to any parser
 //! with a value or an error.
 
 use std::sync::Arc;
@@ -243,7 +243,7 @@ fn no_request_to_any_route_is_answered_5xx() {
 }
 
 #[test]
-fn no_body_of_a_believed_hook_is_answered_5xx() {
+fn no_body_of_an_authenticated_hook_is_answered_5xx() {
     let surface = Surface::new();
     let accepted = std::cell::Cell::new(0);
     proptest!(Config { cases: 256, ..few() }, |(body in hook_body(), key in "[ -~]{0,300}")| {
@@ -260,7 +260,7 @@ fn no_body_of_a_believed_hook_is_answered_5xx() {
 
 /// The same, for what Atlassian signed: the signature does not cover the body.
 #[test]
-fn no_body_of_a_believed_tenant_is_answered_5xx() {
+fn no_body_of_an_authenticated_tenant_is_answered_5xx() {
     let surface = Surface::new();
     let count = std::cell::Cell::new(0_u32);
     let call = |number: u32| -> LifecycleCall {

@@ -1,5 +1,5 @@
-//! Jira's toolchain: looking for linked groups and their projects, and associating one with a Jira project; and strangers who
-//! would like to know them, too.
+//! Jira's toolchain: looking for linked groups and their projects, and associating one with a Jira project; and strangers
+//! who try to do the same.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -192,7 +192,7 @@ async fn each_instance_has_ids_of_its_own() {
     assert!(of_first.is_none_or(|project| project["name"] != "Tool"), "without its prefix it is another's");
 }
 
-/// Nothing tells the names of a link's projects without a token.
+/// Without a token the names of a link's projects are not known.
 #[tokio::test]
 async fn a_link_without_a_token_is_a_workspace_without_repositories() {
     let toolchain = Toolchain::new().await;

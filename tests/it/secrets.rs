@@ -1,6 +1,6 @@
-//! Secrets are planted wherever one can come in, the program runs a whole story at its most talkative, and then everything
-//! it wrote is read: no log line has a secret, a token, an address of a person or the text of a body, and no file has a
-//! secret in clear.
+//! Secrets are planted wherever one can come in, the program runs a whole story at its most verbose log level, and then
+//! everything it wrote is read: no log line has a secret, a token, an address of a person or the text of a body, and no
+//! file has a secret in clear.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
@@ -35,9 +35,9 @@ struct Program {
     address: SocketAddr,
     data: tempfile::TempDir,
     output: tempfile::TempDir,
-    /// What may stand nowhere.
+    /// What may be written nowhere.
     secrets: BTreeSet<String>,
-    /// What may stand in a file, but in no log.
+    /// What may be written to a file, but to no log.
     names: BTreeSet<String>,
 }
 
@@ -168,7 +168,7 @@ async fn by_oauth(program: &mut Program, site: &SiteHandle) -> (String, String) 
     (id, secret)
 }
 
-/// The Forge connection: an install, the hour's token, the page, and strangers.
+/// The Forge connection: an install, the hourly token, the page, and strangers.
 async fn by_forge(program: &mut Program, site: &SiteHandle, app: &ForgeApp) {
     let manifest = program.done(&["forge", "manifest", "--app-id", app.id()], "").await;
     app.deploy(manifest["manifest"].as_str().unwrap()).unwrap();
@@ -209,7 +209,7 @@ async fn link(program: &mut Program, site: &SiteHandle, group: &str, token: &str
     link
 }
 
-/// Those on the other side.
+/// The stand-ins of Jira and GitLab, with what is installed and linked there.
 struct Stage<'a> {
     acme: &'a SiteHandle,
     globex: &'a SiteHandle,
@@ -276,7 +276,7 @@ async fn hostile_deliveries(link: &Value) {
 
 /// Jira and GitLab fail in every way, with telling texts. What backs off because of it is made to try again in between, as an
 /// administrator would do it.
-async fn troubles(program: &mut Program, stage: &Stage<'_>) {
+async fn failures(program: &mut Program, stage: &Stage<'_>) {
     let telling = format!("{BODY_TEXT} of {PERSON}@example.com is not welcome");
     let sites = [stage.acme, stage.globex];
     let held = stage.gitlab.hold_deliveries();
@@ -373,7 +373,7 @@ async fn no_secret_is_ever_written() {
         assert_eq!((issue.commits.len(), issue.flags.len()), (1, 1), "the story was told");
     }
     hostile_deliveries(&stage.manual).await;
-    troubles(&mut program, &stage).await;
+    failures(&mut program, &stage).await;
     for arguments in
         [&["site", "list"][..], &["group", "list"], &["status"], &["explain", "PAY-1"], &["dlq", "list"]]
     {
@@ -402,7 +402,7 @@ fn logs_are_clean(program: &Program) {
         "installed",
         "the Forge app was installed",
         "group linked",
-        "took a delivery in",
+        "accepted a delivery",
         "called GitLab",
         "called Jira",
         "delivered Api=devinfo",

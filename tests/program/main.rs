@@ -1,4 +1,4 @@
-//! The program as a person or a script meets it: its options, its questions and its exit codes. What commands do is tested
+//! The program as a person or a script uses it: its options, its prompts and its exit codes. What commands do is tested
 //! beside them, and in tests/it.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
@@ -9,7 +9,7 @@ mod data_directory;
 mod help;
 mod logs;
 mod metrics;
-mod questions;
+mod prompts;
 mod streams;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

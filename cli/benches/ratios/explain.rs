@@ -1,4 +1,5 @@
-//! How long `explain` takes on a site with 100,000 entries in its ledger and a link whose history went through 1,000 projects.
+//! How long `explain` takes on a site with 100,000 entries in its ledger and a link whose history went through 1,000
+//! projects.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! What bringing 1,000 merge requests, and 1,000 pipelines, costs in calls of GitLab, with GraphQL and by REST alone: beyond what
-//! the same projects cost without them. A count, not a time.
+//! How many calls to GitLab the history of 1,000 merge requests, and of 1,000 pipelines, takes, with GraphQL and by REST
+//! alone: beyond what the same projects cost without them. A count, not a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const OF_A_PROJECT: usize = 100;
 const ONE_IN_NAMES_AN_ISSUE: usize = 2;
 
 /// A backfill keeps to its pace, of some hundred calls a minute.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What the projects have beside commits.
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ async fn count(history: History, api: Api, is_there: bool) -> usize {
     link.history = true;
     let before = world.gitlab.calls().len();
     let link = world.command(Command::GroupLink(link)).await.unwrap();
-    tokio::time::timeout(PATIENCE, ended(&world, link["subscription"].as_str().unwrap())).await.unwrap();
+    tokio::time::timeout(TIMEOUT, ended(&world, link["subscription"].as_str().unwrap())).await.unwrap();
     world.gitlab.calls().len() - before
 }
 

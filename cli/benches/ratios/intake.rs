@@ -1,4 +1,4 @@
-//! Taking a webhook in, at the durability that is shipped, beside a bare axum handler that reads the same body.
+//! Accepting webhooks, at the durability that is shipped, compared with a bare axum handler that reads the same body.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,8 +25,8 @@ const REQUESTS: usize = 40;
 /// Every delivery is another one, where its id is not signed.
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
-/// Of a link with a token, signed; and of one without, whose first intake is written to the table, so with an id of its own
-/// each, as only an unsigned one can have here.
+/// Of a link with a token, signed; and of one without, where the time of the first delivery is written to the table, so
+/// each has an id of its own, as only unsigned ones can have here.
 pub(crate) async fn run() {
     measure("of a link with a token", Version::V19_1, CredentialChoice::Auto).await;
     measure("of a link without one", Version::V17_3, CredentialChoice::None).await;
@@ -41,7 +41,7 @@ async fn measure(link: &str, version: Version, credential: CredentialChoice) {
     let api = group.project("api").acting_as(&ada);
     let command = world.link_command("acme", &ada.token(&["api"]), credential);
     world.command(command).await.unwrap();
-    // What is measured is taking in, not what `sync` does meanwhile.
+    // What is measured is accepting deliveries, not what `sync` does meanwhile.
     world.stop_pump();
     let held = world.gitlab.hold_deliveries();
     api.push("main", [commit("PAY-1 one").adds("a", 1), commit("PAY-2 two").adds("b", 1)]).await;

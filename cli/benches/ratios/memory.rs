@@ -1,5 +1,5 @@
-//! What the history of a group costs the program: its memory at the most, and what its data directory holds in the end, in groups
-//! of 10, 100 and 1,000 projects. The program is a process of its own, and GitLab's stand-in sets no limits.
+//! What the history of a group costs the program: its peak memory, and what its data directory holds in the end,
+//! in groups of 10, 100 and 1,000 projects. The program is a process of its own, and GitLab's stand-in sets no limits.
 
 use std::path::Path;
 use std::time::Duration;
@@ -76,7 +76,7 @@ async fn measure(projects: usize) -> Measured {
     Measured { before, most: memory(process), state: size(program.data.path()) }
 }
 
-/// The most memory that a process has had, in bytes: `VmHWM` of `proc(5)`.
+/// The peak memory of a process, in bytes: `VmHWM` of `proc(5)`.
 fn memory(process: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -1,6 +1,6 @@
-//! How long the history of 1,000 projects takes under a rate limit that the GitLab stand-in enforces, on a clock that runs faster,
-//! beside the time that the requests need at the permitted rate, and beside the pace of GitLab's own app; and how many requests a
-//! project costs in a group of 10, 100 and 1,000.
+//! How long the history of 1,000 projects takes under a rate limit that the GitLab stand-in enforces, on a clock that
+//! runs faster, beside the time that the requests need at the permitted rate, and beside the pace of GitLab's own app;
+//! and how many requests a project costs in a group of 10, 100 and 1,000.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const ALLOWED: u64 = 1_200;
 const PROJECTS_A_MINUTE_OF_GITLAB: usize = 20;
 
 /// In the bench's own time.
-const PATIENCE: Duration = Duration::from_secs(1_200);
+const TIMEOUT: Duration = Duration::from_secs(1_200);
 
 pub(crate) async fn run() {
     for projects in [10, 100, 1_000] {
@@ -85,7 +85,7 @@ async fn measure(projects: usize) -> Run {
     let before = world.gitlab.calls().len();
     let link = world.command(Command::GroupLink(link)).await.unwrap();
     let slot = HistorySlot::history(link["subscription"].as_str().unwrap().parse().unwrap());
-    let ended = tokio::time::timeout(PATIENCE, ended(&world, slot)).await.unwrap();
+    let ended = tokio::time::timeout(TIMEOUT, ended(&world, slot)).await.unwrap();
     assert_eq!((ended.plan.state, ended.ended), (HistoryState::Done, projects as u64));
     let calls = &world.gitlab.calls()[before..];
     Run {

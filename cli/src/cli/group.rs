@@ -12,7 +12,7 @@ const UNLINKED: &str = "deletes from Jira what no other link covers";
 /// Commands for groups.
 #[derive(Debug, Subcommand)]
 pub enum GroupAction {
-    /// Links a group to a site, or renews the link that it has: a new token and hooks put right.
+    /// Links a group to a site, or renews the link that it has: replaces its token and repairs its hooks.
     #[command(
         after_help = "Example: gitlab-jira group link --site acme.atlassian.net --group acme/payments --gitlab-token-stdin < token"
     )]

@@ -16,7 +16,7 @@ pub enum HistoryCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Begins anew: what Jira does not have is sent, as far as we know; with `--full` everything.
+    /// Starts over: sends what Jira does not have, as far as we know; with `--full` everything.
     #[command(after_help = "Example: gitlab-jira history resync 01J8Z3W2V1 --full")]
     Resync {
         /// The link's id, as `group list` shows it.
@@ -35,14 +35,14 @@ pub enum HistoryCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Audits the link: compares what GitLab has with what Jira accepted, as far back as history goes, and sends what is missing.
-    /// What is under two weeks old is sent as its event would have been. Branches that GitLab no longer has are removed from
-    /// issues. `history show` says what was found.
+    /// Audits the link: compares what GitLab has with what Jira accepted, as far back as history goes, and sends what
+    /// is missing. What is under two weeks old is sent as its event would have been. Branches that GitLab no longer has
+    /// are removed from issues. `history show` says what was found.
     #[command(after_help = "Example: gitlab-jira history audit 01J8Z3W2V1")]
     Audit {
         /// The link's id, as `group list` shows it.
         link: String,
-        /// Removes branches that GitLab no longer has also where they are many: more than 20 of a project, and more than one
+        /// Removes branches that GitLab no longer has even if there are many: more than 20 of a project, and more than one
         /// in ten.
         #[arg(long)]
         remove_branches: bool,
@@ -58,7 +58,7 @@ pub enum HistoryCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Goes on after a pause, or after what stopped it was put right.
+    /// Goes on after a pause, or once what stopped it is fixed.
     Resume {
         /// The link's id, as `group list` shows it.
         link: String,

@@ -24,7 +24,8 @@ use world::World;
 
 use crate::terminal::say;
 
-/// Plays the story through one of the connections and tells it; with `once`, ends after it and fails unless everything arrived.
+/// Plays the story through one of the connections and tells it; with `once`, ends after it and fails unless everything
+/// arrived.
 pub async fn run(once: bool, connection: ConnectionKind, listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let world = World::start(Version::V19_1, Arc::new(SystemClock)).await?;
     let timeline = Timeline::default();

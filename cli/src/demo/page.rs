@@ -1,5 +1,5 @@
-//! The page of the demo: the way to the app's own page, each issue's development panel from what Jira's stand-in stored, and the
-//! story's timeline beside them.
+//! The page of the demo: the way to the app's own page, each issue's development panel from what Jira's stand-in
+//! stored, and the story's timeline beside them.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -54,7 +54,7 @@ fn router(site: SiteHandle, timeline: Timeline) -> Router {
         .with_state((site, timeline))
 }
 
-/// Leads to the app's page, anew for each who asks.
+/// Redirects to the app's page, with a new address for each request.
 async fn open(State(app): State<OpenedApp>) -> Result<Redirect, (StatusCode, &'static str)> {
     let address = app.get().and_then(|app| app.address().ok());
     let address = address

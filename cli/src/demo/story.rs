@@ -27,7 +27,7 @@ pub const ISSUES: &[(&str, &str)] = &[
     ("OPS-3", "Rotate the keys"),
 ];
 
-/// The step of the webhook that comes twice.
+/// The step of the webhook that is delivered twice.
 pub const REPEAT: &str = "GitLab delivers the same webhook again: it changes nothing";
 
 /// How long Jira asks its callers to stay away while it is down, in seconds.
@@ -99,7 +99,7 @@ pub async fn play(
     Ok(Ending { repeated, audit })
 }
 
-/// The proof that nothing is missing.
+/// An audit, which shows that nothing is missing.
 async fn audit(teller: &mut Teller<'_>, world: &World, link: &str) -> anyhow::Result<Value> {
     world.settled().await?;
     world

@@ -1,5 +1,5 @@
-//! What a person does in the app while the demo stays: links a second group, sees its history and a live event arrive, and unlinks
-//! it. The person clicks; here is only what there is to click at, and what answers.
+//! What a person does in the app while the demo stays: links a second group, sees its history and a live event arrive,
+//! and unlinks it. The person clicks; here is only what there is to click at, and what answers.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::terminal::say;
 /// The group that the story leaves to the person.
 pub const GROUP: &str = "acme/mobile";
 
-/// How often it is looked whether the group is linked.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often it is checked whether the group is linked.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Makes the group, with a merge request that names PAY-16.
 pub async fn prepare(world: &World) -> ProjectHandle {
@@ -50,7 +50,7 @@ pub async fn answer(
         )
         .await;
     }
-    anyhow::bail!("nobody links a group so often")
+    anyhow::bail!("the group was linked too often for the demo")
 }
 
 /// What can't be told is no reason to end what the person looks at.
@@ -72,6 +72,6 @@ async fn until_linked(world: &World, wanted: bool) -> anyhow::Result<()> {
         if linked == wanted {
             return Ok(());
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

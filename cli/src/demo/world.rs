@@ -21,7 +21,7 @@ use crate::operate::{Command, CredentialChoice, GroupLink, Hidden, HistoryAction
 use crate::settings::Settings;
 
 /// How long a story waits for the queue to become empty before it counts as stuck.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The Atlassian account of the site's administrator.
 pub const ADMINISTRATOR: &str = "admin";
@@ -160,7 +160,7 @@ impl World {
         })
     }
 
-    /// Gives an operator command.
+    /// Runs an operator command.
     pub async fn command(&self, command: Command) -> Result<Value, Refusal> {
         self.local.operator.run(command).await.map(|answer| answer.json())
     }
@@ -194,7 +194,7 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, ended).await.context("the history does not end")?
+        tokio::time::timeout(TIMEOUT, ended).await.context("the history does not end")?
     }
 
     async fn without_messages(&self, states: &[&str]) -> anyhow::Result<()> {
@@ -208,7 +208,7 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, gone).await.context("the queue does not run dry")?
+        tokio::time::timeout(TIMEOUT, gone).await.context("the queue does not run dry")?
     }
 }
 

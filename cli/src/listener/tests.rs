@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use super::*;
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What `serve` gets here, unless a test bounds it more tightly.
 const WIDE: Bounds =
-    Bounds { connections: 100, head: PATIENCE, request: PATIENCE, write: PATIENCE, body_bytes: 1024 * 1024 };
+    Bounds { connections: 100, head: TIMEOUT, request: TIMEOUT, write: TIMEOUT, body_bytes: 1024 * 1024 };
 
 /// Short, but long enough to be told from at once.
 const SHORT: Duration = Duration::from_millis(300);
@@ -47,7 +47,7 @@ impl Served {
 /// All that comes until the other side closes.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut text = String::new();
-    let _ = timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("it is closed");
+    let _ = timeout(TIMEOUT, stream.read_to_string(&mut text)).await.expect("it is closed");
     text
 }
 
@@ -70,7 +70,7 @@ async fn heads_that_do_not_end_and_connections_that_idle_are_closed() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_end_is_given_up() {
+async fn a_body_that_does_not_end_times_out() {
     let served = Served::start(hello(), Bounds { request: SHORT, ..WIDE }).await;
     let mut slow = served.send("POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc").await;
     let text = rest(&mut slow).await;
@@ -154,5 +154,5 @@ async fn stopping_answers_what_was_asked_and_closes_the_rest() {
     assert!(!served.task.is_finished());
     go_on.notify_one();
     assert!(rest(&mut busy).await.ends_with("done"));
-    timeout(PATIENCE, served.task).await.expect("it stops").unwrap();
+    timeout(TIMEOUT, served.task).await.expect("it stops").unwrap();
 }

@@ -15,9 +15,9 @@ pub enum Command {
     SiteAdd {
         /// Host of the site, with a port if it is not the default; or an origin.
         site: String,
-        /// Public half of the credential.
+        /// The client id.
         client_id: String,
-        /// Secret half of the credential.
+        /// The client secret.
         client_secret: Hidden,
     },
     /// `gitlab-jira site list`.
@@ -38,7 +38,7 @@ pub enum Command {
         site: String,
         /// The connection that is to write.
         to: ConnectionName,
-        /// Whether what the connection before had sent stays at Jira.
+        /// Whether what the previous connection had sent stays at Jira.
         #[serde(default)]
         keep_jira_data: bool,
     },

@@ -1,5 +1,5 @@
-//! `doctor`: checks what everything else depends on, and says of each whether it works and what to do if not. Changes nothing.
-//! What became of an event belongs to `explain`, what goes on now to `status`.
+//! `doctor`: checks what everything else depends on, and says of each whether it works and what to do if not. Changes
+//! nothing. What became of an event belongs to `explain`, what goes on now to `status`.
 
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ impl Operator {
             Ok(opened) if opened.expose_secret() == secret.expose_secret() => {
                 Check::new("key", Finding::Ok, "seals and opens")
             }
-            Ok(_) => Check::new("key", Finding::Fail, "opens to something else"),
+            Ok(_) => Check::new("key", Finding::Fail, "does not return what was sealed"),
             Err(error) => {
                 let found = format!("{error}: is the key enabled, and may you use it?");
                 Check::new("key", Finding::Fail, found)
@@ -168,8 +168,8 @@ impl Operator {
         }
     }
 
-    /// The Forge app of every site that has one: the site's condition tells of a missing token only with the next event. Whether
-    /// the app is set to Sharing is Atlassian's to know, so that is said and not checked.
+    /// The Forge app of every site that has one: the site's condition shows a missing token only with the next event.
+    /// Whether the app is set to Sharing is Atlassian's to know, so that is said and not checked.
     async fn forge_apps(&self) -> Result<Vec<Check>, Refusal> {
         let app = self.forge.app_id.as_deref().and_then(|id| id.rsplit_once('/'));
         let console = app.map_or_else(

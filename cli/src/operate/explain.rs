@@ -10,7 +10,7 @@ use shared::domain::{
     Subscription, SubscriptionId,
 };
 use shared::health::{self, LinkTrouble};
-use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
+use shared::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
 use shared::store::outcomes::{Outcome, Verdict};
 use shared::text::count;
 
@@ -54,7 +54,7 @@ pub struct DeliveryOutcome {
     /// What it is about.
     pub label: String,
     /// Why it led to nothing.
-    pub answer: IntakeAnswer,
+    pub answer: IgnoreReason,
 }
 
 /// What became of an entity.
@@ -118,9 +118,9 @@ impl Operator {
                 notes.extend(self.explain_project(path.trim().trim_matches('/'), site.host(), &links).await?);
             }
             for link in &links {
-                let answers = self.store.answers(link.id).await?.into_iter();
-                let answers = answers.filter(|answered| subject.is_named_by(answered));
-                deliveries.extend(answers.map(|answered| DeliveryOutcome::new(link.id, answered)));
+                let ignored = self.store.ignored(link.id).await?.into_iter();
+                let ignored = ignored.filter(|delivery| subject.is_named_by(delivery));
+                deliveries.extend(ignored.map(|delivery| DeliveryOutcome::new(link.id, delivery)));
             }
             let Subject::Issue(key) = &subject else { continue };
             let outcomes = self.store.outcomes(site.id, key).await?;
@@ -147,7 +147,7 @@ impl Operator {
         if !linked {
             notes.push("No group is linked: run `gitlab-jira group link`.".to_owned());
         } else if sites.is_empty() && deliveries.is_empty() {
-            notes.push(subject.silence());
+            notes.push(subject.nothing_known());
         }
         for (name, queue) in &self.queues {
             let depth = queue.depth().await?;
@@ -196,14 +196,14 @@ impl Subject {
         }))
     }
 
-    fn is_named_by(&self, answered: &AnsweredDelivery) -> bool {
+    fn is_named_by(&self, ignored: &IgnoredDelivery) -> bool {
         match self {
-            Self::Issue(key) => answered.issue_keys.contains(key),
-            Self::Delivery(id) => answered.delivery.as_ref() == Some(id),
+            Self::Issue(key) => ignored.issue_keys.contains(key),
+            Self::Delivery(id) => ignored.delivery.as_ref() == Some(id),
         }
     }
 
-    fn silence(&self) -> String {
+    fn nothing_known(&self) -> String {
         match self {
             Self::Issue(key) => format!(
                 "Nothing is known of {key}: neither an event nor history named it, or the last one did more than 30 days ago. What Jira had been sent before stays there."
@@ -216,18 +216,18 @@ impl Subject {
 }
 
 impl DeliveryOutcome {
-    fn new(link: SubscriptionId, answered: AnsweredDelivery) -> Self {
-        let AnsweredDelivery { at, delivery, label, answer, .. } = answered;
+    fn new(link: SubscriptionId, ignored: IgnoredDelivery) -> Self {
+        let IgnoredDelivery { at, delivery, label, answer, .. } = ignored;
         Self { link, at: at.iso8601(), delivery, label, answer }
     }
 
     fn words(&self) -> &'static str {
         match self.answer {
-            IntakeAnswer::NoIssueKeys => "it names no issue",
-            IntakeAnswer::Outside => "its project is outside the linked group",
-            IntakeAnswer::NotUnderstood => "it does not say what it is about",
-            IntakeAnswer::TokenMissing => "the link has no token to read it with: link the group with one",
-            IntakeAnswer::CommitsLeftOut => "of so many commits only the newest 500 were looked through",
+            IgnoreReason::NoIssueKeys => "it names no issue",
+            IgnoreReason::Outside => "its project is outside the linked group",
+            IgnoreReason::NotUnderstood => "it does not say what it is about",
+            IgnoreReason::TokenMissing => "the link has no token to read it with: link the group with one",
+            IgnoreReason::CommitsLeftOut => "of so many commits only the newest 500 were looked through",
         }
     }
 }

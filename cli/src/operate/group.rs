@@ -119,7 +119,7 @@ impl std::fmt::Debug for ManualHookSecrets {
 /// What `group unlink` answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GroupUnlinked {
-    /// The link that is no more.
+    /// The link that was removed.
     pub subscription: SubscriptionId,
     /// The host name of its site.
     pub site: String,

@@ -27,7 +27,7 @@ const BAR: u64 = 24;
 pub enum HistoryAction {
     /// Show how far it has come.
     Show,
-    /// Begin anew.
+    /// Start over.
     Resync {
         /// Whether what Jira was sent before is sent again.
         full: bool,
@@ -67,7 +67,7 @@ pub struct History {
 /// How far a link's history has come.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HistorySummary {
-    /// Whether it goes on, and the cause when it was given up.
+    /// Its state, and the cause when it stopped.
     #[serde(flatten)]
     pub state: HistoryState,
     /// Whether what Jira was sent before is sent again.

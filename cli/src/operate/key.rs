@@ -1,5 +1,5 @@
-//! `key rotate`: a new master key for a data directory, with every secret sealed again under it. How the key file holds two keys
-//! belongs to `shared::envelope`.
+//! `key rotate`: a new master key for a data directory, with every secret sealed again under it. How the key file holds
+//! two keys belongs to `shared::envelope`.
 //!
 //! The old key is removed only after a pass over every secret found none that needs it. If it is killed before, the file has
 //! both keys, and the next rotation goes on.
@@ -45,7 +45,7 @@ impl MasterKey {
 pub struct KeyRotated {
     /// How many secrets were sealed again.
     pub secrets: u64,
-    /// Whether an earlier rotation was cut off, and this one finished it.
+    /// Whether an earlier rotation was interrupted, and this one finished it.
     pub resumed: bool,
 }
 
@@ -241,7 +241,7 @@ fn of_key_file(error: &KeyFileError) -> Refusal {
 impl KeyRotated {
     pub(super) fn lines(&self) -> Vec<String> {
         let resumed =
-            if self.resumed { " An earlier rotation was cut off, and is finished now." } else { "" };
+            if self.resumed { " An earlier rotation was interrupted, and is finished now." } else { "" };
         let secrets = count(self.secrets, "secret", "secrets");
         vec![
             format!("Sealed {secrets} again under the new key, and removed the old one.{resumed}"),

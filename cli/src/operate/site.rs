@@ -1,5 +1,5 @@
-//! `site`: adding OAuth credentials, listing and removing sites, and switching their writing connection ([`switch`]). How apps
-//! are installed belongs to `shared::install`.
+//! `site`: adding OAuth credentials, listing and removing sites, and switching their writing connection ([`switch`]).
+//! How apps are installed belongs to `shared::install`.
 
 mod add;
 pub(super) mod recheck;
@@ -142,7 +142,7 @@ impl Operator {
         self.store.delete_site(&site).await?;
         tracing::info!(site.id = %site.id, site.host = site.host(), "site removed");
         let note = if has_app {
-            "The app is still installed in Jira: uninstall it there, or it comes back with its next event."
+            "The app is still installed in Jira: uninstall it there, or it is added again with its next event."
         } else {
             "The OAuth credentials still exist in Jira: delete them there."
         };
@@ -214,7 +214,7 @@ impl Sites {
             lines.extend(site.remedy.iter().map(|remedy| format!("{host}: {}", clean(remedy))));
             lines.extend(site.needs_resync_since.iter().map(|since| {
                 format!(
-                    "{host}: another connection writes since {}; what was sent before is sent again, or where a link has no token with its next change in GitLab.",
+                    "{host}: another connection has been writing since {}; what was sent before is sent again or, where a link has no token, with its next change in GitLab.",
                     day(since)
                 )
             }));

@@ -62,7 +62,7 @@ pub(super) fn purpose(purpose: GitlabPurpose) -> &'static str {
         GitlabPurpose::ListProjects => "list the group's projects",
         GitlabPurpose::CreateGroupHook => "create the group's hook",
         GitlabPurpose::CreateProjectHook => "create hooks in this project",
-        GitlabPurpose::RepairHook => "look after the group's hook",
+        GitlabPurpose::RepairHook => "read or change the group's hook",
         GitlabPurpose::CreateToken => "create a group access token",
     }
 }

@@ -28,7 +28,7 @@ use ulid::Ulid;
 /// How long a step waits when our own table or keys are unavailable.
 const STORE_BACKOFF: Duration = Duration::from_secs(60);
 
-/// How long a step waits at most for somebody else who is at work on the link: he may be done sooner than he has to be.
+/// How long a step waits at most for somebody else who is at work on the link, and who may finish before the lease ends.
 const BUSY_BACKOFF: Duration = Duration::from_secs(3);
 
 /// Steps of a batch that are done at the same time. Few, so that some are done early, also where the process does not live

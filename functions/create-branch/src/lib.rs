@@ -87,7 +87,7 @@ async fn route(
 }
 
 /// The linked instances, in the order in which their first groups were linked. A site keeps instances that it has no links to
-/// any more; their ids hang on it.
+/// any more; their ids depend on it.
 fn choices(site: &Site, links: &[Subscription], issue: &Issue) -> Result<Vec<Choice>, Error> {
     let mut choices = Vec::new();
     for instance in &site.instances {

@@ -1,4 +1,4 @@
-//! Takes what Forge tells of the app's life on a site: installed, upgraded, about to be uninstalled. Forge repeats a call
+//! Takes Forge's lifecycle calls about the app on a site: installed, upgraded, about to be uninstalled. Forge repeats a call
 //! that failed up to four times, and sends some twice; all of them may come in any order.
 
 use axum::extract::State;

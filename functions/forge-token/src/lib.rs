@@ -1,5 +1,5 @@
-//! Takes the token that Forge brings every hour: the only way to get one. Calls may be repeated and come twice; the newest
-//! token wins.
+//! Takes the token that Forge delivers every hour: the only way to get one. Calls may be repeated and delivered twice; the
+//! newest token wins.
 
 use axum::extract::State;
 use axum::routing::post;

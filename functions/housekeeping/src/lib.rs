@@ -26,12 +26,12 @@ pub const LINKS: &str = "LinksNeedingAttention";
 const PAGE: usize = 100;
 
 /// Sites whose links are read at the same time.
-const SIDE_BY_SIDE: usize = 8;
+const CONCURRENCY: usize = 8;
 
 /// Links of a site whose missed deliveries are read at the same time.
-const LINKS_SIDE_BY_SIDE: usize = 4;
+const LINK_CONCURRENCY: usize = 4;
 
-/// Log lines per run that name a site or a link: where many have the same trouble, the first few tell.
+/// Log lines per run that name a site or a link: where many have the same problem, the first few are enough.
 const MAX_NAMED: usize = 100;
 
 /// The function's configuration.
@@ -108,7 +108,7 @@ struct Found {
 }
 
 impl Housekeeping {
-    /// Looks at everything once.
+    /// Looks after links, and counts sites and links that need attention.
     ///
     /// # Errors
     /// When the table can't be read to its end; then nothing is counted.
@@ -116,7 +116,7 @@ impl Housekeeping {
         let mut unhealthy = UnhealthyCounts::default();
         for page in self.store.site_ids().await?.chunks(PAGE) {
             let sites = stream::iter(self.store.sites_by_id(page).await?);
-            let mut found = sites.map(|site| self.look_at(site)).buffered(SIDE_BY_SIDE);
+            let mut found = sites.map(|site| self.look_at(site)).buffered(CONCURRENCY);
             while let Some(found) = found.try_next().await? {
                 log(&found, unhealthy);
                 unhealthy.sites += usize::from(found.site.is_some());
@@ -137,7 +137,7 @@ impl Housekeeping {
             let remedies = health::link_remedies(&health::link_troubles(&link, missed, self.store.now()));
             Ok(remedies.map(|remedies| (link.id, remedies)))
         });
-        let links = links.buffered(LINKS_SIDE_BY_SIDE).try_filter_map(|found| async move { Ok(found) });
+        let links = links.buffered(LINK_CONCURRENCY).try_filter_map(|found| async move { Ok(found) });
         let links = links.try_collect().await?;
         Ok(Found {
             host: site.host().to_owned(),

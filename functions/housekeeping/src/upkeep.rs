@@ -1,5 +1,6 @@
-//! Looks after the tokens, hooks and history of links, and has them audited: each about once an hour, the one that has waited longest first, and as
-//! many as there is time for. What is done about a link belongs to `shared::linking::upkeep` and `shared::history`.
+//! Looks after the tokens, hooks and history of links, and has them audited: each about once an hour, the one that has
+//! waited longest first, and as many as there is time for. What is done about a link belongs to
+//! `shared::linking::upkeep` and `shared::history`.
 
 use std::time::Duration;
 
@@ -18,12 +19,12 @@ use shared::telemetry::{Measure, with_causes};
 const EVERY: Duration = Duration::from_secs(3600);
 
 /// Links that are looked after at the same time: few, because GitLab is shared with live events.
-const SIDE_BY_SIDE: usize = 4;
+const CONCURRENCY: usize = 4;
 
 /// Sites in memory at once, of at most some ten kilobytes each.
 const SITES_AT_ONCE: usize = 100;
 
-/// Kept of the time for a link: its calls, each of which may hang until its time-out, and for counting after that.
+/// Reserved of the time for a link: its calls, each of which may hang until its time-out, and for counting after that.
 const TIME_OF_A_LINK: Duration = Duration::from_secs(60);
 
 /// What looking after links needs.
@@ -47,7 +48,7 @@ impl LinkUpkeep {
         let mut due = self.due().await?;
         due.sort_unstable();
         let work = due.into_iter().map(|(_, link)| self.look_after(link, deadline));
-        let done: Vec<UpkeepDone> = stream::iter(work).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        let done: Vec<UpkeepDone> = stream::iter(work).buffer_unordered(CONCURRENCY).collect().await;
         let number = |which: fn(&UpkeepDone) -> bool| done.iter().filter(|done| which(done)).count();
         Measure::new("looked after links")
             .counts([

@@ -50,8 +50,9 @@ impl Workspaces {
         self.0.iter().filter(move |workspace| workspace.name.to_lowercase().contains(&words))
     }
 
-    /// Those whose projects a search goes through: the one with this id, or else all, but none that lies inside another, whose
-    /// projects would be found twice. A link without a token can't be searched: nothing tells its projects' names.
+    /// Those whose projects a search goes through: the one with this id, or else all, but none that lies inside
+    /// another, whose projects would be found twice. A link without a token can't be searched: nothing else knows its
+    /// projects' names.
     pub(crate) fn searched_for(&self, id: Option<&str>) -> Vec<Arc<Workspace>> {
         let searched = |workspace: &&Arc<Workspace>| match id {
             Some(id) => workspace.id == id,

@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::links::Workspace;
 use crate::search::Search;
 
-/// How long GitLab may take for one call of Jira's: people wait at a search field, and Jira gives up within seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long GitLab may take for one call of Jira's: people wait at a search field, and Jira's call times out within seconds.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Links that are asked at the same time.
 const CONCURRENCY: usize = 8;
@@ -65,9 +65,9 @@ struct Reader {
     until: Instant,
 }
 
-/// Why a link has nothing to show.
+/// Why a link shows no projects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Silence {
+enum NoAnswer {
     /// GitLab lets the token see nothing.
     Refused,
     /// GitLab may answer another time.
@@ -92,18 +92,18 @@ impl Gitlab {
         if search.limit == 0 {
             return Ok(found);
         }
-        let until = Instant::now() + PATIENCE;
-        let (awake, mut is_silent) = self.awake(workspaces).await?;
+        let until = Instant::now() + SEARCH_TIMEOUT;
+        let (callable, mut is_incomplete) = self.without_backoff(workspaces).await?;
         let ask = |workspace| self.clone().first_page(workspace, search.clone(), until);
         // Some are asked in advance, but none that the page can't reach.
-        let mut asked = stream::iter(awake.into_iter().map(ask)).buffered(CONCURRENCY);
+        let mut asked = stream::iter(callable.into_iter().map(ask)).buffered(CONCURRENCY);
         while found.len() < search.limit
             && let Some(first) = asked.next().await
         {
             let first = match first {
                 Ok(first) => first,
-                Err(silence) => {
-                    is_silent |= silence == Silence::Unavailable;
+                Err(no_answer) => {
+                    is_incomplete |= no_answer == NoAnswer::Unavailable;
                     continue;
                 }
             };
@@ -116,7 +116,7 @@ impl Gitlab {
                 found.extend(projects.into_iter().map(|found| Found { workspace: workspace.clone(), found }));
             }
         }
-        if found.is_empty() && is_silent { Err(SearchError::Unavailable) } else { Ok(found) }
+        if found.is_empty() && is_incomplete { Err(SearchError::Unavailable) } else { Ok(found) }
     }
 
     /// The project with this id, if it lies in one of some linked groups of its instance.
@@ -125,22 +125,22 @@ impl Gitlab {
         project: u64,
         workspaces: Vec<Arc<Workspace>>,
     ) -> Result<Option<Found>, SearchError> {
-        let until = Instant::now() + PATIENCE;
-        let (awake, mut is_silent) = self.awake(workspaces).await?;
+        let until = Instant::now() + SEARCH_TIMEOUT;
+        let (callable, mut is_incomplete) = self.without_backoff(workspaces).await?;
         let ask = |workspace| self.clone().inside(workspace, project, until);
-        let mut asked = stream::iter(awake.into_iter().map(ask)).buffered(CONCURRENCY);
+        let mut asked = stream::iter(callable.into_iter().map(ask)).buffered(CONCURRENCY);
         while let Some(answer) = asked.next().await {
             match answer {
                 Ok(Some(found)) => return Ok(Some(found)),
                 Ok(None) => {}
-                Err(silence) => is_silent |= silence == Silence::Unavailable,
+                Err(no_answer) => is_incomplete |= no_answer == NoAnswer::Unavailable,
             }
         }
-        if is_silent { Err(SearchError::Unavailable) } else { Ok(None) }
+        if is_incomplete { Err(SearchError::Unavailable) } else { Ok(None) }
     }
 
-    /// Those whose tokens do not back off, and whether any does.
-    async fn awake(
+    /// Those of whose tokens none backs off, and whether any other does.
+    async fn without_backoff(
         &self,
         mut workspaces: Vec<Arc<Workspace>>,
     ) -> Result<(Vec<Arc<Workspace>>, bool), SearchError> {
@@ -152,8 +152,8 @@ impl Gitlab {
         let (now, all) = (self.clock.now(), workspaces.len());
         workspaces
             .retain(|workspace| backoffs.get(&scope(workspace)).is_none_or(|backoff| backoff.until <= now));
-        let is_any_silent = workspaces.len() < all;
-        Ok((workspaces, is_any_silent))
+        let does_any_back_off = workspaces.len() < all;
+        Ok((workspaces, does_any_back_off))
     }
 
     async fn first_page(
@@ -161,7 +161,7 @@ impl Gitlab {
         workspace: Arc<Workspace>,
         search: Search,
         until: Instant,
-    ) -> Result<FirstPage, Silence> {
+    ) -> Result<FirstPage, NoAnswer> {
         let reader = self.reader(workspace, until).await?;
         let (projects, total) = reader.page(&search, 1).await?;
         Ok(FirstPage { reader, projects, total })
@@ -173,7 +173,7 @@ impl Gitlab {
         workspace: Arc<Workspace>,
         project: u64,
         until: Instant,
-    ) -> Result<Option<Found>, Silence> {
+    ) -> Result<Option<Found>, NoAnswer> {
         let reader = self.reader(workspace, until).await?;
         let group = reader.workspace.link.group_id.to_string();
         let (found, group) = tokio::join!(
@@ -185,17 +185,17 @@ impl Gitlab {
         Ok(is_inside.then_some(Found { workspace: reader.workspace, found }))
     }
 
-    async fn reader(&self, workspace: Arc<Workspace>, until: Instant) -> Result<Reader, Silence> {
+    async fn reader(&self, workspace: Arc<Workspace>, until: Instant) -> Result<Reader, NoAnswer> {
         let link = &workspace.link;
-        let credential = link.credential.as_ref().ok_or(Silence::Refused)?;
+        let credential = link.credential.as_ref().ok_or(NoAnswer::Refused)?;
         let context = Context::gitlab_token(link.site, link.id);
         let token = self.envelope.open(&credential.token, &context).await.map_err(|error| {
             tracing::warn!(subscription.id = %link.id, cause = with_causes(&error), "a stored token can't be opened");
-            Silence::Unavailable
+            NoAnswer::Unavailable
         })?;
         let base = self.guard.check(&link.instance).map_err(|error| {
             tracing::warn!(subscription.id = %link.id, cause = with_causes(&error), "a GitLab must not be called");
-            Silence::Refused
+            NoAnswer::Refused
         })?;
         Ok(Reader { client: GitlabClient::new(self.http.clone(), base, token), workspace, until })
     }
@@ -203,7 +203,7 @@ impl Gitlab {
 
 impl Reader {
     /// What GitLab answers in time.
-    async fn asked<T>(&self, answer: impl Future<Output = Result<T, GitlabError>>) -> Result<T, Silence> {
+    async fn asked<T>(&self, answer: impl Future<Output = Result<T, GitlabError>>) -> Result<T, NoAnswer> {
         let error = match timeout_at(self.until, answer).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error,
@@ -213,14 +213,14 @@ impl Reader {
         tracing::info!(subscription.id = %link, cause = with_causes(&error), "could not look for projects");
         Err(match error {
             GitlabError::RateLimited { .. } | GitlabError::Unavailable(_) | GitlabError::Failed(_) => {
-                Silence::Unavailable
+                NoAnswer::Unavailable
             }
-            _ => Silence::Refused,
+            _ => NoAnswer::Refused,
         })
     }
 
     /// One of a search's pages, and how many projects there are on all of them.
-    async fn page(&self, search: &Search, number: usize) -> Result<(Vec<ActiveProject>, usize), Silence> {
+    async fn page(&self, search: &Search, number: usize) -> Result<(Vec<ActiveProject>, usize), NoAnswer> {
         let (group, words) = (self.workspace.link.group_id, &search.words);
         let [number, size] = [number, search.limit].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         let page = self.asked(self.client.search_projects(group, words, number, size)).await?;

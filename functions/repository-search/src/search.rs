@@ -1,10 +1,10 @@
-//! What Jira asks for. It is read leniently: a person who looks for a repository can mend no parameter.
+//! What Jira asks for. It is read leniently: a person who searches for a repository can't correct a parameter.
 
 use serde::Deserialize;
 use url::form_urlencoded;
 
 /// How many Jira shows at once when it does not say.
-const USUAL_LIMIT: usize = 20;
+const DEFAULT_LIMIT: usize = 20;
 
 /// GitLab's largest page.
 const MAX_LIMIT: usize = 100;
@@ -29,15 +29,15 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    /// Reads `searchQuery`, `page` (the first is 1), `limit` and `workspaceId` from a query. Of a name that stands twice the
-    /// first counts.
+    /// Reads `searchQuery`, `page` (the first is 1), `limit` and `workspaceId` from a query. Of a repeated name the first
+    /// value counts.
     pub(crate) fn read(query: &str) -> Self {
         let value = |name: &str| {
             let mut pairs = form_urlencoded::parse(query.as_bytes());
             pairs.find(|(key, _)| key == name).map(|(_, value)| value.trim().to_owned())
         };
         let words = value("searchQuery").unwrap_or_default();
-        let limit = value("limit").as_deref().and_then(number).unwrap_or(USUAL_LIMIT).clamp(1, MAX_LIMIT);
+        let limit = value("limit").as_deref().and_then(number).unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let page = value("page").as_deref().and_then(number).unwrap_or(1).max(1);
         let offset = (page - 1).saturating_mul(limit);
         let is_worth_asking = words.chars().count() <= MAX_WORDS && offset < MAX_OFFSET;

@@ -11,8 +11,8 @@ use shared::gitlab::hooks::{self, HookError, HookEvent, ParsedHook};
 use shared::gitlab::model::Project;
 use shared::queue::disposition::Disposition;
 use shared::store::StoreError;
-use shared::store::coverage::{Coverage, Proof};
-use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
+use shared::store::coverage::{Certainty, Coverage};
+use shared::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
 use shared::sync::auth::AuthError;
 use shared::sync::message::{EventMessage, Payload, UnverifiedDelivery};
 use shared::sync::read::GitlabReader;
@@ -83,44 +83,43 @@ impl EventSync {
                 Some(Ok(Coverage::Outside)) | None => {
                     let reason = "The project is outside the linked group.".to_owned();
                     decisions.add(event.index, Disposition::Drop { reason });
-                    self.note_answer(subscription, event, IntakeAnswer::Outside).await;
+                    self.note_ignored(subscription, event, IgnoreReason::Outside).await;
                 }
             }
         }
         admitted
     }
 
-    /// Remembers an event that leads to nothing, for whoever looks for it.
-    pub(crate) async fn note_answer(
+    /// Remembers an ignored event, for `explain`.
+    pub(crate) async fn note_ignored(
         &self,
         subscription: &Subscription,
         event: AdmittedEvent,
-        answer: IntakeAnswer,
+        answer: IgnoreReason,
     ) {
         let issue_keys = event.event.named_keys().as_slice().to_vec();
         let label = ParsedHook { project: event.project, event: event.event }.label();
         let (at, delivery) = (event.received_at, event.delivery);
-        let answered = AnsweredDelivery { at, delivery, label, issue_keys, answer };
-        if let Err(error) = self.store.record_answers(subscription.id, &[answered]).await {
+        let ignored = IgnoredDelivery { at, delivery, label, issue_keys, answer };
+        if let Err(error) = self.store.record_ignored(subscription.id, &[ignored]).await {
             tracing::warn!(%error, "could not remember an event that leads to nothing");
         }
     }
 
     async fn payload(&self, message: &EventMessage) -> Result<(Project, HookEvent), Disposition> {
-        match &message.intake {
+        match &message.payload {
             Payload::Verified { project, event } => Ok((project.clone(), event.clone())),
             Payload::Unverified(unverified) => self.authenticate(message, unverified).await,
         }
     }
 
-    /// When what a message says was known: of a delivery that was taken in unverified it is not known yet whether it is a
-    /// repeat.
+    /// When a delivery first came in: of one that was queued unverified it is not known yet whether it is a repeat.
     async fn received_at(&self, subscription: &Subscription, message: &EventMessage) -> Timestamp {
-        let is_new = matches!(message.intake, Payload::Unverified(_)) && subscription.credential.is_none();
+        let is_new = matches!(message.payload, Payload::Unverified(_)) && subscription.credential.is_none();
         let Some(id) = message.delivery_id().filter(|_| is_new) else {
             return message.received_at;
         };
-        let first = self.store.first_intake(subscription.id, id, message.received_at).await;
+        let first = self.store.first_received(subscription.id, id, message.received_at).await;
         first.unwrap_or(message.received_at)
     }
 
@@ -190,20 +189,22 @@ impl EventSync {
         if let Some(known) = self.store.coverage(subscription.id, project.id).await.map_err(store)? {
             return Ok(known);
         }
-        let (known, proof) = match gitlab {
+        let (known, certainty) = match gitlab {
             Some(gitlab) => match gitlab.covers(project).await {
-                Ok(known) => (known, if known.is_some() { Proof::Known } else { Proof::Assumed }),
+                Ok(known) => (known, if known.is_some() { Certainty::Known } else { Certainty::Assumed }),
                 Err(error) => match tasks::instead_of_read(error, event.held_for, self.clock.now()) {
-                    Instead::HookOnly | Instead::Decided(Disposition::Drop { .. }) => (None, Proof::Assumed),
+                    Instead::HookOnly | Instead::Decided(Disposition::Drop { .. }) => {
+                        (None, Certainty::Assumed)
+                    }
                     Instead::Decided(disposition) => return Err(disposition),
                 },
             },
-            None => (None, Proof::Known),
+            None => (None, Certainty::Known),
         };
-        // Where GitLab says nothing, the hook's own word has to do.
+        // Where GitLab says nothing, what the hook says has to suffice.
         let inside = known.unwrap_or_else(|| lies_under(&project.path, &subscription.group_path));
         let coverage = if inside { Coverage::Inside } else { Coverage::Outside };
-        self.store.record_coverage(subscription.id, project.id, coverage, proof).await.map_err(store)?;
+        self.store.record_coverage(subscription.id, project.id, coverage, certainty).await.map_err(store)?;
         Ok(coverage)
     }
 }

@@ -1,7 +1,8 @@
-//! Brings events to Jira. Takes a batch of messages, reads from GitLab what the hooks leave out, each object once, and sends
-//! what is new of each entity in as few calls as Jira allows. Links are processed side by side, and each is settled as soon
-//! as it is through: one that hangs holds up none of the others. Every message ends done, waiting, tried again, or in the
-//! dead-letter queue with the reason; none is lost. How GitLab is read and what reaches Jira belongs to `shared::sync`.
+//! Brings events to Jira. Takes a batch of messages, reads from GitLab what the hooks leave out, each object once, and
+//! sends what is new of each entity in as few calls as Jira allows. Links are processed side by side, and each is settled
+//! as soon as it is through: one that hangs holds up none of the others. Every message ends up done, waiting, retried, or
+//! in the dead-letter queue with the reason; none is lost. How GitLab is read and what reaches Jira belongs to
+//! `shared::sync`.
 
 mod admit;
 mod config;
@@ -47,7 +48,7 @@ pub struct EventSync {
     pub queue: SharedQueue,
     /// Tells the time.
     pub clock: SharedClock,
-    /// The ways to Jira sites.
+    /// Opens Jira sites.
     pub sites: SiteAccess,
     /// Reads GitLab.
     pub gitlab: GitlabAccess,
@@ -61,7 +62,7 @@ pub struct EventSync {
     pub is_only_process: bool,
 }
 
-/// A message of the batch at hand.
+/// A message of the current batch.
 #[derive(Debug)]
 struct BatchItem {
     received: Received,
@@ -69,7 +70,7 @@ struct BatchItem {
 }
 
 impl BatchItem {
-    /// What a repeat of its delivery is known by.
+    /// The id by which a repeat of its delivery is recognised.
     fn delivery(&self) -> Option<(SubscriptionId, String)> {
         let message = &self.message.body;
         message.delivery.clone().map(|delivery| (message.subscription, delivery))

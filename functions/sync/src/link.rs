@@ -10,7 +10,7 @@ use shared::gitlab::hooks::HookEvent;
 use shared::queue::disposition::Disposition;
 use shared::queue::worker::Deadline;
 use shared::store::StoreError;
-use shared::store::intake_answers::IntakeAnswer;
+use shared::store::ignored_deliveries::IgnoreReason;
 use shared::sync::apply::AllowedKeys;
 use shared::sync::read::{GitlabReader, ProjectBatch, ProjectReader};
 use shared::sync::transform::Source;
@@ -99,7 +99,7 @@ impl EventSync {
         let applied = self.apply.apply(site.clone(), &open.client, &allowed, deadline, versions).await?;
         applied.dispositions.into_iter().for_each(|(position, applied)| decisions.add(position, applied));
         let now = self.clock.now();
-        decisions.0.iter_mut().for_each(|decided| open.mind_tokens(decided, now));
+        decisions.0.iter_mut().for_each(|decided| open.cap_wait_for_token(decided, now));
         let settled = items.iter().enumerate().filter(|(position, _)| {
             decisions.0[*position] == Disposition::Done && !applied.may_bring_more.contains(position)
         });
@@ -137,7 +137,7 @@ impl EventSync {
             |event: &mut AdmittedEvent| keyless.get(&event.index).is_some_and(|key| !known.contains_key(key));
         let unknown: Vec<_> = events.extract_if(.., is_unknown).collect();
         for event in unknown {
-            self.note_answer(subscription, event, IntakeAnswer::NoIssueKeys).await;
+            self.note_ignored(subscription, event, IgnoreReason::NoIssueKeys).await;
         }
         Ok(events)
     }

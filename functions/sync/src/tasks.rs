@@ -24,11 +24,11 @@ pub(crate) const CONCURRENCY: usize = 8;
 /// longer.
 const HOOK_ONLY_AFTER: Duration = Duration::from_secs(3600);
 
-/// How long an object waits that GitLab fails to read: first, and at most. In between as long as it has waited already.
+/// How long an object waits while GitLab fails to read it: first, and at most. In between as long as it has waited already.
 const FAILED_FIRST: Duration = Duration::from_secs(5);
 const FAILED_AT_MOST: Duration = Duration::from_secs(900);
 
-/// Kept of the deadline for what follows reading: Jira's answer to a first call, and a second one.
+/// Reserved before the deadline for what follows reading: Jira's answer to a first call, and a second one.
 const APPLYING_TIME: Duration = Duration::from_secs(65);
 
 /// What events are about.
@@ -92,7 +92,7 @@ pub(crate) fn tasks<'a>(
 
 /// What happens when an object could not be read.
 pub(crate) enum Instead {
-    /// What the hooks say has to do.
+    /// What the hooks say is sent.
     HookOnly,
     /// What becomes of its messages.
     Decided(Disposition),

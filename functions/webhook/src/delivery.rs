@@ -1,4 +1,4 @@
-//! The head of a delivery: what says which hook it comes from, and the headers that prove it together with the body.
+//! The head of a delivery: what says which hook it comes from, and the headers that authenticate it together with the body.
 
 use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;

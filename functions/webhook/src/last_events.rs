@@ -1,5 +1,5 @@
-//! Notes when each link's last delivery came in, for whoever wonders whether webhooks arrive: at most once in [`PAUSE`] by each
-//! process, because a write for every delivery would be a quarter of all that an event writes.
+//! Notes when each link's last delivery came in, for people who wonder whether webhooks arrive: at most once in [`PAUSE`]
+//! by each process, because a write for every delivery would be a quarter of all that an event writes.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use shared::store::Store;
 
 use crate::NOTE_TIMEOUT;
 
-/// As exactly as people are told: in minutes.
+/// The precision at which it is shown: minutes.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Links that a process remembers to have noted.

@@ -28,7 +28,7 @@ use shared::queue::disposition::Message;
 use shared::queue::{MAX_BYTES, Outgoing, SharedQueue};
 use shared::services::Services;
 use shared::store::coverage::Coverage;
-use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
+use shared::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
 use shared::store::{Store, StoreError};
 use shared::sync::auth::{AuthError, HookAuthenticator, OpenHook};
 use shared::sync::message::{EventMessage, Payload};
@@ -53,10 +53,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// waits or is dead-lettered.
 const MAX_UNVERIFIED: usize = MAX_BYTES - 16 * 1024;
 
-/// How long it is remembered which projects lie inside a link.
+/// How long coverage is cached.
 const COVERAGE_CACHE_TTL: Duration = Duration::from_secs(60);
 
-/// How many projects that is remembered of.
+/// How many projects are cached.
 const MAX_PROJECTS: u64 = 10_000;
 
 /// How long the table may take for what a delivery can do without: GitLab waits ten seconds for an answer, and disables hooks
@@ -146,14 +146,14 @@ const INCOMPLETE: Answer = (StatusCode::OK, "The event does not say what it is a
 const NOT_UNDERSTOOD: Answer = (StatusCode::OK, "The body is not a GitLab event.");
 const TOKEN_MISSING: Answer = (StatusCode::OK, "The link has no token to read this with.");
 
-fn answer_to_gitlab(answer: IntakeAnswer) -> Answer {
+fn answer_to_gitlab(answer: IgnoreReason) -> Answer {
     match answer {
-        IntakeAnswer::NoIssueKeys => NO_KEYS,
-        IntakeAnswer::Outside => OUTSIDE,
-        IntakeAnswer::NotUnderstood => INCOMPLETE,
-        IntakeAnswer::TokenMissing => TOKEN_MISSING,
+        IgnoreReason::NoIssueKeys => NO_KEYS,
+        IgnoreReason::Outside => OUTSIDE,
+        IgnoreReason::NotUnderstood => INCOMPLETE,
+        IgnoreReason::TokenMissing => TOKEN_MISSING,
         // Known only when it is read.
-        IntakeAnswer::CommitsLeftOut => ACCEPTED,
+        IgnoreReason::CommitsLeftOut => ACCEPTED,
     }
 }
 
@@ -179,7 +179,7 @@ async fn webhook(
         Err(AuthError::Unknown) => return Err(unknown_hook()),
         Err(error) => {
             state.unverified.admit(hook.subscription).await?;
-            tracing::warn!(%error, "taking a delivery in unverified");
+            tracing::warn!(%error, "queueing a delivery unverified");
             let body = state.read(request).await?;
             state.take_in_unverified(&hook, &body, arrived_at).await?
         }
@@ -228,12 +228,12 @@ impl Webhook {
         }
         let keys = delivery.event.named_keys();
         let coverage = self.coverage(hook.subscription, &delivery.project).await;
-        let nothing = (coverage == Some(Coverage::Outside)).then_some(IntakeAnswer::Outside).or_else(|| {
+        let nothing = (coverage == Some(Coverage::Outside)).then_some(IgnoreReason::Outside).or_else(|| {
             interest::leads_to_nothing(&delivery.event, &keys, open.subscription.credential.is_some())
         });
         if let Some(answer) = nothing {
             let label = delivery.label();
-            self.note_answer(hook, arrived_at, answer, label, &keys).await;
+            self.note_ignored(hook, arrived_at, answer, label, &keys).await;
             return Ok(answer_to_gitlab(answer));
         }
         let received_at = self.received_at(hook, open, arrived_at).await;
@@ -249,26 +249,26 @@ impl Webhook {
 
     /// Remembers and counts a delivery that is not understood.
     async fn note_not_understood(&self, hook: &GitlabHook, at: Timestamp, label: String) {
-        self.note_answer(hook, at, IntakeAnswer::NotUnderstood, label, &IssueKeys::default()).await;
+        self.note_ignored(hook, at, IgnoreReason::NotUnderstood, label, &IssueKeys::default()).await;
         let counted = self.store.mark_not_understood(hook.subscription, at);
         if !matches!(tokio::time::timeout(NOTE_TIMEOUT, counted).await, Ok(Ok(()))) {
             tracing::warn!(subscription.id = %hook.subscription, "a delivery that is not understood is not counted");
         }
     }
 
-    /// Remembers a delivery that leads to nothing, for whoever looks for it.
-    async fn note_answer(
+    /// Remembers an ignored delivery, for `explain`.
+    async fn note_ignored(
         &self,
         hook: &GitlabHook,
         at: Timestamp,
-        answer: IntakeAnswer,
+        answer: IgnoreReason,
         label: String,
         keys: &IssueKeys,
     ) {
         let issue_keys = keys.as_slice().iter().take(MAX_LOGGED_KEYS).cloned().collect();
         let delivery = hook.delivery_id().map(str::to_owned);
-        let answered = AnsweredDelivery { at, delivery, label, issue_keys, answer };
-        self.notes.take(hook.subscription, answered).await;
+        let ignored = IgnoredDelivery { at, delivery, label, issue_keys, answer };
+        self.notes.take(hook.subscription, ignored).await;
     }
 
     /// When the delivery first came in. Where GitLab is read, the time of the read counts instead.
@@ -276,7 +276,7 @@ impl Webhook {
         let Some(id) = hook.delivery_id().filter(|_| open.subscription.credential.is_none()) else {
             return arrived_at;
         };
-        let first = self.store.first_intake(hook.subscription, id, arrived_at);
+        let first = self.store.first_received(hook.subscription, id, arrived_at);
         tokio::time::timeout(NOTE_TIMEOUT, first).await.ok().and_then(Result::ok).unwrap_or_else(|| {
             tracing::warn!(subscription.id = %hook.subscription, "when a delivery first came in is not known");
             arrived_at
@@ -295,7 +295,7 @@ impl Webhook {
             subscription: hook.subscription,
             received_at: arrived_at,
             delivery: hook.delivery_id().map(|id| format!("{id}/0")),
-            intake: Payload::Unverified(unverified),
+            payload: Payload::Unverified(unverified),
         };
         let messages = [Message::new(hook.subscription.to_string(), arrived_at, body)];
         let outgoing = self.outgoing(&messages)?;
@@ -314,8 +314,8 @@ impl Webhook {
         outgoing.map_err(|error| Error::status(StatusCode::INTERNAL_SERVER_ERROR).because(error))
     }
 
-    /// Counts a delivery that is lost, since GitLab does not send it again by itself. What keeps the queue away may keep
-    /// the table away, too; then only the log tells.
+    /// Counts a delivery that is lost, since GitLab does not send it again by itself. What makes the queue unavailable
+    /// may affect the table, too; then only the log says so.
     async fn mark_missed(&self, subscription: SubscriptionId, arrived_at: Timestamp) {
         let marked = self.store.mark_missed(subscription, arrived_at);
         let error: Box<dyn std::error::Error> = match tokio::time::timeout(NOTE_TIMEOUT, marked).await {
@@ -343,6 +343,6 @@ fn note_accepted(hook: &GitlabHook, messages: &[Message<EventMessage>], keys: &I
         delivery = hook.delivery_id(),
         issue.keys = keys.as_slice().iter().take(MAX_LOGGED_KEYS).cloned().collect::<Vec<_>>().join(" "),
         messages = messages.len(),
-        "took a delivery in"
+        "accepted a delivery"
     );
 }

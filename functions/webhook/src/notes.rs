@@ -10,7 +10,7 @@ use moka::future::Cache;
 use shared::clock::{SharedClock, Timestamp};
 use shared::domain::SubscriptionId;
 use shared::store::Store;
-use shared::store::intake_answers::AnsweredDelivery;
+use shared::store::ignored_deliveries::IgnoredDelivery;
 
 /// How long a link's notes are collected: as long as a person who has just pushed may wait for an explanation.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ const MAX_LINKS: u64 = 1_000;
 /// How long a write may take: GitLab waits ten seconds for an answer, and disables hooks that get none.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The notes that are not written yet. What a process has collected goes with it.
+/// The notes that are not written yet. What a process has collected is lost when it ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Notes {
     store: Store,
@@ -34,7 +34,7 @@ pub(crate) struct Notes {
 
 #[derive(Debug, Default)]
 struct Collected {
-    notes: VecDeque<AnsweredDelivery>,
+    notes: VecDeque<IgnoredDelivery>,
     /// Not before this time are they written.
     next: Timestamp,
 }
@@ -45,7 +45,7 @@ impl Notes {
     }
 
     /// Remembers a delivery of `link`: now, with what was collected before, or else soon.
-    pub(crate) async fn take(&self, link: SubscriptionId, note: AnsweredDelivery) {
+    pub(crate) async fn take(&self, link: SubscriptionId, note: IgnoredDelivery) {
         let collected = self.links.get_with(link, async { Arc::default() }).await;
         let is_first = {
             let mut collected = lock(&collected);
@@ -55,7 +55,7 @@ impl Notes {
             collected.notes.push_back(note);
             collected.notes.len() == 1
         };
-        // A Lambda stands still between its calls, so the next call may come before whoever waits here.
+        // Lambda freezes a function between its calls, so the next call may come before whoever waits here.
         if !self.write_due(link, &collected).await && is_first {
             let notes = self.clone();
             tokio::spawn(async move {
@@ -70,7 +70,7 @@ impl Notes {
     /// Writes what was collected, if it is time. `false`: it is not.
     async fn write_due(&self, link: SubscriptionId, collected: &Mutex<Collected>) -> bool {
         let now = self.clock.now();
-        let notes: Vec<AnsweredDelivery> = {
+        let notes: Vec<IgnoredDelivery> = {
             let mut collected = lock(collected);
             if now < collected.next {
                 return false;
@@ -78,7 +78,7 @@ impl Notes {
             collected.next = now.after(PAUSE);
             collected.notes.drain(..).collect()
         };
-        let recorded = self.store.record_answers(link, &notes);
+        let recorded = self.store.record_ignored(link, &notes);
         if !matches!(tokio::time::timeout(WRITE_TIMEOUT, recorded).await, Ok(Ok(()))) {
             tracing::warn!(subscription.id = %link, deliveries = notes.len(), "deliveries that lead to nothing are not remembered");
         }
@@ -94,26 +94,26 @@ fn lock(collected: &Mutex<Collected>) -> std::sync::MutexGuard<'_, Collected> {
 mod tests {
     use shared::clock::SystemClock;
     use shared::store::embedded::EmbeddedEngine;
-    use shared::store::intake_answers::IntakeAnswer;
+    use shared::store::ignored_deliveries::IgnoreReason;
 
     use super::*;
 
-    fn note(number: usize) -> AnsweredDelivery {
-        AnsweredDelivery {
+    fn note(number: usize) -> IgnoredDelivery {
+        IgnoredDelivery {
             at: Timestamp(i64::try_from(number).expect("small")),
             delivery: Some(format!("delivery-{number}")),
             label: "acme/api branch main".to_owned(),
             issue_keys: Vec::new(),
-            answer: IntakeAnswer::NoIssueKeys,
+            answer: IgnoreReason::NoIssueKeys,
         }
     }
 
     async fn numbers(store: &Store, link: SubscriptionId) -> Vec<i64> {
-        store.answers(link).await.expect("answers").iter().map(|answer| answer.at.0).collect()
+        store.ignored(link).await.expect("answers").iter().map(|answer| answer.at.0).collect()
     }
 
     #[tokio::test]
-    async fn a_flood_is_written_twice_and_its_last_deliveries_are_known() {
+    async fn a_flood_is_written_twice_and_its_last_deliveries_are_kept() {
         let engine = EmbeddedEngine::memory().expect("an engine");
         let store = Store::new(engine.client(), "table", Arc::new(SystemClock));
         store.create_table().await.expect("a table");

@@ -12,7 +12,7 @@ use shared::http::Error;
 /// Unverified deliveries per link in each [`WINDOW`]: one a second, more than most groups have.
 const MAX_PER_LINK: u32 = 60;
 
-/// Unverified deliveries of all links in each [`WINDOW`]: strangers can name links that there are not.
+/// Unverified deliveries of all links in each [`WINDOW`]: strangers can name links that do not exist.
 const MAX_IN_ALL: u32 = 600;
 
 const WINDOW: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ impl UnverifiedLimit {
     /// # Errors
     /// 503 when there were too many.
     pub(crate) async fn admit(&self, link: SubscriptionId) -> Result<(), Error> {
-        // A link that has had its share takes nothing of the others'.
+        // A link that has used up its share takes nothing from the others.
         if self.count(Some(link)).await < MAX_PER_LINK && self.count(None).await < MAX_IN_ALL {
             return Ok(());
         }

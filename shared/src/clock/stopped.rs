@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{Clock, Timestamp};
 
-/// A clock that stands still until it is moved. Who sleeps by it never wakes.
+/// A clock that stands still until it is moved. Its `sleep` never ends.
 #[derive(Debug)]
 pub(crate) struct StoppedClock(AtomicI64);
 

@@ -1,6 +1,6 @@
-//! How a branch came to its head, as far as push hooks tell. Each names the head before and the head after it, so all of them
-//! together tell the head whatever the order in which they come in: it is the one that was set once more than it was replaced.
-//! For links without a token; with one, GitLab is asked for the head.
+//! How a branch came to its head, as far as push hooks tell. Each names the head before and the head after it, so all
+//! of them together tell the head whatever the order in which they come in: it is the one that was set once more than
+//! it was replaced. For links without a token; with one, GitLab is asked for the head.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-/// After this long without an update all that came before are known: GitLab's own queues are seldom further behind. So long
-/// an update waits for one in between, too; one that GitLab never sends, because somebody pushed more than three branches at
-/// once, must not hold up the branch for longer.
+/// After this long without an update, all earlier ones have come in: GitLab's own queues are seldom further behind. An
+/// update waits this long, too, for one that belongs before it; one that GitLab never sends, because somebody pushed more
+/// than three branches at once, must not hold up the branch for longer.
 const SETTLING_TIME: Duration = Duration::from_secs(120);
 
 /// Deliveries that are remembered, so that a repeat does not count twice: those of minutes on a busy branch.
@@ -63,7 +63,7 @@ enum Base {
 pub type ReceivedUpdate<'a> = (&'a RefUpdate, Timestamp);
 
 impl BranchHistory {
-    /// A branch that has this head at `at`, or none.
+    /// A branch that has this head at `at`, or does not exist.
     #[must_use]
     pub fn settled(head: Option<&str>, at: Timestamp) -> Self {
         let (deliveries, waiting) = (Vec::new(), BTreeMap::new());
@@ -107,7 +107,7 @@ impl BranchHistory {
                 let mut index = 0;
                 left.retain(|_| (!placeable.contains(&index), index += 1).0);
             }
-            left.retain(|update| !history.gives_up(*update, now));
+            left.retain(|update| !history.stops_waiting_for(*update, now));
         } else {
             left.clear();
         }
@@ -180,8 +180,8 @@ impl BranchHistory {
         alone.map(|index| vec![index]).or_else(|| (0..updates.len()).find_map(|first| circle(updates, first)))
     }
 
-    /// Whether an update has waited for long enough. One that came in last then counts as the newest.
-    fn gives_up(&mut self, (update, at): ReceivedUpdate<'_>, now: Timestamp) -> bool {
+    /// Whether an update has waited long enough; it then counts by itself, and one that came in last as the newest.
+    fn stops_waiting_for(&mut self, (update, at): ReceivedUpdate<'_>, now: Timestamp) -> bool {
         let has_room = self.waiting.len() < MAX_WAITING;
         let since = *self.waiting.entry(update.delivery.clone()).or_insert(now);
         if now.since(since) < SETTLING_TIME && has_room {
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_comes_is_given_up() {
+    fn an_update_that_never_comes_is_not_waited_for_forever() {
         let (known, _) = history(&[("", "a", 0), ("c", "", 5)]);
         let deletion = update("1", "c", "");
         let (known, placed) = BranchHistory::place(Some(known), &[(&deletion, later(5))], later(8));

@@ -33,7 +33,7 @@ pub struct HistoryPlan {
     pub total: Option<u64>,
     /// When it began.
     pub started_at: Timestamp,
-    /// When it was cancelled, given up, or found done.
+    /// When it was cancelled, failed, or was found done.
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
     /// The one project that it is limited to, by GitLab's id; none: all.
@@ -111,11 +111,11 @@ pub enum HistoryState {
     Cancelled,
     /// Every project has ended.
     Done,
-    /// It was given up.
+    /// It failed, for this cause.
     Failed(HistoryFailure),
 }
 
-/// Why a plan was given up.
+/// Why a plan failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HistoryFailure {
@@ -170,11 +170,11 @@ pub struct HistoryProgress {
     pub failed: u64,
     /// Those of them with a task that may be done another time.
     pub unfinished: u64,
-    /// Things with issue keys that were found.
+    /// Entities with issue keys that were found.
     pub keyed: u64,
     /// Those that Jira has now.
     pub sent: u64,
-    /// Those of them that it did not have before, branches apart.
+    /// Those of them that it did not have before, except branches.
     pub added: u64,
     /// Those that Jira refuses.
     pub refused: u64,

@@ -1,5 +1,5 @@
-//! Why work waits that nothing is wrong with, and why an issue key is not sent. Stored by short codes, so that wording them
-//! anew changes nothing; the sentences that releases up to 0.1 stored in their place are still read.
+//! Why work waits although nothing is wrong with it, and why an issue key is not sent. Stored by short codes, so that
+//! wording them anew changes nothing; the sentences that releases up to 0.1 stored in their place are still read.
 
 use std::fmt;
 

@@ -70,7 +70,7 @@ pub enum PlanPurpose {
     Make,
     /// New secrets for all hooks, and whatever else they need.
     Renew,
-    /// A look at each hook; what is broken is repaired.
+    /// A check of each hook; what is broken is repaired.
     Check,
 }
 
@@ -82,11 +82,11 @@ pub enum PlanState {
     Running,
     /// Every project was looked at.
     Done,
-    /// It was given up.
+    /// It failed, for this cause.
     Failed(PlanFailure),
 }
 
-/// Why a plan was given up.
+/// Why a plan failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanFailure {

@@ -35,9 +35,9 @@ pub enum Connection {
     },
     /// OAuth credentials that a site administrator made for a self-hosted tool.
     OauthCredentials {
-        /// Public half.
+        /// The client id.
         client_id: String,
-        /// Secret half.
+        /// The client secret.
         client_secret: Sealed,
     },
     /// A Forge app, which Forge brings a token for every hour.

@@ -196,7 +196,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every key found is one by Jira's own syntax, and stands in the text.
+        /// Every key found is one by Jira's own syntax, and occurs in the text.
         #[test]
         fn whatever_is_found_is_a_key(text in "(.|[A-Z]{1,3}-[0-9]{1,3}|_| ){0,40}") {
             for key in keys(&text) {

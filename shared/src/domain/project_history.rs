@@ -96,7 +96,7 @@ pub struct TaskProgress {
     pub keyed: u64,
     /// Those that Jira has now.
     pub sent: u64,
-    /// Those of them that it did not have before, branches apart, which are sent again always; branches that were removed.
+    /// Those of them that it did not have before, except branches, which are always sent again; branches that were removed.
     #[serde(default)]
     pub added: u64,
     /// Those that Jira refuses; `explain` and the log say which.
@@ -161,7 +161,7 @@ pub struct ProjectHistory {
     pub project: Project,
     /// How many pages are done.
     pub step: u32,
-    /// How often the page at hand has failed.
+    /// How often the current page has failed.
     #[serde(default)]
     pub attempts: u32,
     /// Its tasks, in their order.
@@ -278,7 +278,7 @@ pub struct PageCounts {
     pub keyed: u64,
     /// Those that Jira has now.
     pub sent: u64,
-    /// Those of them that it did not have before, branches apart.
+    /// Those of them that it did not have before, except branches.
     pub added: u64,
     /// Those that Jira refuses.
     pub refused: u64,

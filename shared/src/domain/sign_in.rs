@@ -37,7 +37,7 @@ pub enum SignInStage {
         /// PKCE's code verifier.
         verifier: Sealed,
     },
-    /// GitLab gave a token; whether it was this administrator's person who authorized is not proved yet.
+    /// GitLab issued a token; that it was this administrator who authorized is not proved yet.
     Authorized {
         /// GitLab's user name of the person.
         username: String,

@@ -132,7 +132,7 @@ pub enum SiteCondition {
     Uninstalled,
     /// Forge has delivered no token for so long that the last one has expired.
     AwaitingToken,
-    /// Another connection becomes the writing one, and what the one before had sent is being deleted.
+    /// Another connection becomes the writing one, and what the previous one had sent is being deleted.
     Switching,
 }
 

@@ -39,13 +39,13 @@ pub struct Subscription {
     /// Only issue keys of these Jira projects; empty means any.
     #[serde(default)]
     pub project_keys: Vec<String>,
-    /// What a person has to mend, if anything.
+    /// What a person has to fix, if anything.
     #[serde(default)]
     pub attention: Option<LinkAttention>,
     /// The hooks of its projects, as they were last put in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hooks: Option<HookPlan>,
-    /// The last look at its token and hooks.
+    /// The last check of its token and hooks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upkeep: Option<Upkeep>,
     /// When it was linked.
@@ -74,7 +74,7 @@ pub enum SubscriptionState {
     Active,
 }
 
-/// What is wrong with a link in a way that only a person can mend. What to say about it belongs to `health`.
+/// What is wrong with a link in a way that only a person can fix. What to say about it belongs to `health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredAttention", into = "StoredAttention")]
 pub enum LinkAttention {
@@ -161,7 +161,7 @@ pub enum HookKind {
     Manual,
 }
 
-/// A hook and what proves that it speaks.
+/// A hook and its webhook credentials.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hook {
     /// What it covers.
@@ -219,7 +219,7 @@ impl Hook {
     }
 }
 
-/// How the stored token came to be, and so what it may do.
+/// How the stored token was created, and so what it may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CredentialMode {
@@ -234,7 +234,7 @@ pub enum CredentialMode {
 /// A token for GitLab's API.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Credential {
-    /// How it came to be.
+    /// How it was created.
     pub mode: CredentialMode,
     /// The token.
     pub token: Sealed,
@@ -256,13 +256,13 @@ pub struct Credential {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rotation", content = "at", rename_all = "snake_case")]
 pub enum Rotation {
-    /// It was begun, and may have come to pass: the token must not be rotated again before that is known.
+    /// It was begun, and may have succeeded: the token must not be rotated again before that is known.
     Begun(Timestamp),
-    /// It came to pass, and its answer was lost: the token does not work, and nobody has its successor.
+    /// It succeeded, and its answer was lost: the token does not work, and nobody has its successor.
     Lost(Timestamp),
 }
 
-/// A look at a link's token and hooks.
+/// A check of a link's token and hooks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upkeep {
     /// When it ended.

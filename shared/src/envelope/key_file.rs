@@ -89,8 +89,8 @@ impl KeyFile {
         Ok(opened)
     }
 
-    /// Begins a rotation: from now on a new key wraps, and the old one still unwraps. `false`: one was begun already, and goes
-    /// on. Blocks for a few disk accesses.
+    /// Begins a rotation: from now on a new key wraps, and the old one still unwraps. `false`: one was begun already,
+    /// and goes on. Blocks for a few disk accesses.
     ///
     /// # Errors
     ///
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_first_makes_the_key() {
+    fn concurrent_creators_end_up_with_one_key() {
         let directory = directory();
         let path = directory.path().join("key");
         let keys = thread::scope(|scope| {

@@ -58,7 +58,7 @@ pub struct Envelope {
     service: Arc<dyn KeyService>,
     sealing: Cache<SealingId, Arc<SealingKey>>,
     opening: Cache<OpeningId, Arc<Cipher>>,
-    /// How often the master key has changed: data keys of before seal no more.
+    /// How often the master key has changed: older data keys are not used for sealing any more.
     generation: AtomicU64,
     last_seal: Mutex<Option<Instant>>,
 }
@@ -118,8 +118,8 @@ impl Envelope {
         Ok(Sealed { version, wrapped: key.wrapped.clone(), encrypted })
     }
 
-    /// Seals with new data keys from now on, because the master key was changed. Answers when the last secret was sealed, which
-    /// may be on its way to the table yet.
+    /// Seals with new data keys from now on, because the master key was changed. Answers when the last secret was
+    /// sealed, which may be on its way to the table yet.
     pub fn change_keys(&self) -> Option<Instant> {
         self.generation.fetch_add(1, Ordering::SeqCst);
         *self.last_seal.lock().unwrap_or_else(PoisonError::into_inner)

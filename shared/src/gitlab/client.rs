@@ -1,6 +1,6 @@
-//! GitLab's REST API (<https://docs.gitlab.com/api/rest/>) through one token: how it is called and paged. The calls themselves
-//! are grouped by who needs them: linking (`groups`, `hooks`), history (`listings`) and syncing (`reads`, and `graphql` beside this module); which
-//! calls an event is worth belongs to whoever makes them.
+//! GitLab's REST API (<https://docs.gitlab.com/api/rest/>) through one token: how it is called and paged. The calls
+//! themselves are grouped by who needs them: linking (`groups`, `hooks`), history (`listings`) and syncing (`reads`,
+//! and `graphql` beside this module); which calls an event is worth belongs to whoever makes them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

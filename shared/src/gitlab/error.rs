@@ -13,7 +13,7 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// The longest pause that is kept to.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// GitLab did not answer as hoped.
+/// A call to GitLab failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GitlabError {
     /// 404: it is gone, or the token must not see it.
@@ -28,7 +28,7 @@ pub enum GitlabError {
     /// 429.
     #[error("GitLab's rate limit is reached")]
     RateLimited {
-        /// How long to leave it alone.
+        /// How long to back off.
         retry_after: Duration,
     },
     /// 400 or 422: GitLab says what is wrong.

@@ -19,9 +19,9 @@ pub use model::{BranchMergeRequest, CommitFiles, Complexity, MERGE_REQUEST, Proj
 /// (<https://docs.gitlab.com/api/graphql/reference/#commit>).
 pub const MAX_COMMITS: usize = 10;
 
-/// What a signed-in caller may spend on a request, as GitLab has set it since it limits
+/// What a signed-in caller may spend on a request, by default
 /// (<https://docs.gitlab.com/api/graphql/#max-query-complexity>). What an instance says of itself counts more.
-pub const USUAL_LIMIT: u32 = 250;
+pub const DEFAULT_LIMIT: u32 = 250;
 
 /// What parts of a request cost, by GitLab's own formula: one for each field, one more where the repository is read, and
 /// twice all of it for a list of up to 100.

@@ -179,13 +179,13 @@ impl MergeRequest {
 /// A reviewer of a merge request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reviewer {
-    /// Who.
+    /// The user.
     pub person: Person,
-    /// What they said.
+    /// Whether they approved.
     pub review_state: ReviewState,
 }
 
-/// What a reviewer said.
+/// The state of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReviewState {
@@ -222,9 +222,9 @@ pub struct Pipeline {
     /// Whether the ref is a tag.
     #[serde(default)]
     pub tag: bool,
-    /// What it runs on.
+    /// The SHA of the commit that it runs on.
     pub sha: String,
-    /// GitLab's word for where it stands.
+    /// Its status, as GitLab writes it.
     pub status: String,
     /// When it last changed; hooks do not say until it has finished.
     pub updated_at: Option<Timestamp>,
@@ -241,7 +241,7 @@ pub struct Pipeline {
     pub tests: Option<TestCounts>,
 }
 
-/// What a pipeline's merge request tells about it.
+/// What is known of a pipeline from its merge request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineMergeRequest {
     /// Its iid.
@@ -273,7 +273,7 @@ pub struct Deployment {
     /// Id, unique in the project; hooks do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iid: Option<u64>,
-    /// GitLab's word for where it stands.
+    /// Its status, as GitLab writes it.
     pub status: String,
     /// When it last changed.
     pub updated_at: Option<Timestamp>,
@@ -286,7 +286,7 @@ pub struct Deployment {
     /// The job's page and name; none for deployments made through the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<DeploymentJob>,
-    /// Where it goes.
+    /// The environment that it goes to.
     pub environment: Environment,
     /// Keys in its pipeline and in the commits since the last success.
     #[serde(default, skip_serializing_if = "IssueKeys::is_empty")]
@@ -320,28 +320,28 @@ pub struct Environment {
     /// `production`, `staging`, `testing`, `development` or `other`.
     #[serde(default)]
     pub tier: Option<String>,
-    /// Where the deployed thing is.
+    /// The environment's external URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_url: Option<String>,
 }
 
-/// A feature flag. Only hooks tell its id, so its name has to do.
+/// A feature flag. Only hooks carry its id, so its name identifies it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeatureFlag {
     /// Its name, unique in its project.
     pub name: String,
     /// Keys in its description.
     pub keys: IssueKeys,
-    /// On.
+    /// Whether it is on.
     pub active: bool,
     /// When it last changed; hooks do not say.
     pub updated_at: Option<Timestamp>,
-    /// For whom it is on; hooks do not say.
+    /// Its strategies: for whom it is on; hooks do not say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategies: Vec<FlagStrategy>,
 }
 
-/// For whom a flag is on.
+/// A strategy: for whom a flag is on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FlagStrategy {
     /// GitLab's name of the strategy.

@@ -63,7 +63,7 @@ impl Verifier {
         Ok(Self(SecretString::from(URL_SAFE_NO_PAD.encode(bytes))))
     }
 
-    /// What GitLab is told at first (RFC 7636, 4.2).
+    /// The code challenge that the authorization request carries (RFC 7636, 4.2).
     #[must_use]
     pub fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(digest(&SHA256, self.0.expose_secret().as_bytes()))
@@ -108,11 +108,11 @@ impl OauthApplication {
     /// Whether the instance knows the application: asks for a token with a code that is none, which only a known
     /// application may do.
     ///
-    /// Whether the application has our redirect URI can't be asked from outside. The token endpoint compares it with that of the
-    /// code, of which there is none before somebody signed in; the authorize endpoint leads whoever is not signed in to the
-    /// sign-in page before it looks at the request; and `prompt=none`, which answers at once, takes the scope `openid`, which
-    /// the application need not have. The page shows the redirect URI where the application is registered, and again while
-    /// somebody waits in vain.
+    /// Whether the application has our redirect URI can't be asked from outside. The token endpoint compares it with
+    /// that of the code, of which there is none before somebody signed in; the authorize endpoint leads whoever is not
+    /// signed in to the sign-in page before it looks at the request; and `prompt=none`, which answers at once, takes
+    /// the scope `openid`, which the application need not have. The page shows the redirect URI where the application
+    /// is registered, and again while somebody waits for a sign-in that does not come.
     ///
     /// # Errors
     /// [`OauthError::UnknownApplication`], or why it can't be told.

@@ -1,6 +1,6 @@
 //! Audits: whether Jira has accepted all that GitLab has and that names an issue, what is missing and why, and what was
-//! repaired. An audit is a plan like a link's history and done by the same steps; when one is due, and what it says in the end,
-//! is decided here.
+//! repaired. An audit is a plan like a link's history and done by the same steps; when one is due, and what it says in
+//! the end, is decided here.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use crate::store::StoreError;
 /// How often a link is audited.
 const AUDITED_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// An audit goes back this much further than to the beginning of the last one: what was on its way then had no time to arrive.
+/// An audit goes back this much further than to the beginning of the last one: what was on its way then had no time to
+/// arrive.
 const AUDIT_OVERLAP: Duration = Duration::from_secs(3600);
 
 /// Missing things that are named in the end.
@@ -26,7 +27,7 @@ const MAX_NAMED: usize = 100;
 /// What an audit has found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditSummary {
-    /// Whether it goes on, and the cause when it was given up.
+    /// Its state, and the cause when it stopped.
     #[serde(flatten)]
     pub state: HistoryState,
     /// What was changed since then was looked at, in ISO 8601; none: as much as a link's history brings.

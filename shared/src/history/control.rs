@@ -16,7 +16,7 @@ use crate::sync::step::{LinkStep, enqueue};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How far back a link's history goes unless somebody says otherwise.
+/// How far back a link's history goes by default.
 const DEFAULT_SINCE: Duration = DAY.saturating_mul(365);
 
 /// The same for pipelines and deployments, which may trigger automation rules in Jira.
@@ -64,7 +64,7 @@ pub enum HistoryError {
     Queue(#[from] QueueError),
 }
 
-/// How far back history goes unless somebody says otherwise.
+/// How far back history goes by default.
 #[must_use]
 pub fn default_depth(now: Timestamp) -> HistoryDepth {
     HistoryDepth {
@@ -165,7 +165,7 @@ impl HistoryControl {
         self.change(link, HistoryPlan::is_open, HistoryState::Cancelled).await
     }
 
-    /// Goes on with a plan that was paused, cancelled or given up, or whose messages are gone.
+    /// Resumes a plan that was paused, cancelled or stopped, or whose messages are gone.
     ///
     /// # Errors
     /// [`HistoryError`].
@@ -195,7 +195,7 @@ impl HistoryControl {
             }
             match self.begin(&link, HistoryScope::Everything, default_depth(self.clock.now())).await {
                 Ok(_) => {}
-                // What was sent before comes back with its next change only.
+                // What was sent before is sent again with its next change only.
                 Err(HistoryError::NoToken) => is_begun = false,
                 Err(error) => return Err(error),
             }
@@ -211,7 +211,7 @@ impl HistoryControl {
         Ok(())
     }
 
-    /// Goes on with a plan whose messages are gone. `true`: it had come to a stop.
+    /// Resumes a plan whose messages are gone. `true`: it had stopped.
     ///
     /// # Errors
     /// [`HistoryError`].

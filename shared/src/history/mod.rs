@@ -1,17 +1,17 @@
-//! Bringing a link's history to Jira, and auditing whether all of it is there ([`audit`]): a plan is begun, paused and ended
-//! here ([`control`]), done project by project and page by page (`project`), the projects being listed first (`projects`), and
-//! never faster than GitLab allows (`pace`). How a page is read belongs to `sync::read`, how it reaches Jira to `sync::apply`,
-//! and which message asks for what to the function `backfill`.
+//! Bringing a link's history to Jira, and auditing whether all of it is there ([`audit`]): a plan is begun, paused and
+//! ended here ([`control`]), done project by project and page by page (`project`), the projects being listed first
+//! (`projects`), and never faster than GitLab allows (`pace`). How a page is read belongs to `sync::read`, how it
+//! reaches Jira to `sync::apply`, and which message asks for what to the function `backfill`.
 //!
 //! What may happen at any moment, and why it does no harm:
 //!
 //! | what | why |
 //! | --- | --- |
 //! | a worker dies | its message is received again, and goes on at the page after the last one that was stored |
-//! | a message comes twice, or two workers do the same page | the page is stored once; who is second finds a conflict, and stops |
+//! | a message is delivered twice, or two workers do the same page | the page is stored once; who is second finds a conflict, and stops |
 //! | something changes while it is read | what changed more than a minute after the plan began is left to its event, and a version that was read is as new as its read |
 //! | an event about what history has sent | it counts as news, so it starts what history must not: Smart Commits and workflow triggers |
-//! | GitLab or Jira ask for a pause, or fail | the message waits; the page is read again |
+//! | GitLab or Jira asks for a pause, or fails | the message waits; the page is read again |
 
 pub mod audit;
 pub mod control;
@@ -44,7 +44,7 @@ const PENDING_LINK_BACKOFF: Duration = Duration::from_secs(30);
 pub struct History {
     /// State.
     pub store: Store,
-    /// The ways to Jira sites.
+    /// Opens Jira sites.
     pub sites: SiteAccess,
     /// Reads GitLab.
     pub gitlab: GitlabAccess,
@@ -87,12 +87,12 @@ impl History {
     ) -> Result<Option<GitlabReader<'a>>, StoreError> {
         let reader = self.gitlab.reader(link).await?;
         if reader.is_none() {
-            self.give_up(slot, HistoryFailure::NoToken).await?;
+            self.stop(slot, HistoryFailure::NoToken).await?;
         }
         Ok(reader)
     }
 
-    async fn give_up(&self, slot: HistorySlot, cause: HistoryFailure) -> Result<Disposition, StoreError> {
+    async fn stop(&self, slot: HistorySlot, cause: HistoryFailure) -> Result<Disposition, StoreError> {
         let now = self.clock.now();
         let fail = |plan: &mut HistoryPlan| {
             if plan.is_running() {
@@ -116,7 +116,7 @@ impl History {
             ReadError::Unavailable { until } => wait(*until, HoldReason::GitlabUnavailable),
             ReadError::TokenReplaced { until } => wait(*until, HoldReason::LinkChanging),
             ReadError::HookOnly if self.is_token_refused(slot.link).await? => {
-                Some(self.give_up(slot, HistoryFailure::TokenRefused).await?)
+                Some(self.stop(slot, HistoryFailure::TokenRefused).await?)
             }
             ReadError::HookOnly | ReadError::Gone | ReadError::Failed { .. } => None,
         })

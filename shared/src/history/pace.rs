@@ -1,5 +1,5 @@
-//! How many requests history may make of GitLab: about half of what GitLab allows a token, so that live work always finds room.
-//! A 429 still rules; this keeps it from coming.
+//! How many requests history may make of GitLab: about half of what GitLab allows a token, so that live work always
+//! finds room. A 429 still takes precedence; this keeps it from happening.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::store::StoreError;
 /// The public instance, whose limits are known.
 const GITLAB_COM: &str = "https://gitlab.com";
 
-/// How many requests each link's history may make, where somebody has set it; none: about half of what GitLab.com allows, and a
-/// pace that a self-managed instance bears. Which instance has which limits, its administrator knows
+/// How many requests each link's history may make, where somebody has set it; none: about half of what GitLab.com allows,
+/// and a pace that a self-managed instance can take. Which instance has which limits, its administrator knows
 /// (<https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/>).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PaceLimits {
@@ -39,8 +39,9 @@ struct Span {
 
 impl Pace {
     /// The pace for a link. GitLab.com has announced limits by plan
-    /// (<https://docs.gitlab.com/user/gitlab_com/#rate-limits-on-gitlabcom>); a group's hook needs Premium, so a link that has
-    /// one is under Premium's at least. Other instances allow what their administrators say, and say so with a 429.
+    /// (<https://docs.gitlab.com/user/gitlab_com/#rate-limits-on-gitlabcom>); a group's hook needs Premium, so a link
+    /// that has one is under Premium's at least. Other instances allow what their administrators say, and say so with a
+    /// 429.
     fn of(link: &Subscription, limits: PaceLimits) -> Self {
         let is_gitlab_com = link.instance == GITLAB_COM;
         let usual = match (is_gitlab_com, link.hook.kind) {
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_somebody_has_set_rules() {
+    fn configured_limits_take_precedence() {
         let usual = Pace { per_minute: 600, per_hour: 7_500 };
         let limits = PaceLimits { per_minute: NonZeroU32::new(1_000), per_hour: None };
         assert_eq!(usual.within(limits), Pace { per_minute: 1_000, per_hour: 7_500 });

@@ -26,16 +26,16 @@ use crate::sync::transform::Source;
 /// Objects read at the same time: enough to hide latency, few enough for GitLab's rate limits.
 const CONCURRENCY: usize = 8;
 
-/// Kept of a step's time for a page: reading it, and two calls to Jira.
+/// Reserved of a step's time for a page: reading it, and two calls to Jira.
 const TIME_OF_A_PAGE: Duration = Duration::from_secs(75);
 
-/// How often a page is tried that GitLab or Jira fail on, and how long it waits at first.
+/// Attempts at a page that GitLab or Jira fails on, and the first wait between them.
 const MAX_ATTEMPTS: u32 = 5;
 const FAILED_FIRST: Duration = Duration::from_secs(5);
 
-/// What an audit finds missing that changed within this time before it is news to Jira, as its event would have been: rules
-/// and transitions may start. What is older is history.
-const NEWS: Duration = Duration::from_secs(14 * 24 * 3600);
+/// What an audit finds missing is sent as its event would have been if it changed within this time before: rules and
+/// transitions may start. What is older is sent as history.
+const RECENT: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// How a page ended.
 enum PageEnd {
@@ -220,7 +220,7 @@ impl History {
     ) -> Result<BTreeMap<usize, String>, PageEnd> {
         let mut refused = BTreeMap::new();
         for (index, mut disposition) in dispositions {
-            work.open.mind_tokens(&mut disposition, self.clock.now());
+            work.open.cap_wait_for_token(&mut disposition, self.clock.now());
             match disposition {
                 Disposition::Wait { .. } | Disposition::Drop { .. } => {
                     return Err(PageEnd::Later(disposition));
@@ -275,12 +275,12 @@ impl History {
             HistoryScope::Missing => None,
             HistoryScope::Everything => Some(work.plan.started_at.min(now)),
         };
-        let news_since = work.plan.started_at.before(NEWS);
+        let recent_since = work.plan.started_at.before(RECENT);
         let is_news = |pending: &PendingEntity| {
             let changed = pending.origins.first().and_then(|origin| objects[origin.index].changed_at());
             work.plan.kind == HistoryKind::Audit
                 && pending.entity.key.kind != EntityKind::Branch
-                && changed.is_some_and(|changed| changed >= news_since)
+                && changed.is_some_and(|changed| changed >= recent_since)
         };
         let (missed, history): (Vec<_>, Vec<_>) = entities.into_iter().partition(is_news);
         let mut applied = self.apply(work, Operation::Backfill { again_before }, history).await?;

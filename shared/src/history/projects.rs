@@ -11,7 +11,7 @@ use crate::sync::step::{LinkStep, enqueue};
 use std::time::Duration;
 use ulid::Ulid;
 
-/// Kept of a step's time for a page of projects.
+/// Reserved of a step's time for a page of projects.
 const TIME_OF_A_PAGE: Duration = Duration::from_secs(40);
 
 /// How long a listing waits that GitLab fails to answer.
@@ -96,7 +96,7 @@ impl History {
                 until: self.clock.now().after(FAILED_BACKOFF),
                 reason: reason.clone(),
             }),
-            _ => self.give_up(slot, HistoryFailure::GroupHidden).await,
+            _ => self.stop(slot, HistoryFailure::GroupHidden).await,
         }
     }
 }

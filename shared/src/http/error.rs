@@ -24,7 +24,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Refuses a call without a word, as callers that could not prove themselves are.
+    /// Refuses a call without a sentence, as for callers that are not authenticated.
     #[must_use]
     pub fn status(status: StatusCode) -> Self {
         Self::new(status, "")
@@ -36,7 +36,7 @@ impl Error {
         Self { status, sentence: sentence.into(), cause: None, source: None, retry_after: None }
     }
 
-    /// 503: something we need is out of reach; the caller may come again.
+    /// 503: something we need is unavailable; the caller may try again.
     #[must_use]
     pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Try again later.").because(source)
@@ -49,7 +49,7 @@ impl Error {
         self
     }
 
-    /// Says after which time another try is of use, in whole seconds.
+    /// Sets `Retry-After`, in whole seconds.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);

@@ -18,16 +18,16 @@ use crate::jwt::invocation::{Invocation, InvocationError, InvocationVerifier, Pe
 /// The header that a system token comes in, where the manifest's endpoint asks for one.
 const SYSTEM_TOKEN: &str = "x-forge-oauth-system";
 
-/// What calls of Forge are verified with, and where what they bring is kept.
+/// Verifies calls of Forge, and keeps the tokens that they bring.
 #[derive(Clone, Debug)]
 pub struct ForgeGate {
-    /// Verifies tokens; `None` without `FORGE_APP_ID`, and then nothing is there.
+    /// Verifies tokens; `None` without `FORGE_APP_ID`: every call then gets 404.
     pub verifier: Option<InvocationVerifier>,
-    /// Keeps what calls bring.
+    /// Stores installations and their tokens.
     pub installations: ForgeInstallations,
 }
 
-/// A call that Forge makes by itself: an event of the app's life, or its schedule.
+/// A call that Forge makes by itself: a lifecycle event, or its schedule.
 #[derive(Debug)]
 pub struct ForgeCall {
     /// What the token says.
@@ -39,7 +39,7 @@ pub struct ForgeCall {
 /// A call that an administrator of the site makes on the app's page in Jira.
 #[derive(Debug)]
 pub struct ForgeAdmin {
-    /// Who.
+    /// The administrator.
     pub person: Person,
     /// What the token says.
     pub invocation: Invocation,
@@ -103,10 +103,10 @@ impl ForgeGate {
         Ok(ForgeCall { invocation, system_token })
     }
 
-    /// Lets the installation in that calls by itself, with the token that such a call must bring.
+    /// Admits the installation of a call that Forge makes by itself, with the token that such a call must bring.
     ///
     /// # Errors
-    /// What Forge is told.
+    /// The error that Forge gets.
     pub async fn keep_token(&self, call: &ForgeCall) -> Result<Admission, Error> {
         let token = call.system_token.as_ref().ok_or_else(|| {
             Error::new(
@@ -117,10 +117,10 @@ impl ForgeGate {
         self.admit(&call.invocation, Some(token)).await
     }
 
-    /// Lets the installation in that a call came from, and keeps the token that it brought.
+    /// Admits the installation that a call came from, and keeps the token that it brought.
     ///
     /// # Errors
-    /// What the caller is told.
+    /// The error that the caller gets.
     pub async fn admit(
         &self,
         invocation: &Invocation,
@@ -132,7 +132,7 @@ impl ForgeGate {
     /// Closes the connection that a call came from.
     ///
     /// # Errors
-    /// What Forge is told.
+    /// The error that Forge gets.
     pub async fn close(&self, call: &ForgeCall) -> Result<(), Error> {
         self.installations.close(&call.invocation).await.map(drop).map_err(refusal)
     }

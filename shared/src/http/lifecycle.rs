@@ -1,4 +1,4 @@
-//! Callers that are Jira itself, telling of an install or uninstall: body limit, signature, then what the body says.
+//! Callers that are Jira itself, reporting an install or uninstall: body limit, signature, then what the body says.
 //! Follows "Security for Connect apps" (<https://developer.atlassian.com/cloud/jira/platform/security-for-connect-apps/>).
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::store::Store;
 /// Lifecycle bodies are below 2 KB.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Tokens without an end come from proxies, whose keys are gone after five minutes.
+/// Tokens without `exp` come from proxies, whose keys are gone after five minutes.
 const PROXY_TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 
 /// What lifecycle calls are verified with.
@@ -28,13 +28,13 @@ const PROXY_TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 pub struct LifecycleGate {
     /// Verifies tokens.
     pub verifier: LifecycleVerifier,
-    /// Remembers which were used.
+    /// Remembers the tokens that were used.
     pub store: Store,
     /// Tells the time.
     pub clock: SharedClock,
 }
 
-/// What Jira tells.
+/// What a lifecycle event reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LifecycleKind {
     /// The app was installed, or something about the install changed.
@@ -116,8 +116,8 @@ fn unauthorized() -> Error {
     Error::status(StatusCode::UNAUTHORIZED)
 }
 
-/// What follows `scheme`, if that and nothing else is there. Jira calls a Connect app with `JWT`, Forge a remote with `Bearer`;
-/// schemes are the same in small letters (<https://www.rfc-editor.org/rfc/rfc9110#section-11.1>).
+/// What follows `scheme`, if that and nothing else is there. Jira calls a Connect app with `JWT`, Forge a remote with
+/// `Bearer`; schemes are compared case-insensitively (<https://www.rfc-editor.org/rfc/rfc9110#section-11.1>).
 pub(super) fn token_of<'a>(scheme: &str, value: &'a header::HeaderValue) -> Option<&'a str> {
     let mut words = value.to_str().ok()?.split_ascii_whitespace();
     let (said, token, more) = (words.next()?, words.next()?, words.next());

@@ -12,7 +12,7 @@ use axum::response::Response;
 use crate::domain::ConnectionKind;
 use crate::telemetry::Measure;
 
-/// In place of a route for what no route is for, and of a connection for whoever did not come through one.
+/// In place of the route of a request that has none, and of the connection of a caller that came through none.
 const NONE: &str = "none";
 
 /// `router`, with each of its requests measured.

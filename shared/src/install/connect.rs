@@ -11,7 +11,7 @@ use crate::envelope::{Context, Envelope, EnvelopeError, Purpose};
 use crate::store::sites::ClientKeyPointer;
 use crate::store::{Store, StoreError};
 
-/// What an `installed` event says, once its caller is proved and its address checked.
+/// What an `installed` event says, once its caller is authenticated and its address checked.
 #[derive(Debug)]
 pub struct ConnectTenant {
     /// Jira's name of the tenant.
@@ -85,8 +85,8 @@ impl ConnectInstallations {
         }
     }
 
-    /// Removes an installation, unless `issued_at` is before it was made: Jira sends uninstalls and installs side by side. The
-    /// site and its links stay for another connection, or for the same one installed again.
+    /// Removes an installation, unless `issued_at` is before it was made: Jira sends uninstalls and installs side by
+    /// side. The site and its links stay for another connection, or for the same one installed again.
     ///
     /// # Errors
     /// When the table can't be read or written.
@@ -99,7 +99,7 @@ impl ConnectInstallations {
             tracing::info!("ignored an uninstall of an unknown installation");
             return Ok(());
         };
-        // Tokens tell whole seconds.
+        // Tokens have whole seconds.
         let is_older = |issued_at: Timestamp| issued_at.seconds() < installation.installed_at.seconds();
         if issued_at.is_some_and(is_older) {
             tracing::info!(site.id = %site.id, "ignored an uninstall older than the install");

@@ -34,10 +34,10 @@ const NAME_TIMEOUT: Duration = Duration::from_millis(1500);
 /// A site's answer to that is half a kilobyte.
 const MAX_SERVER_INFO: usize = 64 * 1024;
 
-/// Tries against somebody who stores the same installation at the same time.
-const ROUNDS: u32 = 4;
+/// Attempts when another call stores the same installation at the same time.
+const MAX_ATTEMPTS: u32 = 4;
 
-/// What it takes to let a Forge installation in.
+/// Admits Forge installations, and keeps their tokens.
 #[derive(Clone, Debug)]
 pub struct ForgeInstallations {
     /// Keeps them.
@@ -91,9 +91,9 @@ pub enum ForgeError {
 impl ForgeInstallations {
     /// Finds or makes the connection that a call came from, and keeps the token that it brought.
     ///
-    /// The token of the invocation proves which site it is, so the installation joins whatever other connections that site has.
-    /// A new id on a site that has a Forge installation takes its place, because Forge has one of an app on a site at a
-    /// time; an id that lost its place gets it back only when the other has fallen silent.
+    /// The token of the invocation proves which site it is, so the installation joins whatever other connections that
+    /// site has. A new id on a site that has a Forge installation takes its place, because Forge has one of an app on a
+    /// site at a time; an id that lost its place gets it back only when the other has fallen silent.
     ///
     /// # Errors
     /// [`ForgeError`].
@@ -111,14 +111,14 @@ impl ForgeInstallations {
             round += 1;
             match self.find_or_create(invocation, token).await {
                 // Somebody else has stored it just now.
-                Err(ForgeError::Store(StoreError::Conflict)) if round < ROUNDS => {}
+                Err(ForgeError::Store(StoreError::Conflict)) if round < MAX_ATTEMPTS => {}
                 found => break found?,
             }
         };
         let Some((site, installation)) = found else {
             tracing::info!(
                 cloud.id = invocation.cloud_id,
-                "ignored a call of an installation that is no more"
+                "ignored a call of an installation that no longer exists"
             );
             return Ok(Admission::Outdated);
         };
@@ -152,7 +152,7 @@ impl ForgeInstallations {
         Ok(true)
     }
 
-    /// `None`: the installation is no more.
+    /// `None`: the installation no longer exists.
     async fn find_or_create(
         &self,
         invocation: &Invocation,
@@ -167,7 +167,7 @@ impl ForgeInstallations {
                         Some(installation) if pointer.closed_at.is_none() => {
                             let site =
                                 self.with_address(site, Some(installation.id), invocation, token).await?;
-                            let site = self.let_write(site, installation.id).await?;
+                            let site = self.ensure_writer(site, installation.id).await?;
                             return Ok(Some((site, installation)));
                         }
                         _ if is_late(&pointer, invocation) => return Ok(None),
@@ -201,7 +201,7 @@ impl ForgeInstallations {
         }
         let installation = installation(&site, id, invocation);
         self.store.open_forge_connection(&installation, again.is_some()).await?;
-        let site = self.let_write(site, id).await?;
+        let site = self.ensure_writer(site, id).await?;
         tracing::info!(site.id = %site.id, writes = site.writer == Some(id), "the Forge app joined a site");
         Ok(Some((site, installation)))
     }
@@ -222,9 +222,9 @@ impl ForgeInstallations {
         Ok((site, installation))
     }
 
-    /// Makes the installation the site's writer where there is none. Every call sees to it, since the one that made the
-    /// installation may have been cut off before.
-    async fn let_write(&self, site: Site, id: InstallationId) -> Result<Site, StoreError> {
+    /// Makes the installation the site's writer where there is none. Every call does so, since the one that made the
+    /// installation may have been interrupted before.
+    async fn ensure_writer(&self, site: Site, id: InstallationId) -> Result<Site, StoreError> {
         if site.writer == Some(id) {
             return Ok(site);
         }
@@ -242,7 +242,8 @@ impl ForgeInstallations {
         let is_known = site.base_url != self.api_base_url(&invocation.cloud_id);
         let is_renamed = site.state.condition == SiteCondition::Renamed;
         // What a Connect app calls is for Jira's `installed` event to change.
-        let is_told = told_address(invocation).is_some() && connection.is_some() && site.writer == connection;
+        let is_told =
+            address_of_person(invocation).is_some() && connection.is_some() && site.writer == connection;
         if is_known && !is_renamed && !is_told {
             return Ok(site);
         }
@@ -270,7 +271,7 @@ impl ForgeInstallations {
         token: Option<&SecretString>,
     ) -> Result<Option<String>, ForgeError> {
         // A person may see the site under a name of its own, which is no address of a site.
-        let told = told_address(invocation).and_then(|address| site_address(address, &self.guard));
+        let told = address_of_person(invocation).and_then(|address| site_address(address, &self.guard));
         let address = match (told, token) {
             (Some(told), _) => Some(told),
             (None, Some(token)) => {
@@ -332,12 +333,12 @@ fn check_site(site: &Site, invocation: &Invocation) -> Result<(), ForgeError> {
     if is_other { Err(ForgeError::OtherSite(invocation.cloud_id.clone())) } else { Ok(()) }
 }
 
-/// Where the person whose call it is sees the site.
-fn told_address(invocation: &Invocation) -> Option<&str> {
+/// The address at which the person who calls sees the site.
+fn address_of_person(invocation: &Invocation) -> Option<&str> {
     invocation.person.as_ref()?.site_url.as_deref()
 }
 
-/// Whether Forge has stopped bringing tokens for an installation, so that it is evidently no more.
+/// Whether Forge has stopped delivering tokens for an installation, so that it evidently no longer exists.
 fn is_silent(installation: &Installation, now: Timestamp) -> bool {
     let last = match &installation.connection {
         Connection::Forge { token: Some(token), .. } => token.sent_at,

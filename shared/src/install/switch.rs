@@ -1,6 +1,6 @@
-//! Making another connection of a site the writing one. Jira keeps apart what each connection sends, so what the one before
-//! had sent is deleted first, through that connection; else everything would be on the issues twice. Can be done again
-//! whenever it was interrupted.
+//! Making another connection of a site the writing one. Jira keeps apart what each connection sends, so what the previous
+//! one had sent is deleted first, through that connection; otherwise everything would be on the issues twice. A switch that
+//! was interrupted can be done again.
 
 use crate::domain::{ConnectionKind, Installation, Site, SiteCondition, SiteState};
 use crate::jira::client::{JiraClient, JiraError};
@@ -15,7 +15,7 @@ use crate::store::StoreError;
 pub struct SwitchRequest {
     /// The connection.
     pub to: ConnectionKind,
-    /// Whether what the connection before had sent stays at Jira.
+    /// Whether what the previous connection had sent stays at Jira.
     pub keep_jira_data: bool,
 }
 
@@ -29,13 +29,13 @@ pub struct SwitchReport {
 /// What a person should know of a switch.
 #[derive(Debug)]
 pub enum SwitchNote {
-    /// What the connection before had sent stays at Jira, as asked.
+    /// What the previous connection had sent stays at Jira, as asked.
     JiraDataKept,
     /// What was sent before is sent again, as history.
     SentAgain,
-    /// The connection before can't be opened, so what it had sent stays.
+    /// The previous connection can't be opened, so what it had sent stays.
     BeforeNotOpened(ConnectionError),
-    /// Jira refuses the connection before, so what it had sent stays.
+    /// Jira refuses the previous connection, so what it had sent stays.
     BeforeRefused(JiraError),
     /// GitLab could not be asked for a link's projects.
     GitlabNotCalled(LinkError),
@@ -58,7 +58,7 @@ pub enum SwitchError {
     /// Jira refuses the connection that is to write; nothing was changed.
     #[error(transparent)]
     Jira(#[from] JiraError),
-    /// What the connection before had sent could not be deleted. Work waits until the switch is done again.
+    /// What the previous connection had sent could not be deleted. Work waits until the switch is done again.
     #[error("what was sent could not be deleted")]
     Interrupted(#[source] JiraError),
     /// The connection that was to write was removed meanwhile.
@@ -167,7 +167,7 @@ impl Switch<'_> {
         Ok(())
     }
 
-    /// Jira through the connection before; `None`, with a note, when it can't be used any more.
+    /// Jira through the previous connection; `None`, with a note, when it can't be used any more.
     async fn open_before(
         &self,
         site: &Site,

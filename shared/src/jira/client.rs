@@ -47,9 +47,9 @@ pub enum Authentication {
         api_url: Url,
         /// The site.
         cloud_id: String,
-        /// Public half of the credential.
+        /// The client id.
         client_id: String,
-        /// Secret half of the credential.
+        /// The client secret.
         client_secret: SecretString,
         /// Tokens got with credentials like this one.
         tokens: AccessTokens,
@@ -145,7 +145,7 @@ impl JiraClient {
         self.call(ApiRequest { query: Some(&query), ..call }).await.map(drop)
     }
 
-    /// Whether the credential works: a question whose answer does not matter.
+    /// Whether the credential works: makes a call whose answer is not used.
     pub async fn check(&self) -> Result<(), JiraError> {
         let call = ApiRequest::new(Api::DevInfo, Method::GET, "/existsByProperties");
         self.call(ApiRequest { query: Some("check=1"), ..call }).await.map(drop)
@@ -188,7 +188,7 @@ impl JiraClient {
                 let path = gateway_path(call.api, cloud_id) + call.path;
                 let call = ApiRequest { path: &path, ..call };
                 match self.bearer_call(call.clone(), false).await {
-                    // The token may have been revoked before its time; a new one tells.
+                    // The token may have been revoked before it expired; a new one shows whether it was.
                     Err(JiraError::Unauthorized) => self.bearer_call(call, true).await,
                     answer => answer,
                 }

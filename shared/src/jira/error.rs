@@ -76,7 +76,7 @@ impl JiraError {
     }
 }
 
-/// Reads an answer, and tells what a refusal means.
+/// Reads an answer, and says what a refusal means.
 pub(super) async fn read(api: Api, response: reqwest::Response) -> Result<Vec<u8>, JiraError> {
     let (status, headers) = (response.status(), response.headers().clone());
     let body = read_body(response, MAX_ANSWER).await.map_err(|error| match error {

@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::key_id::KeyId;
 use super::keystore::{KeyError, KeyStore};
 use super::unverified::Unverified;
-use super::{Request, TokenError, is_over};
+use super::{Request, TokenError, has_expired};
 use crate::clock::SharedClock;
 
 /// Why a lifecycle call was not accepted.
@@ -15,7 +15,7 @@ pub enum LifecycleError {
     /// The token is not good for this call. One answer for all reasons: 401, empty.
     #[error(transparent)]
     Refused(#[from] TokenError),
-    /// Nothing is known about the token, because its key could not be fetched. Holds the cause.
+    /// The token could not be verified, because its key could not be fetched. Holds the cause.
     #[error("the key server is unavailable: {0}")]
     KeyServerUnavailable(String),
 }
@@ -93,7 +93,7 @@ impl LifecycleVerifier {
             return Err(TokenError::Audience);
         }
         match token.claimed_expiry() {
-            Some(exp) if is_over(exp, self.clock.now()) => return Err(TokenError::Expired),
+            Some(exp) if has_expired(exp, self.clock.now()) => return Err(TokenError::Expired),
             None if self.keys.source().expiry_required() => return Err(TokenError::Expired),
             Some(_) | None => {}
         }

@@ -21,7 +21,7 @@ const ISSUER: &str = "forge/invocation-token";
 /// same app id, and must not take its place.
 const ENVIRONMENT: &str = "PRODUCTION";
 
-/// The module that a person's page is of.
+/// The type of the module of the app's page.
 const ADMIN_PAGE: &str = "jira:adminPage";
 
 /// How far clocks may differ. These tokens live for 25 seconds.
@@ -39,7 +39,7 @@ pub enum InvocationError {
     /// Made for another environment of the app.
     #[error("the token is of the environment {0}, and only PRODUCTION counts")]
     Environment(String),
-    /// Nothing is known about the token, because the keys could not be fetched. Holds the cause.
+    /// The token could not be verified, because the keys could not be fetched. Holds the cause.
     #[error("the key set is unavailable: {0}")]
     KeySetUnavailable(String),
 }

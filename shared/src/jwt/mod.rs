@@ -25,7 +25,7 @@ use thiserror::Error;
 
 use crate::clock::Timestamp;
 
-/// How long after its `exp` a token is still taken. Atlassian's clocks and Lambda's are right to the second, but this
+/// How long after its `exp` a token is still accepted. Atlassian's clocks and Lambda's are right to the second, but this
 /// also runs on machines whose clock drifts; on a token of 15 minutes it is 3 %. Whoever remembers used tokens must
 /// remember them until `exp` plus this.
 pub const LEEWAY: Duration = Duration::from_secs(30);
@@ -81,7 +81,7 @@ pub enum TokenError {
     Signature,
 }
 
-/// Whether a token that ends at `exp` (seconds since the epoch) is over.
-fn is_over(exp: i64, now: Timestamp) -> bool {
+/// Whether a token with this `exp` (seconds since the epoch) has expired.
+fn has_expired(exp: i64, now: Timestamp) -> bool {
     now.before(LEEWAY).seconds() >= exp
 }

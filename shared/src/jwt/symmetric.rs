@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::qsh::CONTEXT_QSH;
 use super::unverified::Unverified;
-use super::{Request, TokenError, is_over};
+use super::{Request, TokenError, has_expired};
 use crate::clock::Timestamp;
 
 /// As long as a call with all its waiting may take, and what Atlassian's own libraries use.
@@ -55,7 +55,7 @@ pub fn verify(
 ) -> Result<TenantClaims, TokenError> {
     verify_hs256(token, secret)?;
     let claims = &token.claims;
-    let expires_at = claims.exp.filter(|exp| !is_over(*exp, now)).ok_or(TokenError::Expired)?;
+    let expires_at = claims.exp.filter(|exp| !has_expired(*exp, now)).ok_or(TokenError::Expired)?;
     let client_key = claims.iss.clone().filter(|iss| !iss.is_empty()).ok_or(TokenError::Issuer)?;
     let qsh_matches = qsh.matches(claims.qsh.as_deref());
     if !qsh_matches && !matches!(qsh, Qsh::Reported(_)) {
@@ -90,7 +90,7 @@ fn verify_hs256(token: &Unverified<'_>, secret: &SecretString) -> Result<(), Tok
     }
 }
 
-/// What a call of ours tells Jira: who calls, for how long, and which request.
+/// The claims of a call of ours: who calls, for how long, and which request.
 #[derive(Clone, Debug, Serialize)]
 pub struct AppClaims<'a> {
     iss: &'a str,

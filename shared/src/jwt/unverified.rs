@@ -1,4 +1,4 @@
-//! A token's words before anybody has checked them. Good for two things only: finding the key to check them with, and
+//! A token's claims before anybody has verified them. Good for two things only: finding the key to check them with, and
 //! refusing cheaply. Verification lives in the modules beside this one.
 
 use std::fmt;
@@ -56,19 +56,19 @@ impl<'a> Unverified<'a> {
         Self::parse_as(token)
     }
 
-    /// Who the token claims to be from: the key to look a shared secret up by.
+    /// The issuer that the token claims: the key to look up a shared secret by.
     #[must_use]
     pub fn claimed_issuer(&self) -> Option<&str> {
         self.claims.iss.as_deref()
     }
 
-    /// Whom the token claims to be for.
+    /// The audiences that the token claims.
     #[must_use]
     pub fn claimed_audience(&self) -> &[String] {
         &self.claims.aud
     }
 
-    /// The query-string hash that the token claims to go with.
+    /// The query-string hash that the token claims.
     #[must_use]
     pub fn claimed_qsh(&self) -> Option<&str> {
         self.claims.qsh.as_deref()

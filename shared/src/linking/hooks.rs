@@ -1,4 +1,4 @@
-//! One hook at a time, of a group or of a project: made where there is none, and put right where there is one. Everything
+//! One hook at a time, of a group or of a project: created where there is none, and repaired where there is one. Everything
 //! here can be done again: what is about to be made is stored before GitLab is called, and found again by its URL. Which
 //! hooks a link needs, and when, belongs to [`link`](super::link), [`renew`](super::renew) and [`steps`](super::steps).
 
@@ -19,7 +19,7 @@ use crate::gitlab::version::Version;
 use crate::outbound::HostGuard;
 use crate::store::{Store, StoreError};
 
-/// What making and repairing hooks needs.
+/// Creates and repairs hooks.
 #[derive(Clone, Debug)]
 pub struct LinkHooks {
     /// State.
@@ -68,9 +68,9 @@ pub enum HookCare {
 pub enum HookChange {
     /// It is as it should be.
     None,
-    /// There was none.
+    /// It was made: there was none.
     Made,
-    /// The one that was known was gone.
+    /// It was made again: the one that was known was gone.
     MadeAgain,
     /// It got new secrets, and with them the right URL and events.
     Renewed,
@@ -226,11 +226,11 @@ impl LinkHooks {
                 Err(GitlabError::NotFound) => None,
                 known => Some(known?),
             },
-            // It may have been made without us having heard of it.
+            // It may exist although its answer was lost.
             None => hook.find().await?,
         };
         match known {
-            Some(known) => hook.put_right(known, stored.id.is_none() || care == HookCare::Renew).await,
+            Some(known) => hook.repair(known, stored.id.is_none() || care == HookCare::Renew).await,
             None => {
                 hook.create(&self.replace_secrets(link, project).await?).await?;
                 Ok(if stored.id.is_some() { HookChange::MadeAgain } else { HookChange::Made })
@@ -296,7 +296,7 @@ impl HookAt<'_> {
     }
 
     /// Repairs the hook that GitLab describes as `known`.
-    async fn put_right(&self, known: StoredHook, renew: bool) -> Result<HookChange, HookError> {
+    async fn repair(&self, known: StoredHook, renew: bool) -> Result<HookChange, HookError> {
         let renews = renew || !known.is_as_made(&self.url());
         if renews {
             self.renew(known.id).await?;
@@ -311,7 +311,8 @@ impl HookAt<'_> {
         }
     }
 
-    /// Gives it new secrets, the URL and the events. The old secrets are accepted until GitLab has said that it has the new ones.
+    /// Gives it new secrets, the URL and the events. The old secrets are accepted until GitLab has said that it has the
+    /// new ones.
     async fn renew(&self, id: u64) -> Result<(), HookError> {
         let (url, secrets) = (self.url(), self.hooks.replace_secrets(self.link, self.project).await?);
         let new = NewHook { url: &url, token: &secrets.token, signing_token: &secrets.signing_token };
@@ -319,7 +320,7 @@ impl HookAt<'_> {
         let (signed, now) = (self.is_signed(&updated).await, self.hooks.clock.now());
         self.note(move |hook| {
             hook.id = Some(id);
-            // One that did not sign before may have unsigned deliveries on their way; its first signature tells.
+            // One that did not sign before may have unsigned deliveries on their way; its first signature changes that.
             hook.signed &= signed;
             hook.confirm_secrets(now);
         })

@@ -1,4 +1,5 @@
-//! Waiting for work that may not have noticed a change yet: what it still sends would outlast a deletion that comes before.
+//! Waiting for work that may not have noticed a change yet: what it still sends would outlast a deletion that was made
+//! before.
 
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ const LAST_CALL: Duration = Duration::from_secs(35);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Linking {
-    /// Waits until nobody else changes the hooks or the token of a link, and takes its lease. `None`: whoever has it does not
-    /// end, and is not waited for any longer.
+    /// Waits until nobody else changes the hooks or the token of a link, and takes its lease. `None`: somebody else held it
+    /// for too long.
     ///
     /// # Errors
     /// The table can't be read or written.

@@ -1,5 +1,6 @@
 //! Making a link: the subscription first, then its hooks, then the token, and everything removed again when one of them
-//! fails. Of project hooks one is made here, which shows whether the token may; the others are made in [`steps`](super::steps).
+//! fails. Of project hooks one is made here, which shows whether the token may; the others are made in
+//! [`steps`](super::steps).
 
 use super::hooks::{HookAccess, HookAt, HookCare, HookError, HookSecrets, LinkHooks};
 use super::plan::{OverlappingLink, Plan, PlanNote};
@@ -10,7 +11,7 @@ use crate::domain::{
 };
 use crate::gitlab::client::{GitlabError, HookOwner};
 
-/// In how many projects a hook is tried before the token counts as one that may make none.
+/// In how many projects a hook is tried before the token counts as one that may not create any.
 const MAX_TRIED: usize = 5;
 
 /// A link that was made.
@@ -52,7 +53,7 @@ pub enum LinkNote {
 }
 
 impl Linking {
-    /// Makes the link, or leaves nothing of it.
+    /// Creates the link, or leaves nothing of it.
     ///
     /// # Errors
     /// [`LinkError`]; [`LinkError::NotUndone`] names what could not be removed again.
@@ -242,7 +243,7 @@ impl<'a> PendingLink<'a> {
         made.map(drop)
     }
 
-    /// Changes the subscription, stored and in hand.
+    /// Changes the subscription, as stored and in memory.
     async fn change(&mut self, change: impl Fn(&mut Subscription) + Send + Sync) -> Result<(), LinkError> {
         let changed = self.linking.store.update_subscription(self.subscription.id, change).await?;
         self.subscription = changed.ok_or(LinkError::UnlinkedMeanwhile)?;

@@ -1,7 +1,8 @@
-//! Links between GitLab groups and Jira sites: checked before anything is made ([`plan`]), made ([`link`]), renewed ([`renew`]),
-//! removed ([`unlink`]); their hooks one by one ([`hooks`]), and those of many projects in steps ([`steps`]); token
-//! and hooks looked after from time to time ([`upkeep`]). Requests, reports and errors are types; each front end words its own texts. Which HTTP request or command
-//! asks for a link belongs to the front end; syncing through it belongs to `sync`.
+//! Links between GitLab groups and Jira sites: checked before anything is made ([`plan`]), made ([`link`]), renewed
+//! ([`renew`]), removed ([`unlink`]); their hooks one by one ([`hooks`]), and those of many projects in steps
+//! ([`steps`]); token and hooks looked after from time to time ([`upkeep`]). Requests, reports and errors are types;
+//! each front end words its own texts. Which HTTP request or command asks for a link belongs to the front end; syncing
+//! through it belongs to `sync`.
 
 mod credential;
 mod error;
@@ -75,8 +76,8 @@ impl Linking {
         HistoryControl { store: self.store.clone(), steps: self.steps.clone(), clock: self.clock.clone() }
     }
 
-    /// Begins the history of a link that has none yet, and goes on with one that was given up for its token. `false`: there
-    /// is nothing to begin, or it could not be; a link is of use without.
+    /// Begins the history of a link that has none yet, and resumes one that stopped because of its token. `false`: there
+    /// is nothing to begin, or it could not be begun; a link works without.
     pub async fn begin_history(&self, link: &Subscription) -> bool {
         let (history, now) = (self.history(), self.clock.now());
         let begun = match self.store.history_plan(HistorySlot::history(link.id)).await {

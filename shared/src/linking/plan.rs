@@ -164,7 +164,7 @@ impl Linking {
         })
     }
 
-    /// Looks for links of the site that have to do with this group.
+    /// Looks for links of the site whose groups overlap with this one.
     async fn look_at_links(&self, plan: &mut Plan) -> Result<(), LinkError> {
         for link in self.store.subscriptions(plan.site.id).await? {
             if link.instance != plan.instance {

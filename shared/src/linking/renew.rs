@@ -1,6 +1,6 @@
-//! Renewing a link: a new token in the old one's place, hooks put right with new secrets, and nothing else touched. What was
-//! sent to Jira stays, and events on their way are authenticated by the old secrets. It can be done again at any time, and
-//! it completes a link that was never completed.
+//! Renewing a link: a new token in the old one's place, hooks repaired with new secrets, and nothing else touched. What was
+//! sent to Jira stays, and events on their way are authenticated by the old secrets. It can be repeated at any time, and it
+//! completes a link that was never completed.
 
 use secrecy::SecretString;
 

@@ -23,19 +23,19 @@ use crate::queue::worker::Deadline;
 use crate::store::StoreError;
 use crate::sync::step::{LinkStep, enqueue};
 
-/// How long a step waits for a GitLab that does not answer.
+/// How long a step waits while GitLab does not answer.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
 
-/// Kept of a step's time for one more hook: its calls, each of which may hang until its time-out.
+/// Reserved of a step's time for one more hook: its calls, each of which may hang until its time-out.
 const TIME_OF_A_HOOK: Duration = Duration::from_secs(40);
 
 /// How much one of [`Linking::finish_hooks`]' steps does.
 const STEP: Duration = Duration::from_secs(120);
 
 /// How long it waits for GitLab in all.
-const PATIENCE: Duration = Duration::from_secs(90);
+const MAX_WAIT: Duration = Duration::from_secs(90);
 
-/// How often it looks whether somebody else has finished a step.
+/// How often it checks whether somebody else has finished a step.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How a step ended.
@@ -47,7 +47,7 @@ pub enum StepEnd {
     Ended,
     /// The plan is not this link's, or has ended before: there is nothing to do.
     Superseded,
-    /// GitLab has to be left alone until this moment.
+    /// GitLab must not be called until this moment.
     Wait(Timestamp),
     /// Somebody else is at work on the link, until this moment at most.
     Busy(Timestamp),
@@ -66,10 +66,10 @@ enum PageEnd {
     },
     /// There was no time for the rest.
     OutOfTime,
-    /// GitLab has to be left alone until then.
+    /// GitLab must not be called until then.
     Wait(Timestamp),
     /// The plan can't go on.
-    GiveUp(PlanFailure),
+    Fail(PlanFailure),
     /// The link was removed, or has another plan.
     Superseded,
 }
@@ -123,7 +123,7 @@ impl LinkHooks {
         };
         let page = match access {
             Ok(gitlab) => self.page(&link, current, &gitlab, deadline).await?,
-            Err(failure) => PageEnd::GiveUp(failure),
+            Err(failure) => PageEnd::Fail(failure),
         };
         let now = self.clock.now();
         let changed = match page {
@@ -134,7 +134,7 @@ impl LinkHooks {
                 };
                 self.change_plan(id, plan, advance).await?
             }
-            PageEnd::GiveUp(cause) => {
+            PageEnd::Fail(cause) => {
                 self.change_plan(id, plan, |plan| plan.end(PlanState::Failed(cause), now)).await?
             }
             PageEnd::OutOfTime => return Ok(StepEnd::Next),
@@ -203,7 +203,7 @@ impl LinkHooks {
         let listed = match gitlab.group_projects(link.group_id, plan.page).await {
             Ok(listed) => listed,
             Err(GitlabError::Forbidden | GitlabError::NotFound) => {
-                return Ok(PageEnd::GiveUp(PlanFailure::GroupHidden));
+                return Ok(PageEnd::Fail(PlanFailure::GroupHidden));
             }
             Err(error) => return Ok(self.interrupted(&error).unwrap_or(PageEnd::Wait(self.later()))),
         };
@@ -234,7 +234,7 @@ impl LinkHooks {
         Ok(PageEnd::Done { projects: listed.items.len() as u64, newest, next: listed.next })
     }
 
-    /// Whether the plan has come by this project's hook already, or has nothing to do there.
+    /// Whether the plan has handled this project's hook already, or has nothing to do there.
     async fn is_done(&self, link: SubscriptionId, plan: &HookPlan, project: u64) -> Result<bool, StoreError> {
         let Some(hook) = self.store.project_hook(link, project).await? else { return Ok(false) };
         let is_marked = hook.mark.is_some_and(|mark| mark.plan == plan.id);
@@ -275,7 +275,7 @@ impl LinkHooks {
     /// What an error means for the whole plan, if it is not of one project.
     fn interrupted(&self, error: &GitlabError) -> Option<PageEnd> {
         match error {
-            GitlabError::Unauthorized => Some(PageEnd::GiveUp(PlanFailure::TokenRefused)),
+            GitlabError::Unauthorized => Some(PageEnd::Fail(PlanFailure::TokenRefused)),
             GitlabError::RateLimited { retry_after } => {
                 Some(PageEnd::Wait(self.clock.now().after(*retry_after)))
             }
@@ -301,12 +301,12 @@ impl Linking {
     }
 
     /// Does what is left of the link's plan, beside whoever else does, and answers how it stands then: it still runs where
-    /// GitLab has to be left alone for long. `None` when the link has none.
+    /// GitLab asks for a long pause. `None` when the link has none.
     ///
     /// # Errors
     /// [`LinkError`]; what is left can be done later.
     pub async fn finish_hooks(&self, link: SubscriptionId) -> Result<Option<HookPlan>, LinkError> {
-        let (hooks, patience) = (self.hooks(), self.clock.now().after(PATIENCE));
+        let (hooks, deadline) = (self.hooks(), self.clock.now().after(MAX_WAIT));
         loop {
             let stored = self.store.subscription(link).await?.ok_or(LinkError::UnlinkedMeanwhile)?;
             let Some(plan) = stored.hooks else { return Ok(None) };
@@ -314,7 +314,7 @@ impl Linking {
                 return Ok(Some(plan));
             }
             match hooks.step(link, plan.id, Deadline::after(STEP)).await? {
-                StepEnd::Wait(until) if until > patience => return Ok(Some(plan)),
+                StepEnd::Wait(until) if until > deadline => return Ok(Some(plan)),
                 StepEnd::Wait(until) => self.clock.sleep(until.since(self.clock.now())).await,
                 StepEnd::Busy(_) => self.clock.sleep(POLL_INTERVAL).await,
                 StepEnd::Next | StepEnd::Ended | StepEnd::Superseded => {}

@@ -1,5 +1,5 @@
-//! What came through a link to Jira: which projects it is about, and deleting it there. Used when a group is unlinked, and when
-//! another connection becomes the writing one.
+//! What came through a link to Jira: which projects it is about, and deleting it there. Used when a group is unlinked,
+//! and when another connection becomes the writing one.
 
 use std::collections::BTreeMap;
 
@@ -65,8 +65,8 @@ impl SyncedData<'_> {
         Ok(projects)
     }
 
-    /// Deletes it through `jira`. Builds, deployments and flags carry the link as a property; development information goes by
-    /// its repository.
+    /// Deletes it through `jira`. Builds, deployments and flags carry the link as a property; development information is
+    /// deleted by its repository.
     ///
     /// # Errors
     /// [`JiraError`]; what is left is deleted when it is done again.

@@ -26,7 +26,7 @@ pub struct UnlinkRequest {
 /// A group that was unlinked.
 #[derive(Debug)]
 pub struct UnlinkReport {
-    /// The link that is no more.
+    /// The link that was removed.
     pub subscription: Subscription,
     /// Hooks that were removed from GitLab.
     pub hooks_removed: usize,
@@ -194,7 +194,7 @@ impl Unlinking<'_> {
         projects.retain(|id, path| {
             let may_be_covered = match path {
                 Some(path) => subgroups.iter().any(|group| lies_under(path, group)),
-                // Without its path it can't be told, and what is wrongly kept does less harm than what is wrongly deleted.
+                // Without its path nothing can be said, and what is wrongly kept does less harm than what is wrongly deleted.
                 None => !subgroups.is_empty(),
             };
             !covered.contains(id) && !may_be_covered

@@ -30,7 +30,7 @@ const TOKEN_CHECKED_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// How often every hook of a link's projects is looked at.
 const PROJECTS_CHECKED_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a plan runs before its next step is put on the queue once more, in case that it was lost.
+/// How long a plan runs before its next step is put on the queue once more, in case it was lost.
 const STEP_REPEATED_AFTER: Duration = Duration::from_secs(3600);
 
 /// How often a new token is stored if the table or the keys fail: it exists nowhere else.
@@ -181,7 +181,7 @@ impl LinkHooks {
         }
     }
 
-    /// Stores the successor of a token, whatever it takes: it exists nowhere else.
+    /// Stores the successor of a token, in several attempts: it exists nowhere else.
     async fn keep_rotated(
         &self,
         link: &Subscription,
@@ -212,7 +212,7 @@ impl LinkHooks {
         }
     }
 
-    /// Finds out whether a rotation came to pass whose answer was lost. To read with the old token is harmless.
+    /// Finds out whether a rotation succeeded whose answer was lost. To read with the old token is harmless.
     async fn resolve_rotation(
         &self,
         link: &Subscription,
@@ -221,7 +221,7 @@ impl LinkHooks {
     ) -> Result<(), LinkError> {
         let now = self.clock.now();
         match gitlab.own_token().await {
-            // It works, so it was not rotated; the next look tries again.
+            // It works, so it was not rotated; the next check tries again.
             Ok(_) => {
                 self.change_credential(link.id, credential, |stored| {
                     (stored.rotation, stored.checked_at) = (None, None);

@@ -34,7 +34,7 @@ const REFUSED_V4: [Ipv4Net; 16] = [
     v4(240, 0, 0, 0, 4),      // reserved, and broadcast
 ];
 
-/// The only block from which public unicast addresses are given out. All else (loopback, link-local, `fc00::/7` with
+/// The only block from which public unicast addresses are given out. Everything else (loopback, link-local, `fc00::/7` with
 /// the metadata service `fd00:ec2::254`, multicast, IPv4-compatible, local NAT64) lies outside it.
 const GLOBAL_UNICAST_V6: Ipv6Net = v6(0x2000, 0, 0, 3);
 

@@ -112,7 +112,7 @@ pub fn callback_page(assets: &str, callback: &Callback) -> String {
                  <p>You are <strong>@{}</strong> at {}, and let <strong>{}</strong> use it to link groups.</p>\
                  <p id=\"done\" hidden>Go on in Jira: you can close this window.</p>\
                  <div id=\"by-hand\"><p>Enter this code on the page in Jira:</p><p class=\"code\">{}</p>\
-                 <p class=\"message\">Enter it only if you began to sign in on that page yourself, and tell it to nobody: whoever has it links your groups to {}.</p></div>",
+                 <p class=\"message\">Enter it only if you started to sign in on that page yourself, and share it with nobody: whoever has it can link your groups to {}.</p></div>",
                 escaped(username),
                 escaped(instance),
                 escaped(site),
@@ -145,7 +145,7 @@ pub fn choice(assets: &str, sites: &BTreeMap<String, String>) -> String {
         .replace("{{content}}", &content)
 }
 
-/// `text` as it stands in HTML, in an attribute or between tags.
+/// `text` escaped for HTML, in an attribute or between tags.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

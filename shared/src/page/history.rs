@@ -34,7 +34,7 @@ pub enum HistoryAction {
 /// How far a link's history has come.
 #[derive(Debug, Serialize)]
 pub(super) struct HistoryView {
-    /// Its state, and the cause when it was given up.
+    /// Its state, and the cause when it stopped.
     #[serde(flatten)]
     state: HistoryState,
     remedy: Option<&'static str>,

@@ -175,7 +175,7 @@ impl PageApi {
         Ok(())
     }
 
-    /// A link of this site: of another site's nothing is told.
+    /// A link of this site; another site's counts as not found.
     pub(super) async fn own_link(
         &self,
         who: &Administrator,

@@ -59,7 +59,7 @@ struct LinkView {
     state: SubscriptionState,
     hook: HookKind,
     signed: bool,
-    /// How far webhooks of its projects have come that are being made or looked at.
+    /// How far the webhooks of its projects have come while they are created or checked.
     hooks: Option<HooksView>,
     /// How far its history has come; none where none was begun.
     history: Option<HistoryView>,
@@ -79,7 +79,7 @@ struct LinkView {
     waits: Vec<Wait>,
 }
 
-/// Something that is left alone for a while; events wait.
+/// Something that backs off; events wait.
 #[derive(Debug, Serialize)]
 struct Wait {
     what: String,

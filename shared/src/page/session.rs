@@ -1,5 +1,5 @@
-//! A confirmed sign-in: the token of a person, kept sealed for the few calls that choosing and linking groups takes. How it is
-//! confirmed belongs to `sign_in`.
+//! A confirmed sign-in: the token of a person, kept sealed for the few calls that choosing and linking groups takes.
+//! How it is confirmed belongs to `sign_in`.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -99,7 +99,7 @@ impl PageApi {
         Ok(Session { gitlab, token, instance: sign_in.instance, username, source })
     }
 
-    /// A sign-in of this administrator: of anybody else's nothing is told.
+    /// A sign-in of this administrator; anybody else's counts as ended.
     pub(super) async fn own_sign_in(
         &self,
         who: &Administrator,

@@ -2,7 +2,7 @@
 //! host of the page.
 //!
 //! A person who authorized may have followed somebody else's link, so a token works only once the page has brought the
-//! code that GitLab's person was shown: whoever sends his link to a stranger gets nothing. The code reaches the page from
+//! code that GitLab's person was shown: whoever sends their link to a stranger gets nothing. The code reaches the page from
 //! the window that it opened, or by hand.
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::linking::GitlabPurpose;
 use crate::store::Stored;
 use crate::store::sign_ins::{SIGN_IN_TIME, TOKEN_TIME};
 
-/// Of a code: letters and digits that are not taken for one another when they are read aloud (Crockford's base 32).
+/// The characters of a code: letters and digits that can't be mistaken for one another (Crockford's base 32).
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// 30 bits: of [`MAX_WRONG_CODES`] guesses one in 200 million hits.
@@ -41,7 +41,7 @@ const MAX_CODE: usize = 512;
 pub(super) struct Begun {
     sign_in: SignInId,
     authorize_url: Url,
-    /// Whether the code comes to the page by itself.
+    /// Whether the page gets the code from the window, without the person.
     returns_by_itself: bool,
     seconds: u64,
 }
@@ -75,7 +75,7 @@ pub enum Callback {
         /// The origin that may be told the code, if the window that opened this one is of our page.
         opener: Option<String>,
     },
-    /// Nothing came of it, for the reason in this sentence.
+    /// It failed, for the reason in this sentence.
     Failed(String),
 }
 
@@ -261,7 +261,7 @@ impl PageApi {
         self.store().advance_sign_in(&stored, &next, SIGN_IN_TIME).await?;
         Err(PageError::new(
             Cause::WrongCode,
-            "This is not the code that was shown after signing in: look at it again.",
+            "This is not the code that was shown after signing in: check it, and enter it again.",
         ))
     }
 
@@ -273,7 +273,7 @@ impl PageApi {
     }
 }
 
-/// A person waits for it.
+/// A person is waiting for it.
 const CHECK_TIME: Duration = Duration::from_secs(10);
 
 fn random() -> Result<SecretString, PageError> {

@@ -15,6 +15,7 @@ use crate::linking::synced_data::SyncedDataNote;
 use crate::linking::unlink::UnlinkNote;
 use crate::linking::{GitlabPurpose, Leftover, LinkError};
 use crate::outbound::refused_by_guard;
+use crate::text::count;
 
 fn refused(sentence: impl Into<String>) -> PageError {
     PageError::new(Cause::Refused, sentence)
@@ -95,7 +96,7 @@ fn purpose_words(purpose: GitlabPurpose) -> &'static str {
         GitlabPurpose::ListProjects => "list the group's projects",
         GitlabPurpose::CreateGroupHook => "create the group's webhook",
         GitlabPurpose::CreateProjectHook => "create webhooks in this project",
-        GitlabPurpose::RepairHook => "look after the webhook",
+        GitlabPurpose::RepairHook => "read or change the webhook",
         GitlabPurpose::CreateToken => "create a group access token",
     }
 }
@@ -188,7 +189,7 @@ pub(super) fn of_link(error: &LinkError, site: &Site) -> PageError {
             refused(format!("{key:?} is not the key of a Jira project: keys look like PAY, in capitals."))
         }
         LinkError::UnlinkedMeanwhile => {
-            refused("The group was unlinked while it was being linked: link it again if it is wanted.")
+            refused("The group was unlinked while it was being linked: link it again if you still want it.")
         }
         LinkError::NoProjectHook { project, instance, group, source } => {
             refused(format!("No project of {group} got a webhook. {}", no_hook(project, source, instance)))
@@ -235,7 +236,7 @@ fn no_group_token(error: &GitlabError, instance: &str) -> PageError {
         error => return of_gitlab(error, instance, GitlabPurpose::CreateToken),
     };
     refused(format!(
-        "{instance} creates no access token for the group ({cause}): it takes an Owner who is no bot, and on GitLab.com Premium or Ultimate. Paste a token, or link without one."
+        "{instance} creates no access token for the group ({cause}): it takes an Owner who is not a bot, and on GitLab.com Premium or Ultimate. Paste a token, or link without one."
     ))
 }
 
@@ -244,7 +245,7 @@ pub(super) fn renewal_notes(report: &RenewReport, instance: &str) -> Vec<String>
     let mut notes = Vec::new();
     if report.was_pending {
         notes.push(
-            "Linking or unlinking it had not ended before. What unlinking had deleted from Jira does not come back by itself."
+            "Linking or unlinking it had not ended before. What unlinking had deleted from Jira is not restored by this."
                 .to_owned(),
         );
     }
@@ -339,12 +340,12 @@ pub(super) fn unlink_note(note: &UnlinkNote, site: &Site, link: &Subscription, w
             format!("If the group has a webhook to {webhook_url}, an Owner removes it under {hooks_page}.")
         }
         UnlinkNote::ProjectHooksLeft(left) => format!(
-            "{} webhooks of projects are still there: a Maintainer removes them in each project under Settings > Webhooks.",
-            left.len()
+            "{} still there: a Maintainer removes them in each project under Settings > Webhooks.",
+            count(left.len() as u64, "webhook of a project is", "webhooks of projects are")
         ),
         UnlinkNote::ProjectHooksUnknown(projects) => format!(
-            "In {} projects it is not known whether there is a webhook to {webhook_url}: a Maintainer removes it under Settings > Webhooks.",
-            projects.len()
+            "In {} it is not known whether there is a webhook to {webhook_url}: a Maintainer removes it under Settings > Webhooks.",
+            count(projects.len() as u64, "project", "projects")
         ),
         UnlinkNote::GivenTokenNotRevoked => {
             "The token that was given for the link is forgotten, but not revoked.".to_owned()

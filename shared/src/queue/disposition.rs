@@ -16,8 +16,9 @@ use crate::telemetry::{Measure, with_causes};
 /// bad release of either side takes.
 const MAX_ATTEMPTS: u32 = 10;
 
-/// A shorter wait is told only when it is a message's first: one that looks again every few seconds would say so for days.
-const TOLD_WAIT: Duration = Duration::from_secs(30);
+/// A shorter wait is logged only when it is a message's first: one that is checked every few seconds would fill the log for
+/// days.
+const LOGGED_WAIT: Duration = Duration::from_secs(30);
 
 /// The version this release writes. The previous release's are read, too.
 const VERSION: u8 = 1;
@@ -62,7 +63,7 @@ pub enum Disposition {
         /// Why.
         reason: String,
     },
-    /// It is of no use any more.
+    /// It has become obsolete.
     Drop {
         /// Why.
         reason: String,
@@ -205,7 +206,7 @@ impl<T> Message<T> {
             }
             Disposition::Wait { until, reason } => {
                 let until_text = until.iso8601();
-                if self.held_since.is_some() && until.since(now) < TOLD_WAIT {
+                if self.held_since.is_some() && until.since(now) < LOGGED_WAIT {
                     tracing::debug!(trace.id = %trace, until = until_text, reason, "a message waits on");
                 } else {
                     tracing::info!(trace.id = %trace, until = until_text, reason, "a message waits");
@@ -232,7 +233,7 @@ impl<T> Message<T> {
 }
 
 impl<T: Serialize> Message<T> {
-    /// The message as a dead letter: redriven, it has all its attempts and all its time again.
+    /// The message as a dead letter: when redriven, it has all its attempts and all its time again.
     fn renewed(self) -> Option<String> {
         let renewed = Self { attempts: 0, not_before: None, held_since: None, ..self };
         serde_json::to_string(&renewed).ok()

@@ -34,7 +34,7 @@ use crate::clock::SharedClock;
 mod table;
 mod writer;
 
-/// One process, one connection: the lock is held as long as the file is open and goes with the process.
+/// One process, one connection: the lock is held as long as the file is open, and is released when the process ends.
 const SETTINGS: &str =
     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
 
@@ -80,7 +80,7 @@ impl EmbeddedQueues {
     /// Queues that are forgotten with this value, for tests.
     ///
     /// # Errors
-    /// SQLite has no memory to give.
+    /// SQLite is out of memory.
     pub fn memory(clock: SharedClock) -> Result<Self, QueueFileError> {
         Self::start(Connection::open_in_memory(), Path::new(":memory:"), clock)
     }

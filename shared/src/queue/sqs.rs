@@ -1,7 +1,7 @@
 //! The queue of a deployed bundle: an SQS standard queue with its dead-letter queue. How calls on several messages are
-//! made belongs to `batch`, what a dead letter is on SQS to `dead_letter`, and reading them to `dead_letter_reader`. Receiving from
-//! the queue itself is Lambda's; how the client is made, with which timeouts and retries of single calls, belongs to its
-//! owner.
+//! made belongs to `batch`, what a dead letter is on SQS to `dead_letter`, and reading them to `dead_letter_reader`.
+//! Receiving from the queue itself is Lambda's; how the client is made, with which timeouts and retries of single
+//! calls, belongs to its owner.
 //!
 //! Message groups make it a fair queue
 //! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html>): a group with

@@ -31,7 +31,7 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Whether something that takes at most `time` ends before it.
+    /// Whether something that takes at most `time` can end before it.
     #[must_use]
     pub fn leaves(self, time: Duration) -> bool {
         self.left() > time

@@ -26,9 +26,9 @@ pub enum Coverage {
     Outside,
 }
 
-/// What the coverage of a project is known by.
+/// How certain the coverage of a project is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
+pub enum Certainty {
     /// GitLab's answer or, on a link without a token, the hook.
     Known,
     /// The hook alone, although GitLab was asked: its answer proves nothing.
@@ -54,12 +54,12 @@ impl Store {
         subscription: SubscriptionId,
         project: u64,
         coverage: Coverage,
-        proof: Proof,
+        certainty: Certainty,
     ) -> Result<(), StoreError> {
-        let lifetime = match (proof, coverage) {
-            (Proof::Assumed, _) => ASSUMED_LIFETIME,
-            (Proof::Known, Coverage::Inside) => INSIDE_LIFETIME,
-            (Proof::Known, Coverage::Outside) => OUTSIDE_LIFETIME,
+        let lifetime = match (certainty, coverage) {
+            (Certainty::Assumed, _) => ASSUMED_LIFETIME,
+            (Certainty::Known, Coverage::Inside) => INSIDE_LIFETIME,
+            (Certainty::Known, Coverage::Outside) => OUTSIDE_LIFETIME,
         };
         self.put(&key(subscription, project), &coverage, When::Always, Some(lifetime)).await
     }

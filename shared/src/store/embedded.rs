@@ -84,7 +84,7 @@ impl EmbeddedEngine {
     /// An engine that forgets everything, for tests.
     ///
     /// # Errors
-    /// SQLite has no memory to give.
+    /// SQLite is out of memory.
     pub fn memory() -> Result<Self, EngineError> {
         let database = Database::memory();
         Self::start(database.map_err(|source| EngineError::Open { path: PathBuf::from(":memory:"), source })?)

@@ -1,5 +1,5 @@
-//! A store for tests: over an engine in memory, with faults on the way to it that the engine has none of, as DynamoDB
-//! and the network have them (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>).
+//! A store for tests: over an engine in memory, with the faults that DynamoDB and the network have and the engine does not
+//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>).
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -42,7 +42,7 @@ pub(super) enum Fault {
     Reset,
     /// DynamoDB does it, and the connection breaks before the answer is here.
     AnswerLost,
-    /// Nobody ever answers.
+    /// There is never an answer.
     Silence,
     /// Of a batch, DynamoDB does so many items and hands the others back.
     Undone { done: usize },
@@ -80,8 +80,8 @@ impl Fault {
         Self::Refusal(400, json!({ "__type": kind, "CancellationReasons": reasons }))
     }
 
-    /// What the SDK outlasts by itself, whatever the call is, and how often in a row: of two silent attempts the time-outs
-    /// alone leave hardly any time for a third.
+    /// The faults that the SDK retries by itself, whatever the call is, and how often in a row: of two silent attempts the
+    /// time-outs alone leave hardly any time for a third.
     pub(super) fn transient() -> [(Self, usize); 6] {
         [
             (Self::throughput_exceeded(), 2),
@@ -104,7 +104,7 @@ struct Operation {
     most_at_once: usize,
 }
 
-/// The way to the engine. Clones are the same way.
+/// The faults of calls to the engine. Clones share them.
 #[derive(Clone)]
 pub(super) struct Faults {
     engine: SharedHttpClient,
@@ -118,10 +118,10 @@ impl fmt::Debug for Faults {
 }
 
 impl Faults {
-    /// A new store with its table, the way to it, and the clock it goes by.
+    /// A new store with its table, its faults, and its clock.
     pub(super) async fn store() -> (Store, Self, Arc<StoppedClock>) {
         let engine = EmbeddedEngine::memory().expect("an engine").client();
-        let http = engine.config().http_client().expect("a way to the engine");
+        let http = engine.config().http_client().expect("a connector to the engine");
         let faults = Self { engine: http, operations: Arc::default() };
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -142,12 +142,12 @@ impl Faults {
         (store, faults, clock)
     }
 
-    /// The next calls of `operation` go like this, and later ones well.
+    /// The next calls of `operation` have these faults, and later ones succeed.
     pub(super) fn next(&self, operation: &str, faults: impl IntoIterator<Item = Fault>) {
         self.plan(operation, faults, None);
     }
 
-    /// The next calls of `operation` go like this, and all later ones have the fault `then`.
+    /// The next calls of `operation` have these faults, and all later ones have the fault `then`.
     pub(super) fn plan(
         &self,
         operation: &str,
@@ -159,7 +159,7 @@ impl Faults {
             .insert(operation.to_owned(), Operation { next, then: then.into(), ..Operation::default() });
     }
 
-    /// Everything goes well from here on.
+    /// Ends all faults.
     pub(super) fn end(&self) {
         self.lock().clear();
     }
@@ -184,7 +184,7 @@ impl Faults {
     }
 }
 
-/// A call that is under way, until it is answered or given up.
+/// A call that is under way, until it is answered or dropped.
 struct Begun {
     faults: Faults,
     operation: String,
@@ -205,29 +205,29 @@ impl HttpClient for Faults {
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
         let engine = self.engine.http_connector(settings, components);
-        SharedHttpConnector::new(Way { faults: self.clone(), engine })
+        SharedHttpConnector::new(FaultyConnector { faults: self.clone(), engine })
     }
 }
 
 #[derive(Clone, Debug)]
-struct Way {
+struct FaultyConnector {
     faults: Faults,
     engine: SharedHttpConnector,
 }
 
-impl HttpConnector for Way {
+impl HttpConnector for FaultyConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").expect("a target").to_owned();
-        let way = self.clone();
+        let connector = self.clone();
         HttpConnectorFuture::new(async move {
             let operation = target.rsplit('.').next().expect("its last part");
-            let (fault, _begun) = way.faults.begin(operation);
-            way.answer(fault, request).await
+            let (fault, _begun) = connector.faults.begin(operation);
+            connector.answer(fault, request).await
         })
     }
 }
 
-impl Way {
+impl FaultyConnector {
     async fn answer(&self, fault: Fault, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let reset = || ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into());
         match fault {

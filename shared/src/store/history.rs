@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_step_counts_once_and_a_new_plan_begins_anew() {
+    async fn a_step_counts_once_and_a_new_plan_starts_over() {
         let (store, _faults, _clock) = Faults::store().await;
         let slot = HistorySlot::history(SubscriptionId::generate());
         let (first, second) = (Ulid::new(), Ulid::new());

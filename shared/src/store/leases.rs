@@ -1,5 +1,5 @@
-//! Leases: of several workers one at a time changes a link's token or hooks, or sends what only its hooks tell. A lease ends by
-//! itself, so that a worker that dies with it stops nobody for long.
+//! Leases: of several workers one at a time changes a link's token or hooks, or sends what only its hooks tell. A lease
+//! ends by itself, so that a worker that dies with it stops nobody for long.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::domain::SubscriptionId;
 /// How long a lease lasts: longer than a function runs.
 pub const LEASE: Duration = Duration::from_secs(300);
 
-/// How long a lease lasts that is renewed while it is held: as long as events wait behind a worker that died.
+/// How long a lease lasts without the renewals that its holder makes: events wait this long behind a worker that died.
 const SENDING: Duration = Duration::from_secs(30);
 
 /// How often it is renewed: often enough that two renewals may fail.
@@ -45,7 +45,7 @@ impl Store {
         self.set_end(&key(link), lease, Timestamp(0)).await
     }
 
-    /// Does `work` while no other worker sends what hooks tell of `link`; none, and nothing done, while one does.
+    /// Does `work` while no other worker sends what hooks say of `link`; `None`, with nothing done, while one does.
     ///
     /// # Errors
     /// When the table can't be written before; the work is not begun then.
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_at_a_time_sends_and_a_dead_one_stops_the_others_for_seconds() {
+    async fn one_worker_at_a_time_sends_and_a_dead_one_delays_the_others_for_seconds() {
         let (store, _faults, clock) = Faults::store().await;
         let link = SubscriptionId::generate();
         let beside = async { store.sending_alone(link, async { "twice" }).await.expect("read") };

@@ -1,4 +1,5 @@
-//! What was last sent of each entity, and which branches are gone. Numbers and dates only, and names of branches; no other content.
+//! What was last sent of each entity, and which branches are gone. Numbers and dates only, and names of branches; no
+//! other content.
 
 use std::collections::HashMap;
 use std::time::Duration;

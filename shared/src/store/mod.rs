@@ -16,7 +16,7 @@
 //! | hook of one project | `SUBSCRIPTION#<id>` | `HOOK#<project id>` | for ever |
 //! | who changes a link's token or hooks | `SUBSCRIPTION#<id>` | `LEASE` | five minutes |
 //! | who sends what only a link's hooks tell | `SUBSCRIPTION#<id>` | `SENDING` | five minutes |
-//! | deliveries that could not be queued | `SUBSCRIPTION#<id>` | `MISSED` | until they are made up for |
+//! | deliveries that could not be queued | `SUBSCRIPTION#<id>` | `MISSED` | until they are resent or the link is removed |
 //! | deliveries that were not understood | `SUBSCRIPTION#<id>` | `NOT_UNDERSTOOD` | 7 days after the last |
 //! | when the last delivery came in, to the minute | `SUBSCRIPTION#<id>` | `LAST_EVENT` | with the link |
 //! | whether a project is covered | `SUBSCRIPTION#<id>` | `PROJECT#<project id>` | an hour when outside, a day when inside, a minute when assumed |
@@ -31,8 +31,8 @@
 //! | deliveries that led to nothing, several at a time | `ANSWERS#<subscription>` | `<place, of 64>` | 7 days |
 //! | outcomes of an issue key | `OUTCOME#<site>#<issue key>` | `<kind>#<project>#<entity id>` | 30 days |
 //!
-//! This file, `write` and `batch` hold how items are read and written; the files beside them hold which. DynamoDB removes expired items late,
-//! so every read filters them.
+//! This file, `write` and `batch` hold how items are read and written; the files beside them hold which. DynamoDB
+//! removes expired items late, so every read filters them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -56,10 +56,10 @@ pub mod deployed;
 pub mod embedded;
 #[cfg(all(test, feature = "embedded"))]
 mod faulty;
+pub mod first_deliveries;
 pub mod forge_installations;
 pub mod history;
-pub mod intake_answers;
-pub mod intakes;
+pub mod ignored_deliveries;
 pub mod last_events;
 pub mod leases;
 pub mod ledger;

@@ -11,7 +11,8 @@ use crate::domain::{EntityKey, HoldReason, KeyRule, SiteId, SubscriptionId};
 /// Longer than people ask, and short enough for a small table.
 const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// An entity with hundreds of keys is a release, not a question.
+/// Keys of an entity that outcomes are kept for: an entity with hundreds of keys is a release, and nobody asks `explain`
+/// about it.
 const MAX_KEYS_PER_ENTITY: usize = 50;
 
 /// What became of an entity for one issue key.

@@ -1,4 +1,4 @@
-//! Deliveries that were processed and can't lead to anything else. GitLab names each by an id that stays the same when
+//! Deliveries that were processed completely. GitLab names each by an id that stays the same when
 //! somebody sends it again; remembering it saves the work; correctness does not depend on it.
 
 use std::collections::HashSet;

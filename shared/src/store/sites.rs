@@ -84,7 +84,8 @@ impl Store {
         self.update(&site_key(id), change).await
     }
 
-    /// Notes the condition of a site, if it is another than before. A change of connections goes on whatever the old connection says.
+    /// Notes the condition of a site, if it is another than before. A change of connections goes on whatever the old
+    /// connection says.
     pub async fn set_condition(&self, site: &Site, condition: SiteCondition) -> Result<(), StoreError> {
         if site.state.condition != condition {
             let since = self.clock.now();
@@ -171,7 +172,7 @@ impl Store {
         self.delete_many(&[installation_key(installation)]).await
     }
 
-    /// Makes an installation the writer of its site where none writes: a writer that is not there any more is none. Never
+    /// Makes an installation the writer of its site where none writes: a writer that no longer exists counts as none. Never
     /// in the middle of a change of connections, and never in place of one that is there, whatever Jira says of it. `None`:
     /// another one writes.
     pub async fn take_over(&self, site: &Site, id: InstallationId) -> Result<Option<Site>, StoreError> {
@@ -193,8 +194,8 @@ impl Store {
         Ok(changed)
     }
 
-    /// Notes that a connection is about to be closed: if it wrote, the site waits for another one, and Jira has deleted what came
-    /// through it. Before the installation goes, so that what is cut off in between can be done again.
+    /// Notes that a connection is about to be closed: if it wrote, the site waits for another one, and Jira has deleted
+    /// what came through it. Before the installation goes, so that what is interrupted in between can be done again.
     pub async fn lose_writer(&self, installation: &Installation) -> Result<(), StoreError> {
         let has_links = self.has_subscriptions(installation.site).await?;
         let now = self.clock.now();

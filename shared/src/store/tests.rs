@@ -1,4 +1,4 @@
-//! Every kind of access, on a day when DynamoDB and the network are not well.
+//! Every kind of access while DynamoDB or the network fails.
 
 pub(crate) mod removal;
 
@@ -126,7 +126,7 @@ impl Access {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_for_a_moment_is_outlasted() {
+async fn a_transient_failure_is_retried() {
     for (access, operations) in ACCESSES {
         for operation in operations {
             for (fault, times) in Fault::transient() {
@@ -143,7 +143,7 @@ async fn what_fails_for_a_moment_is_outlasted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_goes_on_failing_is_unavailable_in_time_and_nothing_is_half_done() {
+async fn a_lasting_failure_is_reported_in_time_and_nothing_is_half_done() {
     for (access, operations) in ACCESSES {
         for operation in operations {
             for (fault, _) in Fault::transient() {
@@ -157,7 +157,7 @@ async fn what_goes_on_failing_is_unavailable_in_time_and_nothing_is_half_done() 
                 let is_done = matches!(fault, Fault::AnswerLost) && *operation != "GetItem";
                 let expected = if is_done { access.state_after() } else { state_of(&BEFORE) };
                 assert_eq!(state(&store).await, expected, "{access:?} {fault:?}");
-                // And nothing stands in the way of doing it again.
+                // And it can be done again.
                 if !is_done {
                     access.run(&store).await.expect("done");
                 }

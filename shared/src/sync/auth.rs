@@ -148,7 +148,7 @@ impl HookAuthenticator {
 
     async fn demand_signature(&self, subscription: SubscriptionId, project: Option<u64>) {
         self.hooks.invalidate(&(subscription, project)).await;
-        // The next valid signature tells again.
+        // The next valid signature tries again.
         if let Err(error) = self.store.demand_signature(subscription, project).await {
             tracing::warn!(subscription.id = %subscription, %error, "could not note that a hook signs");
         }
@@ -201,13 +201,13 @@ impl OpenHook {
                 Some(headers) => {
                     verify_signature(headers, credentials.body, &secrets.signing_token, arrived_at)
                 }
-                // A hook that signs has no other way in: whoever got hold of its token alone stays outside.
+                // A hook that signs has no other way in: its token alone is not enough.
                 None if self.hook.signed => return Err(SignatureError::Signature),
                 None => verify_token_digest(&credentials.token_digest, &secrets.token),
             };
             match verified {
                 Ok(()) => return Ok(()),
-                // Of several the newest's tells most, apart from a right signature that is only late.
+                // Of several errors the newest secret's says most, except for a right signature that is only late.
                 Err(refused) if number == 0 || refused == SignatureError::Stale => error = refused,
                 Err(_) => {}
             }
@@ -216,7 +216,7 @@ impl OpenHook {
     }
 }
 
-/// What a delivery proves itself by, with what it proves.
+/// What authenticates a delivery, with the body that it covers.
 #[derive(Debug)]
 pub struct WebhookCredentials<'a> {
     /// The project whose hook it says it comes from; none for a group's hook.

@@ -35,7 +35,7 @@ pub struct Link {
     pub product: Arc<str>,
 }
 
-/// What Jira is told.
+/// The content that is sent to Jira.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// A commit.
@@ -107,7 +107,7 @@ impl EntityVersion {
         last.map_or(number, |last| number.max(last.last_number() + 1))
     }
 
-    /// Whether this version should be kept when both are at hand.
+    /// Whether this version should be kept rather than the other.
     #[must_use]
     pub fn supersedes(&self, other: &Self) -> bool {
         let sent = LedgerEntry::from(*other);

@@ -25,31 +25,31 @@ pub struct EventMessage {
     pub delivery: Option<String>,
     /// What it says.
     #[serde(flatten)]
-    pub intake: Payload,
+    pub payload: Payload,
 }
 
-/// What came in.
+/// What a webhook carried.
 #[expect(clippy::large_enum_variant, reason = "nearly every message is the large one")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "intake", rename_all = "snake_case")]
 pub enum Payload {
-    /// A delivery that proved where it came from.
+    /// An authenticated delivery.
     Verified {
         /// The project it speaks of.
         project: Project,
         /// What happened.
         event: HookEvent,
     },
-    /// A delivery taken in while secrets could not be read; `sync` verifies it.
+    /// A delivery that was queued while secrets could not be read; `sync` authenticates it.
     Unverified(UnverifiedDelivery),
 }
 
-/// A delivery as it came, with what can prove it.
+/// A delivery as it came in, with its webhook credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnverifiedDelivery {
     /// The project whose hook it says it is.
     pub hook_project: Option<u64>,
-    /// What stands for `X-Gitlab-Token`; the token itself must not lie on a queue.
+    /// The digest of `X-Gitlab-Token`; the token itself must not be on a queue.
     pub token_digest: String,
     /// `webhook-id`, `webhook-timestamp` and `webhook-signature`.
     pub signature: Option<(String, String, String)>,
@@ -80,9 +80,9 @@ impl EventMessage {
         };
         let id = Ulid::new();
         let parts = events.into_iter().enumerate().map(|(part, event)| {
-            let intake = Payload::Verified { project: project.clone(), event };
+            let payload = Payload::Verified { project: project.clone(), event };
             let delivery = delivery.map(|id| format!("{id}/{part}"));
-            let body = Self { subscription, received_at, delivery, intake };
+            let body = Self { subscription, received_at, delivery, payload };
             let mut message = Message::new(subscription.to_string(), received_at, body);
             message.id = id;
             message
@@ -148,7 +148,7 @@ mod tests {
         for message in messages {
             assert_eq!(message.id, id, "one delivery has one id");
             assert!(message.outgoing(Timestamp(1)).expect("JSON").body.len() <= MAX_MESSAGE);
-            let Payload::Verified { event: HookEvent::Push(part), .. } = message.body.intake else {
+            let Payload::Verified { event: HookEvent::Push(part), .. } = message.body.payload else {
                 panic!("not a push")
             };
             together.extend(part.commits);

@@ -1,6 +1,6 @@
-//! From GitLab's events to Jira's entities: authenticating deliveries ([`auth`]), queue messages ([`message`], [`step`]), reading GitLab
-//! ([`read`]), filling entities ([`transform`]), and bringing them to Jira ([`apply`]). Which messages are taken, and how a
-//! queue is answered, belongs to the functions.
+//! From GitLab's events to Jira's entities: authenticating deliveries ([`auth`]), queue messages ([`message`],
+//! [`step`]), reading GitLab ([`read`]), filling entities ([`transform`]), and bringing them to Jira ([`apply`]). Which
+//! messages are taken, and how a queue is answered, belongs to the functions.
 
 pub mod apply;
 pub mod auth;

@@ -1,4 +1,4 @@
-//! The way to a link's Jira site: its writing connection, or what the work waits for. Where a message waits, how it waits
+//! Access to a link's Jira site: its writing connection, or what the work waits for. Where a message waits, how it waits
 //! belongs to its queue.
 
 use std::time::Duration;
@@ -11,22 +11,23 @@ use crate::queue::disposition::Disposition;
 use crate::store::backoffs::{Backoff, BackoffScope};
 use crate::store::{Store, StoreError};
 
-/// How long work waits that a new token of Forge lets go on. The token comes when Forge likes, and a message that waits on SQS
-/// can't be woken; the work is to be on its way ten seconds after, and two of them are the batch's. Every message looks again,
-/// not one for all: the others could not be called back before their time. What it costs is in docs/COSTS.md.
+/// How long work waits before it checks again whether Forge has delivered a new token. That may happen at any time, and a
+/// message that waits on SQS can't be woken; the work has to go on within ten seconds, of which the batch takes two. Every
+/// message checks by itself, not one for all: the others could not be received before their time. What it costs is in
+/// docs/COSTS.md.
 const TOKEN_WAIT: Duration = Duration::from_secs(7);
 
-/// A gap of more than a day is no longer Forge's delay but an app that is gone or calls that don't arrive. From then on a look
-/// comes after this part of the gap, so that work that nobody cares for costs the same every day, however much it grows.
+/// A gap of more than a day is no longer Forge's delay but an app that is gone or calls that don't arrive. From then on the
+/// next check comes after this part of the gap, so that abandoned work costs the same every day, however much it grows.
 const PART_OF_GAP: u32 = 10_000;
 
-/// Work without a connection waits for a person. It looks again after this part of the time that it has waited already,
-/// between these: soon where somebody acts at once, and seldom where nobody does.
+/// Work without a connection waits for a person. It is checked again after this part of the time that it has waited
+/// already, between these bounds: soon where somebody acts at once, and seldom where nobody does.
 const PART_OF_PAUSE: u32 = 100;
 const SHORTEST_WAIT: Duration = TOKEN_WAIT;
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
 
-/// What the way to a site needs.
+/// Opens Jira sites.
 #[derive(Clone, Debug)]
 pub struct SiteAccess {
     /// Sites, installations and backoffs.
@@ -66,7 +67,7 @@ impl SiteAccess {
         let kind = installation.as_ref().map(|installation| installation.connection.kind());
         if let Some(Backoff { until, reason, .. }) = backoff {
             let mut held = Disposition::Wait { until, reason: reason.to_string() };
-            mind_tokens(&mut held, kind, self.clock.now());
+            cap_wait_for_token(&mut held, kind, self.clock.now());
             return Ok(Err(held));
         }
         Ok(match (self.writing_connection(&site, installation).await?, kind) {
@@ -117,13 +118,14 @@ impl SiteAccess {
 }
 
 impl OpenSite {
-    /// Where Jira refuses a token of Forge, the next one to come ends the pause, however long it is.
-    pub fn mind_tokens(&self, held: &mut Disposition, now: Timestamp) {
-        mind_tokens(held, Some(self.kind), now);
+    /// Where Jira refuses a token of Forge, work waits a few seconds at most: the next token ends the backoff, however
+    /// long that is.
+    pub fn cap_wait_for_token(&self, held: &mut Disposition, now: Timestamp) {
+        cap_wait_for_token(held, Some(self.kind), now);
     }
 }
 
-fn mind_tokens(held: &mut Disposition, writes: Option<ConnectionKind>, now: Timestamp) {
+fn cap_wait_for_token(held: &mut Disposition, writes: Option<ConnectionKind>, now: Timestamp) {
     if let Disposition::Wait { until, reason } = held
         && writes == Some(ConnectionKind::Forge)
         && *reason == HoldReason::CredentialRejected.to_string()
@@ -132,7 +134,7 @@ fn mind_tokens(held: &mut Disposition, writes: Option<ConnectionKind>, now: Time
     }
 }
 
-/// How long work waits next that waits for the site to leave `condition`.
+/// How long work waits for the site to leave `condition` before it is checked again.
 fn pause(site: &Site, condition: SiteCondition, part: u32, now: Timestamp) -> Duration {
     let is_new = site.state.condition != condition;
     let waited = if is_new { Duration::ZERO } else { now.since(site.state.since) };
@@ -143,10 +145,10 @@ fn pause(site: &Site, condition: SiteCondition, part: u32, now: Timestamp) -> Du
 mod tests {
     use super::*;
 
-    /// FF1: a gap of a day never takes a look longer than what is left of ten seconds, and what costs more every day is
-    /// looked at less often.
+    /// FF1: within a day, every check comes in time for the ten seconds, and what costs more every day is checked less
+    /// often.
     #[test]
-    fn ff1_work_that_waits_for_a_token_looks_again_in_time() {
+    fn ff1_work_that_waits_for_a_token_is_checked_in_time() {
         let noon = Timestamp(1_767_607_200_000);
         let mut site = Site::new("https://acme.atlassian.net", noon);
         let hours = |hours: u64| Duration::from_secs(hours * 3600);

@@ -1,5 +1,5 @@
-//! What lies on the queue of `backfill`: a step of something that takes longer than a request. Where it goes on is stored with
-//! the link, so a step that is delivered twice, or is left over, does no harm.
+//! The messages of `backfill`'s queue: each is a step of something that takes longer than a request. Where it goes on is
+//! stored with the link, so a step that is delivered twice, or is left over, does no harm.
 
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;

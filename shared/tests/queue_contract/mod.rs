@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use shared::queue::{DeadLetter, Depth, Outgoing, Queue};
 
 /// Longer than SQS takes to count.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A message of the group `site` that is due at once.
 pub fn message(site: &str, body: &str) -> Outgoing {
@@ -15,25 +15,25 @@ pub fn message(site: &str, body: &str) -> Outgoing {
 
 /// Waits until the queue counts so many messages.
 pub async fn expect_depth(queue: &dyn Queue, expected: Depth) {
-    let given_up = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let depth = queue.depth().await.unwrap();
         if depth == expected {
             return;
         }
-        assert!(Instant::now() < given_up, "{depth:?} instead of {expected:?}");
+        assert!(Instant::now() < deadline, "{depth:?} instead of {expected:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 async fn expect_dead_letters(queue: &dyn Queue, limit: usize, count: usize) -> Vec<DeadLetter> {
-    let given_up = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        let letters = queue.dead_letters(limit).await.unwrap();
-        if letters.len() == count {
-            return letters;
+        let dead_letters = queue.dead_letters(limit).await.unwrap();
+        if dead_letters.len() == count {
+            return dead_letters;
         }
-        assert!(Instant::now() < given_up, "{letters:?} instead of {count}");
+        assert!(Instant::now() < deadline, "{dead_letters:?} instead of {count}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -59,15 +59,18 @@ pub async fn sends_may_be_many_and_large(queue: &dyn Queue) {
 pub async fn dead_letters_say_why_and_when(queue: &dyn Queue) {
     let body = r#"{"text":"zażółć \"🦊\" \\ "}"#;
     queue.send_to_dead_letter_queue(body.to_owned(), "Jira answered 400: \"no\"".to_owned()).await.unwrap();
-    let letters = expect_dead_letters(queue, 10, 1).await;
-    assert_eq!((letters[0].body.as_str(), letters[0].reason.as_str()), (body, "Jira answered 400: \"no\""));
-    assert!(letters[0].died_at.0 > 1_700_000_000_000, "{:?}", letters[0].died_at);
+    let dead_letters = expect_dead_letters(queue, 10, 1).await;
+    assert_eq!(
+        (dead_letters[0].body.as_str(), dead_letters[0].reason.as_str()),
+        (body, "Jira answered 400: \"no\"")
+    );
+    assert!(dead_letters[0].died_at.0 > 1_700_000_000_000, "{:?}", dead_letters[0].died_at);
     expect_depth(queue, Depth { dead: 1, ..Depth::default() }).await;
 }
 
-/// A text is given up whatever is in it and however large it is. SQS refuses some characters, so a text comes back as
+/// A text is dead-lettered whatever is in it and however large it is. SQS refuses some characters, so a text comes back as
 /// JSON that says the same, and a reason with signs in their place, or, beside the largest text, not at all.
-pub async fn any_text_can_be_given_up(queue: &dyn Queue) {
+pub async fn any_text_can_be_dead_lettered(queue: &dyn Queue) {
     let text: String =
         ('\0'..='\u{9f}').chain(['\u{d7ff}', '\u{fffd}', '\u{fffe}', '\u{ffff}', '\u{10ffff}']).collect();
     queue
@@ -75,15 +78,15 @@ pub async fn any_text_can_be_given_up(queue: &dyn Queue) {
         .await
         .unwrap();
     queue.send_to_dead_letter_queue("\u{e9}".repeat(512 * 1024), "2: large".to_owned()).await.unwrap();
-    let mut letters = expect_dead_letters(queue, 10, 2).await;
-    letters.sort_by_key(|letter| letter.body.len());
-    assert_eq!(serde_json::from_str::<String>(&letters[0].body).unwrap(), text);
-    assert!(letters[0].reason.starts_with("1: "), "{}", letters[0].reason);
-    assert_eq!(letters[1].body.len(), 1024 * 1024);
+    let mut dead_letters = expect_dead_letters(queue, 10, 2).await;
+    dead_letters.sort_by_key(|message| message.body.len());
+    assert_eq!(serde_json::from_str::<String>(&dead_letters[0].body).unwrap(), text);
+    assert!(dead_letters[0].reason.starts_with("1: "), "{}", dead_letters[0].reason);
+    assert_eq!(dead_letters[1].body.len(), 1024 * 1024);
 }
 
-/// Looking at dead letters takes none away, begins with the newest, and stops at the limit.
-pub async fn dead_letters_can_be_looked_at_again(queue: &dyn Queue) {
+/// Listing dead letters removes none, begins with the newest, and stops at the limit.
+pub async fn dead_letters_can_be_listed_again(queue: &dyn Queue) {
     for number in 0..3 {
         queue.send_to_dead_letter_queue(number.to_string(), "reason".to_owned()).await.unwrap();
         // So that no two die at the same time.
@@ -95,21 +98,21 @@ pub async fn dead_letters_can_be_looked_at_again(queue: &dyn Queue) {
     }
 }
 
-fn bodies(letters: &[DeadLetter]) -> Vec<&str> {
-    letters.iter().map(|letter| letter.body.as_str()).collect()
+fn bodies(dead_letters: &[DeadLetter]) -> Vec<&str> {
+    dead_letters.iter().map(|message| message.body.as_str()).collect()
 }
 
 /// A redrive takes the named ones or all, once.
-pub async fn redriven_letters_are_ready_again(queue: &dyn Queue) {
+pub async fn redriven_messages_are_ready_again(queue: &dyn Queue) {
     for number in 0..4 {
         queue.send_to_dead_letter_queue(number.to_string(), "reason".to_owned()).await.unwrap();
     }
-    let letters = expect_dead_letters(queue, 10, 4).await;
-    let named = [letters[1].id.clone(), "no such id".to_owned()];
+    let dead_letters = expect_dead_letters(queue, 10, 4).await;
+    let named = [dead_letters[1].id.clone(), "no such id".to_owned()];
     assert_eq!(queue.redrive(Some(&named)).await.unwrap(), 1);
     expect_depth(queue, Depth { ready: 1, dead: 3, ..Depth::default() }).await;
     let left = expect_dead_letters(queue, 10, 3).await;
-    assert!(left.iter().all(|letter| letter.body != letters[1].body));
+    assert!(left.iter().all(|message| message.body != dead_letters[1].body));
 
     assert_eq!(queue.redrive(Some(&[])).await.unwrap(), 0);
     assert_eq!(queue.redrive(None).await.unwrap(), 3);

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_guessed() {
+    fn calls_without_a_translation_are_refused() {
         for (target, body) in [
             ("DynamoDB_20120810.Scan", json!({"TableName": "a"})),
             ("DynamoDB_20120810.Query", json!({"TableName": "a", "IndexName": "i"})),

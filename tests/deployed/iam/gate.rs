@@ -1,4 +1,4 @@
-//! The way from the functions to AWS: every call is let through if the caller's role allows it, and answered as AWS
+//! A proxy between the functions and AWS: every call is passed on if the caller's role allows it, and answered as AWS
 //! answers otherwise. The caller is known by the name that each function's clients send.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{PATIENCE, free_port};
+use crate::{START_TIMEOUT, free_port};
 
 /// Longer than a function's first answer takes on a busy machine, and longer than its calls to AWS may.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,9 +54,9 @@ impl Runtime {
             .unwrap_or_else(|error| panic!("{program} does not start: {error}; `make invoked` installs it"));
         let invocations = format!("http://{calls}/2015-03-31/functions/function/invocations");
         let running = Self { invocations, log, _child: child, _directory: directory };
-        let given_up = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + START_TIMEOUT;
         while tokio::net::TcpStream::connect(&calls).await.is_err() {
-            assert!(tokio::time::Instant::now() < given_up, "{program} does not answer");
+            assert!(tokio::time::Instant::now() < deadline, "{program} does not answer");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         running

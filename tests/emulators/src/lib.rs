@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// Longer than a cold start of Python on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Which emulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,9 +90,9 @@ impl Emulator {
 
 impl Running {
     async fn wait(&self) {
-        let given_up = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + START_TIMEOUT;
         while reqwest::get(&self.url).await.is_err() {
-            assert!(tokio::time::Instant::now() < given_up, "{:?} does not answer", self.emulator);
+            assert!(tokio::time::Instant::now() < deadline, "{:?} does not answer", self.emulator);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -104,7 +104,7 @@ impl Running {
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    /// What SDK clients are made from. The credentials are the emulator's first account's.
+    /// Configuration of SDK clients. The credentials are the emulator's first account's.
     #[must_use]
     pub async fn sdk(&self) -> SdkConfig {
         aws_config::defaults(BehaviorVersion::latest())

@@ -1,5 +1,5 @@
-//! Two workers of `sync` on an emulator of AWS, killed in turn. Each is a process of its own, this test's program once more, and
-//! gets its batches as an event source mapping gives them to functions.
+//! Two workers of `sync` on an emulator of AWS, killed in turn. Each is a process of its own, this test's program once
+//! more, and gets its batches as an event source mapping gives them to functions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio;

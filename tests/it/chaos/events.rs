@@ -239,7 +239,7 @@ pub async fn send(delivery: Delivery) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("nobody takes the delivery");
+    panic!("the delivery is never accepted");
 }
 
 /// Jira ignores a version whose number is not higher than the last one's, so different content never has the same number.

@@ -1,4 +1,4 @@
-//! Who may be sent to GitLab to make a branch: a person in an installed Jira, with a token of that tenant.
+//! Who is redirected to GitLab to create a branch: a person in an installed Jira, with a token of that tenant.
 
 use std::sync::Arc;
 
@@ -176,7 +176,7 @@ async fn s33_with_several_instances_a_person_chooses_on_a_page_without_scripts()
 
 /// The hash of the link is not demanded yet, because Jira's own is not proved; a wrong one is logged. The secret is.
 #[tokio::test]
-async fn a_token_of_another_page_of_the_same_tenant_is_let_pass() {
+async fn a_token_of_another_page_of_the_same_tenant_is_accepted() {
     let fortress = Fortress::new().await;
     for qsh in ["context-qsh", &query_string_hash("GET", "/subscriptions", None)] {
         let token = fortress.world.site.tenant_token(qsh).unwrap().compact();

@@ -309,7 +309,7 @@ async fn a_tenant_that_names_another_ones_address_stays_who_it_is() {
 }
 
 #[tokio::test]
-async fn an_uninstall_older_than_the_install_is_over() {
+async fn an_uninstall_older_than_the_install_is_ignored() {
     let fortress = Fortress::new().await;
     let late = fortress.call("uninstalled").claim("iat", now() - 60);
     fortress.holds(fortress.send(&late).await, 200, "late").await;
@@ -349,7 +349,7 @@ async fn forged_names_of_ours_change_nothing() {
 
 /// Not to know is not to refuse: Jira may come again.
 #[tokio::test]
-async fn a_key_server_out_of_reach_is_said() {
+async fn a_key_server_out_of_reach_is_answered_503() {
     let variables = [("INSTALL_KEYS_URL", "http://127.0.0.1:1/keys")];
     let world = World::start_with(Version::V19_1, Arc::new(SystemClock), &variables).await.unwrap();
     let error = world.install().await.unwrap_err().to_string();

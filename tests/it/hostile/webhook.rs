@@ -1,4 +1,4 @@
-//! Who may tell of events: the hook that a link made, about projects inside the linked group. What is refused leaves no
+//! Who may deliver events: the hook that a link made, about projects inside the linked group. What is refused leaves no
 //! message, and what is no business of the link reaches no issue.
 
 use std::sync::Arc;
@@ -47,7 +47,7 @@ async fn of(version: Version) -> Stage {
     Stage::of(version, Arc::new(SystemClock)).await
 }
 
-/// Nothing waits on the queue, and Jira heard nothing.
+/// Nothing is on the queue, and nothing was sent to Jira.
 async fn nothing_came_of_it(world: &World, case: &str) {
     world.settled().await.unwrap();
     let status = world.command(Command::Status).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_hook_that_signs_is_authenticated_by_its_signature_alone() {
     let longer = String::from_utf8(delivery.body().to_vec()).unwrap() + " ";
     let edited = String::from_utf8(delivery.body().to_vec()).unwrap().replace("PAY-1", "PAY-2");
     let cases = [
-        ("no proof", unsigned().without_header("x-gitlab-token")),
+        ("no credentials", unsigned().without_header("x-gitlab-token")),
         ("a wrong token", unsigned().with_header("x-gitlab-token", "wrong")),
         ("an empty token", unsigned().with_header("x-gitlab-token", "")),
         ("the right token without a signature", unsigned()),
@@ -264,7 +264,7 @@ fn push_of(project: u64, path: &str, message: &str) -> Value {
     })
 }
 
-/// Whoever got hold of the token alone stays outside once the hook has shown that it signs.
+/// The token alone is not enough once the hook has shown that it signs.
 #[tokio::test]
 async fn once_a_hook_has_signed_it_has_to() {
     let (_world, manual, _) = by_hand(CredentialChoice::None).await;
@@ -311,7 +311,7 @@ async fn bodies_that_are_no_events_lead_to_nothing() {
 }
 
 #[tokio::test]
-async fn kinds_we_do_not_know_and_events_that_say_too_little_are_taken_and_forgotten() {
+async fn unknown_kinds_and_incomplete_events_are_accepted_and_ignored() {
     let (world, manual, _) = by_hand(CredentialChoice::None).await;
     for body in [
         json!({}),
@@ -347,7 +347,7 @@ async fn answer_of_a_new_process(world: &World, manual: &Manual, body: &Value) -
 
 /// With a token GitLab says where a project is, whatever the hook says.
 #[tokio::test]
-async fn projects_outside_the_group_are_told_by_gitlab() {
+async fn with_a_token_gitlab_says_which_projects_are_outside_the_group() {
     let (world, manual, ada) = by_hand(CredentialChoice::Given).await;
     let elsewhere = world.gitlab.group("elsewhere", Tier::Premium);
     elsewhere.grant(&ada, Role::Owner);
@@ -371,7 +371,7 @@ async fn projects_outside_the_group_are_told_by_gitlab() {
 
 /// Without a token all there is to go by is what the hook says, and it has proved to be ours.
 #[tokio::test]
-async fn projects_outside_the_group_are_told_by_their_path() {
+async fn without_a_token_the_path_says_which_projects_are_outside_the_group() {
     let (world, manual, _) = by_hand(CredentialChoice::None).await;
     let paths = ["elsewhere/api", "acme-evil/api", "acme", "ACME/api", "elsewhere/acme/api", "/acme/api", ""];
     for (project, path) in (1_000_000..).zip(paths) {
@@ -390,7 +390,7 @@ async fn projects_outside_the_group_are_told_by_their_path() {
 
 /// GitLab's Free tier has no group hooks: each project has one of its own, and it speaks for no other.
 #[tokio::test]
-async fn a_project_hook_speaks_for_its_project_only() {
+async fn a_project_hook_is_accepted_for_its_project_only() {
     let stage = of(Version::V17_3).await;
     let free = stage.world.gitlab.group("free", Tier::Free);
     free.grant(&stage.ada, Role::Owner);
@@ -424,7 +424,7 @@ async fn a_project_hook_speaks_for_its_project_only() {
 }
 
 #[tokio::test]
-async fn a_repeated_delivery_is_worked_on_once_and_a_refused_one_is_not_remembered() {
+async fn a_repeated_delivery_is_processed_once_and_a_refused_one_is_not_remembered() {
     let stage = Stage::new().await;
     let delivery = held_push(&stage).await;
     let tampered = delivery.clone().with_body("{}");
@@ -445,7 +445,7 @@ async fn a_repeated_delivery_is_worked_on_once_and_a_refused_one_is_not_remember
 
 /// T7: a deleted branch leads to a call when its name has a key, and never for a group that is not linked.
 #[tokio::test]
-async fn t7_deleted_branches_of_no_concern_reach_nobody() {
+async fn t7_only_branches_with_a_key_and_a_link_are_deleted_in_jira() {
     let stage = Stage::new().await;
     for branch in ["PAY-1-x", "no-key"] {
         stage.api.push(branch, [commit("x").adds("a", 1)]).await;

@@ -14,7 +14,7 @@ impl Operator {
         links: &[Subscription],
     ) -> Result<Vec<String>, Refusal> {
         let covering = links.iter().filter(|link| lies_under(path, &link.group_path));
-        // Of groups within groups the nearest sends.
+        // Of nested groups the nearest sends.
         let Some(link) = covering.max_by_key(|link| link.group_path.len()) else {
             let group = path.rsplit_once('/').map_or(path, |(group, _)| group);
             return Ok(vec![format!(

@@ -65,7 +65,7 @@ impl Renewed {
             _ => "The hook is as it was.",
         };
         let token = match (self.token.as_str(), self.old_token.as_deref()) {
-            ("none", _) => "No token was kept, and none is.",
+            ("none", _) => "No token was kept before, and none is kept now.",
             ("added", _) => "A token is kept now.",
             ("replaced", Some("revoked")) => "Replaced the token, and revoked the old one.",
             ("replaced", _) => "Replaced the token.",
@@ -82,7 +82,7 @@ pub(super) fn notes(report: &RenewReport, site: &Site) -> Vec<String> {
     let mut notes = Vec::new();
     if report.was_pending {
         notes.push(format!(
-            "Linking or unlinking it had not ended before. What unlinking had deleted from {} does not come back by itself.",
+            "Linking or unlinking it had not ended before. What unlinking had deleted from {} is not restored by this.",
             site.host()
         ));
     }

@@ -107,7 +107,7 @@ fn no_token(error: &GitlabError, instance: &str) -> Refusal {
         error => return wording::of_gitlab(error, instance, wording::purpose(GitlabPurpose::CreateToken)),
     };
     Refusal::new(format!(
-        "{instance} creates no access token for the group ({cause}): it takes an Owner who is no bot, and on GitLab.com Premium or Ultimate; otherwise use `--credential given`."
+        "{instance} creates no access token for the group ({cause}): it takes an Owner who is not a bot, and on GitLab.com Premium or Ultimate; otherwise use `--credential given`."
     ))
 }
 

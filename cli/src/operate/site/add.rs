@@ -160,8 +160,8 @@ impl Operator {
         }
     }
 
-    /// Makes the credential a connection of a known site, or renews that connection; answers whether it writes. A site that has a
-    /// writer keeps it.
+    /// Makes the credential a connection of a known site, or renews that connection; answers whether it writes. A site
+    /// that has a writer keeps it.
     async fn join(&self, site: &Site, base_url: &str, credentials: &Credentials) -> Result<bool, Refusal> {
         let connections = self.store.installations(site.id).await?;
         let renewed = connections

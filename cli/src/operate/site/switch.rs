@@ -73,7 +73,7 @@ fn missing(site: &Site, to: ConnectionKind, known: &[ConnectionKind]) -> String 
 fn words_of(note: &SwitchNote, site: &Site) -> String {
     match note {
         SwitchNote::JiraDataKept => {
-            "What the connection before had sent stays in Jira, as asked, until that connection is removed there."
+            "What the previous connection had sent stays in Jira, as asked, until that connection is removed there."
                 .to_owned()
         }
         SwitchNote::SentAgain => {
@@ -89,7 +89,7 @@ fn words_of(note: &SwitchNote, site: &Site) -> String {
 
 fn not_deleted(cause: &str) -> String {
     format!(
-        "What the connection before had sent could not be deleted ({cause}): Jira deletes it when that app is uninstalled."
+        "What the previous connection had sent could not be deleted ({cause}): Jira deletes it when that app is uninstalled."
     )
 }
 

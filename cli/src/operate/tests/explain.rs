@@ -1,9 +1,9 @@
-//! `explain` and the dead letters.
+//! `explain` and `dlq`.
 
 use serde_json::json;
 use shared::domain::{EntityKey, EntityKind, HoldReason, SubscriptionId};
 use shared::store::backoffs::{Backoff, BackoffScope};
-use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
+use shared::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
 use shared::store::outcomes::{Outcome, Verdict};
 
 use super::super::{Command, GroupLink};
@@ -14,7 +14,7 @@ fn explain(key: &str) -> Command {
 }
 
 #[tokio::test]
-async fn outcomes_are_told_with_what_explains_them() {
+async fn outcomes_are_shown_with_what_explains_them() {
     let bench = Bench::new().await;
     bench.add_site().await;
     bench.done(Command::GroupLink(bench.adas())).await;
@@ -44,7 +44,7 @@ async fn outcomes_are_told_with_what_explains_them() {
 }
 
 #[tokio::test]
-async fn silence_is_explained_too() {
+async fn an_issue_without_outcomes_is_explained_too() {
     let bench = Bench::new().await;
     let notes = bench.done(explain("PAY-1")).await["notes"].to_string();
     assert!(notes.contains("No group is linked"), "{notes}");
@@ -85,7 +85,7 @@ async fn what_is_no_key_is_refused() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_listed_without_their_texts_and_tried_again() {
+async fn dead_letters_are_listed_without_their_bodies_and_redriven() {
     let bench = Bench::new().await;
     let body = json!({ "id": "01J", "body": { "subscription": "01S", "author": "ada@example.com" } });
     for reason in ["first", "second", "third"] {
@@ -132,14 +132,14 @@ async fn deliveries_that_led_to_nothing_are_found() {
     let site = bench.stored_site().await;
     let link = bench.operator.store.subscriptions(site.id).await.unwrap().remove(0);
     let id = "2f1c8b1e-4d5a-4c6b-9e7f-0a1b2c3d4e5f";
-    let answered = AnsweredDelivery {
+    let ignored = IgnoredDelivery {
         at: bench.operator.clock.now(),
         delivery: Some(id.to_owned()),
         label: "acme/api pipeline 31".to_owned(),
         issue_keys: vec!["PAY-1".to_owned()],
-        answer: IntakeAnswer::TokenMissing,
+        answer: IgnoreReason::TokenMissing,
     };
-    bench.operator.store.record_answers(link.id, &[answered]).await.unwrap();
+    bench.operator.store.record_ignored(link.id, &[ignored]).await.unwrap();
     for about in ["PAY-1", id] {
         let text = bench.operator.run(explain(about)).await.unwrap().text();
         assert!(text.contains("acme/api pipeline 31") && text.contains("no token"), "{text}");
@@ -149,7 +149,7 @@ async fn deliveries_that_led_to_nothing_are_found() {
 }
 
 #[tokio::test]
-async fn what_backs_off_is_a_cause() {
+async fn a_backoff_is_named_as_a_cause() {
     let bench = Bench::new().await;
     bench.add_site().await;
     bench.done(Command::GroupLink(bench.adas())).await;
@@ -162,9 +162,9 @@ async fn what_backs_off_is_a_cause() {
     assert!(notes.contains("Jira is unavailable (HTTP 503)") && notes.contains(&until.iso8601()), "{notes}");
 }
 
-/// A project outside every link is most often why nothing of it arrives.
+/// When nothing of a project arrives, most often no link covers it.
 #[tokio::test]
-async fn a_project_that_no_link_covers_is_told() {
+async fn a_project_that_no_link_covers_is_reported() {
     let bench = Bench::new().await;
     bench.add_site().await;
     bench.done(Command::GroupLink(bench.adas())).await;

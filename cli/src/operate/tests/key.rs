@@ -36,8 +36,8 @@ impl Bench {
         Installation { id, site, connection, installed_at: Timestamp(0) }
     }
 
-    /// A site with a connection of each kind, and a linked group whose project has its own hook. Answers how many secrets that
-    /// are.
+    /// A site with a connection of each kind, and a linked group whose project has its own hook. Answers how many
+    /// secrets that are.
     async fn fill(&self) -> u64 {
         self.add_site().await;
         let site = self.stored_site().await.id;

@@ -8,7 +8,7 @@ use super::{Bench, site_add, unlink};
 const SITE: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
 #[tokio::test]
-async fn every_answer_reads_well() {
+async fn every_answer_has_a_text_for_people() {
     let bench = Bench::new().await;
     let read = |command: Command| {
         let bench = &bench;
@@ -47,7 +47,7 @@ async fn every_answer_reads_well() {
 }
 
 #[test]
-fn columns_stand_below_each_other_and_controls_are_taken_out() {
+fn columns_are_aligned_and_control_characters_are_removed_from_answers() {
     let answer = json!({ "key": "PAY-1", "notes": [], "sites": [{ "site": SITE, "host": "acme.atlassian.net", "outcomes": [
         { "kind": "pull_request", "label": "acme/api!7", "at": "t", "result": "waiting", "until": "u",
           "reason": "api_rate_limited", "dropped_keys": 0 },

@@ -84,7 +84,7 @@ async fn a_token_is_replaced_by_its_own_kind_unless_another_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_hook_that_is_gone_disabled_or_changed_is_put_right() {
+async fn a_hook_that_is_gone_disabled_or_changed_is_repaired() {
     let bench = Bench::new().await;
     bench.add_site().await;
     bench.done(Command::GroupLink(bench.adas())).await;
@@ -225,7 +225,7 @@ async fn a_maintainer_renews_the_token_and_not_the_groups_hook() {
     let answer = bench.renewed(given).await;
     assert_eq!((&answer["renewed"]["hook"], &answer["credential"]), (&json!("failed"), &json!("pasted")));
     let notes = answer["notes"].to_string();
-    assert!(notes.contains("may not look after the group's hook"), "{notes}");
+    assert!(notes.contains("may not read or change the group's hook"), "{notes}");
     let after = bench.only_link().await;
     assert_eq!((after.hook.kind, after.hook.token), (HookKind::Group, before.hook.token));
 }

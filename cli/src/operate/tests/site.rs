@@ -30,7 +30,7 @@ async fn credentials_that_work_open_a_connection() {
 }
 
 #[tokio::test]
-async fn what_does_not_prove_itself_is_not_kept() {
+async fn credentials_that_are_not_proved_are_not_stored() {
     let bench = Bench::new().await;
     let (id, secret) = bench.site.add_oauth_credentials(&APIS);
     let (builds_id, builds_secret) = bench.site.add_oauth_credentials(&[Api::Builds]);
@@ -214,6 +214,6 @@ async fn a_site_with_links_is_not_removed() {
     assert_eq!(bench.done(Command::SiteList).await, json!({ "sites": [] }));
     let sentence = Bench::refused(bench.run(remove()).await);
     assert!(sentence.contains("gitlab-jira site list"), "{sentence}");
-    // The same site can be added anew.
+    // The same site can be added again.
     bench.add_site().await;
 }

@@ -8,7 +8,7 @@ use shared::clock::SystemClock;
 use shared::domain::Api as JiraApi;
 use shared::domain::{Subscription, SubscriptionId, SubscriptionState};
 use shared::jira::client::JiraClient;
-use shared::store::coverage::{Coverage, Proof};
+use shared::store::coverage::{Certainty, Coverage};
 use standins::gitlab::{Role, Tier, Version, commit};
 use standins::jira::{Api, FailureRule};
 
@@ -37,7 +37,11 @@ impl Bench {
             "id": project.to_string(), "name": "api", "url": url, "updateSequenceId": 1, "branches": [branch],
         });
         self.jira().await.submit(JiraApi::DevInfo, &json!({ "repositories": [repository] })).await.unwrap();
-        self.operator.store.record_coverage(link.id, project, Coverage::Inside, Proof::Known).await.unwrap();
+        self.operator
+            .store
+            .record_coverage(link.id, project, Coverage::Inside, Certainty::Known)
+            .await
+            .unwrap();
     }
 
     /// Puts a pipeline on an issue, through a link.

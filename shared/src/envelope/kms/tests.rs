@@ -178,7 +178,7 @@ async fn everything_else_is_an_outage_that_says_what_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttling_and_lost_connections_are_outlasted() {
+async fn throttling_and_lost_connections_are_retried() {
     for fault in [
         Answer::error(400, "ThrottlingException"),
         Answer::error(500, "KMSInternalException"),

@@ -231,7 +231,7 @@ async fn remembered_keys_are_bounded_in_number() {
 
 /// `remembered_keys_are_bounded_in_number` has the age that is shipped.
 #[tokio::test]
-async fn a_disabled_key_outlives_itself_by_the_age_of_remembered_keys_at_most() {
+async fn a_disabled_key_is_used_no_longer_than_keys_are_remembered() {
     let service = Counted::new();
     let age = Duration::from_millis(200);
     let envelope = Envelope::remembering(service.clone(), age);

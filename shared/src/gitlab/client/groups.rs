@@ -29,7 +29,7 @@ pub struct User {
     /// Whether it is the user of a group, project or service-account token.
     #[serde(default)]
     pub bot: bool,
-    /// Whether it administrates the instance; only administrators are told.
+    /// Whether it is an administrator of the instance; GitLab tells administrators only.
     #[serde(default)]
     pub is_admin: bool,
 }

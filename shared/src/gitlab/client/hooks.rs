@@ -78,7 +78,7 @@ impl StoredHook {
     }
 }
 
-/// Where a hook sits.
+/// What a hook belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookOwner {
     /// A group, by id.

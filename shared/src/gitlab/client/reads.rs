@@ -46,9 +46,9 @@ impl GitlabClient {
         Ok(self.get::<RawBranch>(&path, &[]).await?.branch(project))
     }
 
-    /// Those branches of `names` that are there, in as few calls as their names fit into, and whether the others are not there.
-    /// GitLab before 15.8 lists all branches instead, of which only the first page is looked at. The names stand in the query, and
-    /// without slashes: proxies that take offence at an encoded slash let this through.
+    /// Those branches of `names` that are there, in as few calls as their names fit into, and whether the others are
+    /// not there. GitLab before 15.8 lists all branches instead, of which only the first page is looked at. The names
+    /// stand in the query, and without slashes: proxies that refuse an encoded slash let this through.
     pub async fn branches(
         &self,
         project: &Project,
@@ -156,7 +156,8 @@ impl GitlabClient {
         }
     }
 
-    /// The address that a user shows to everybody, if they do: the only one GitLab tells, and what Jira finds people by.
+    /// The address that a user shows to everybody, if they do: the only one that GitLab returns, and the one by which Jira
+    /// finds people.
     pub async fn public_email(&self, user: u64) -> Result<Option<String>, GitlabError> {
         Ok(self.get::<RawUser>(&["users", &user.to_string()], &[]).await?.person().email)
     }

@@ -129,7 +129,7 @@ async fn a_groups_projects_come_with_those_of_subgroups_and_without_shared_ones(
 }
 
 #[tokio::test]
-async fn what_people_look_for_is_one_parameter_and_comes_in_a_fixed_order() {
+async fn a_search_is_one_parameter_and_its_order_is_fixed() {
     let raw = json!({"id": 42, "name": "api", "web_url": "https://gitlab.example.com/acme/api",
                      "path_with_namespace": "acme/api", "last_activity_at": "2026-01-05T10:00:00.000Z"});
     let (server, client) = answering(Response::json(200, &json!([raw])).with("X-Total", "7"));
@@ -243,7 +243,7 @@ async fn versions_are_read_where_this_instance_says_them() {
 }
 
 #[tokio::test]
-async fn reviewers_say_what_they_think() {
+async fn reviewers_come_with_their_states() {
     let reviewer = |state: &str| json!({"user": {"name": "Ada", "username": "ada"}, "state": state});
     let states = ["approved", "reviewed", "requested_changes", "unreviewed", "review_started", "made_up"];
     let (_, client) = answering(Response::json(200, &Value::from(states.map(reviewer).to_vec())));

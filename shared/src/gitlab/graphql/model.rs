@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_all_is_not_believed() {
+    fn an_incomplete_list_counts_as_no_answer() {
         let read = |connection: Value| {
             let project = json!({"id": "gid://gitlab/Project/42", "ofBranches": connection});
             ProjectAnswer::read(&answer(project), &self::project()).expect("an answer").of_branches

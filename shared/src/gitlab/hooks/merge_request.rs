@@ -43,8 +43,8 @@ struct RawChanges {
 }
 
 impl RawChanges {
-    /// Whether nothing is said of what changed.
-    fn are_untold(&self) -> bool {
+    /// Whether the hook does not say what changed.
+    fn are_missing(&self) -> bool {
         self.title.is_none() && self.description.is_none() && self.others.is_empty()
     }
 }
@@ -102,7 +102,7 @@ impl RawMergeRequestEvent {
         let removed_keys = removed_keys(&self.changes);
         let reviewers = self.reviewers.into_iter().take(MAX_REVIEWERS).map(RawReviewer::reviewer).collect();
         let merge_request = raw.merge_request(&project, reviewers)?;
-        let untold_changes = self.changes.are_untold();
+        let untold_changes = self.changes.are_missing();
         let event = HookEvent::MergeRequest { merge_request, removed_keys, untold_changes };
         Ok(ParsedHook { project, event })
     }

@@ -15,7 +15,7 @@ use crate::store::embedded::EmbeddedEngine;
 const CLOUD: &str = "99999999-8888-7777-6666-555555555555";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A gateway that tells a site's address, and what lets Forge installations in.
+/// A gateway that answers with a site's address, and what admits Forge installations.
 struct Setup {
     gateway: TestServer,
     clock: Arc<StoppedClock>,
@@ -162,7 +162,7 @@ async fn f81_later_calls_bring_newer_tokens_and_nothing_else() {
 
 /// F83.
 #[tokio::test]
-async fn f83_the_app_joins_a_site_that_came_through_another_connection_and_stands_by() {
+async fn f83_the_app_joins_a_site_of_another_connection_as_a_standby() {
     let setup = Setup::new().await;
     let (site, connect) = setup.connect_site().await;
     let (joined, forge) = setup.open(&setup.call("one")).await;
@@ -220,7 +220,7 @@ async fn f68_an_uninstall_closes_the_connection_and_late_calls_do_not_open_it() 
     assert_eq!(open.state.condition, SiteCondition::Active);
 }
 
-/// What a call that was killed half-way leaves behind is put right by the next one.
+/// What a call that was killed half-way leaves behind is repaired by the next one.
 #[tokio::test]
 async fn a_site_whose_writer_is_gone_has_none() {
     let setup = Setup::new().await;
@@ -297,14 +297,14 @@ async fn ff3_a_pages_token_never_outranks_one_that_forge_brings_by_itself() {
     setup.clock.advance(minute);
     let lasting = jwt(json!({ "exp": setup.clock.now().after(4 * HOUR).seconds() }));
     assert_eq!(setup.keep(&setup.page_call("one"), &lasting).await, "hourly");
-    // The hour's is over.
+    // The hourly one has expired.
     setup.clock.advance(4 * HOUR);
     assert_eq!(setup.keep(&setup.page_call("one"), "in the gap").await, "in the gap");
     setup.clock.advance(minute);
     assert_eq!(setup.keep(&setup.call("one"), "after the gap").await, "after the gap");
 }
 
-/// FF3, FF2: what Jira refused does not come back by a call that is repeated.
+/// FF3, FF2: a token that Jira refused is not kept again when its call is repeated.
 #[tokio::test]
 async fn ff3_a_pages_token_stands_in_for_one_that_jira_refuses() {
     let setup = Setup::new().await;
@@ -421,7 +421,7 @@ async fn an_api_that_lies_elsewhere_is_never_called() {
 }
 
 #[tokio::test]
-async fn a_token_ends_a_gap_that_it_was_awaited_in() {
+async fn a_token_ends_the_wait_for_it() {
     let setup = Setup::new().await;
     let (site, _) = setup.open(&setup.call("one")).await;
     setup.forge.store.set_condition(&site, SiteCondition::AwaitingToken).await.expect("noted");
@@ -430,7 +430,7 @@ async fn a_token_ends_a_gap_that_it_was_awaited_in() {
 }
 
 #[tokio::test]
-async fn a_site_that_an_operator_removed_is_made_anew() {
+async fn a_site_that_an_operator_removed_is_created_again() {
     let setup = Setup::new().await;
     let (site, _) = setup.open(&setup.call("one")).await;
     setup.forge.store.delete_site(&site).await.expect("removed");

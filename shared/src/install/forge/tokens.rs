@@ -53,7 +53,7 @@ impl ForgeInstallations {
             .store
             .update_installation(&installation, |installation| {
                 if let Connection::Forge { token, app_version, .. } = &mut installation.connection
-                    && let Some(kept) = in_place_of(token.as_ref(), &new, is_refused, now)
+                    && let Some(kept) = replacing(token.as_ref(), &new, is_refused, now)
                 {
                     *token = Some(kept);
                     app_version.clone_from(&version);
@@ -68,7 +68,7 @@ impl ForgeInstallations {
         Ok(Admission::Open(Box::new(site), Box::new(installation)))
     }
 
-    /// Ends what holds a site's work for want of a token.
+    /// Ends the condition and the backoffs that hold a site's work for lack of a token.
     async fn go_on(&self, site: &Site) -> Result<(), StoreError> {
         if !matches!(site.state.condition, SiteCondition::AwaitingToken | SiteCondition::CredentialRejected) {
             return Ok(());
@@ -95,7 +95,7 @@ pub(super) fn usable_until(token: &SecretString, sent_at: Timestamp, of_page: bo
 ///
 /// The newest token wins, and not the one that claims to be good for longest: Forge brings a new one because the last may
 /// not be good any more. Calls come twice and late, so what was sent no later than a token that Jira refused is no newer.
-fn in_place_of(
+fn replacing(
     kept: Option<&SystemToken>,
     new: &SystemToken,
     is_refused: bool,

@@ -262,7 +262,7 @@ async fn a_fresh_token_that_is_refused_ends_it() {
     assert_eq!(server.lines().len(), 4);
 }
 
-/// Whatever the token endpoint dislikes is the credential, never the data of the call it was asked for.
+/// Whatever the token endpoint refuses is the credential, never the data of the call that needs the token.
 #[tokio::test]
 async fn a_credential_that_gives_no_token_is_refused() {
     for status in [400, 401, 403] {
@@ -347,7 +347,7 @@ async fn what_was_accepted_is_accepted_whatever_the_answer_says_besides() {
 }
 
 #[tokio::test]
-async fn silence_is_not_a_refusal_and_names_no_address() {
+async fn a_timeout_is_not_a_refusal_and_names_no_address() {
     let slow = ScriptedServer::start(|_| accepts_late());
     let impatient =
         reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(50)).build().expect("one");
@@ -382,7 +382,7 @@ async fn a_project_is_there_or_not_or_can_not_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_cloud_id_is_believed_only_if_it_looks_like_one() {
+async fn a_cloud_id_is_accepted_only_if_it_looks_like_one() {
     let cloud_id = |body: &str| {
         let body = body.to_owned();
         async move {

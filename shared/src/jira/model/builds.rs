@@ -18,7 +18,7 @@ pub struct Build {
     pub display_name: String,
     /// At most 2,000 characters.
     pub url: String,
-    /// Where it stands.
+    /// Its state.
     pub state: BuildState,
     /// ISO 8601, UTC.
     pub last_updated: String,
@@ -31,7 +31,7 @@ pub struct Build {
     pub references: Vec<BuildReference>,
 }
 
-/// Where a pipeline stands.
+/// Jira's states of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BuildState {

@@ -22,17 +22,17 @@ pub struct Deployment {
     pub label: String,
     /// ISO 8601, UTC.
     pub last_updated: String,
-    /// Where it stands.
+    /// Its state.
     pub state: DeploymentState,
     /// What it is about; at most 500 values in all.
     pub associations: Vec<Association>,
-    /// What ran it.
+    /// The pipeline that ran it.
     pub pipeline: DeploymentPipeline,
-    /// Where it went.
+    /// The environment.
     pub environment: Environment,
 }
 
-/// Where a deployment stands.
+/// Jira's states of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeploymentState {
@@ -60,7 +60,7 @@ pub struct Association {
     pub values: Vec<String>,
 }
 
-/// What ran a deployment.
+/// The pipeline that ran a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentPipeline {
@@ -72,7 +72,7 @@ pub struct DeploymentPipeline {
     pub url: String,
 }
 
-/// Where a deployment went.
+/// The environment of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Environment {

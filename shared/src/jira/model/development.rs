@@ -169,7 +169,7 @@ pub struct PullRequest {
     pub destination_branch: String,
     /// ISO 8601, UTC.
     pub last_update: String,
-    /// Where it stands.
+    /// Its status.
     pub status: PullRequestStatus,
     /// At most 2,000 characters.
     pub url: String,
@@ -177,7 +177,7 @@ pub struct PullRequest {
     pub update_sequence_id: i64,
 }
 
-/// Where a merge request stands.
+/// Jira's statuses of a pull request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PullRequestStatus {
@@ -208,17 +208,17 @@ pub struct Reviewer {
     /// At most 2,000 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar: Option<String>,
-    /// What they said.
+    /// Whether they approved.
     pub approval_status: ApprovalStatus,
 }
 
-/// What a reviewer said.
+/// Jira's approval statuses of a reviewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ApprovalStatus {
-    /// Yes.
+    /// Approved.
     Approved,
-    /// Nothing yet.
+    /// Not reviewed yet.
     Unapproved,
     /// Reviewed without approval. Not in Atlassian's schema; see `Site::needs_work`.
     NeedsWork,

@@ -42,7 +42,7 @@ pub struct FlagSummary {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FlagStatus {
-    /// On.
+    /// Whether it is on.
     pub enabled: bool,
     /// Always empty: GitLab's flags have no value.
     pub default_value: String,
@@ -71,9 +71,9 @@ pub struct FlagDetail {
     pub url: String,
     /// ISO 8601, UTC.
     pub last_updated: String,
-    /// Where.
+    /// The environment.
     pub environment: FlagEnvironment,
-    /// On or off there.
+    /// Its status there.
     pub status: FlagStatus,
 }
 

@@ -79,7 +79,7 @@ async fn waiting_counts_nothing_and_retrying_counts_one() {
 }
 
 #[tokio::test]
-async fn spent_attempts_end_among_the_dead_letters_with_the_reason() {
+async fn a_message_out_of_attempts_is_dead_lettered_with_the_reason() {
     let queue = Recorder::default();
     assert_eq!(settle_one(&queue, message(MAX_ATTEMPTS - 1), retry()).await, ["r"]);
     assert_eq!(*queue.dead_lettered.lock().expect("not poisoned"), ["Failed 10 times, last: 500"]);
@@ -125,7 +125,7 @@ fn messages_of_newer_releases_are_refused_by_number() {
 }
 
 #[test]
-fn the_stronger_decision_wins() {
+fn the_weightier_disposition_wins() {
     let wait = |until| Disposition::Wait { until: Timestamp(until), reason: String::new() };
     assert_eq!(Disposition::Done.and(retry()), retry());
     assert_eq!(wait(9).and(wait(5)), wait(5));

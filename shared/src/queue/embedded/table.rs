@@ -295,7 +295,7 @@ pub(super) fn dead_letters(
     connection.prepare_cached(newest)?.query_map(params![queue, limit], dead_letter)?.collect()
 }
 
-/// Puts dead letters back as new messages, oldest first; answers how many there were.
+/// Puts dead letters back on the queue as new messages, oldest first; answers how many there were.
 pub(super) fn redrive(
     connection: &Connection,
     queue: &str,
@@ -313,14 +313,14 @@ pub(super) fn redrive(
             .query_map([queue], |row| row.get(0))?
             .collect::<Result<_, _>>()?,
     };
-    let mut revived = 0;
+    let mut redriven = 0;
     for id in ids {
-        revived += u64::from(revive(connection, queue, id, now)?);
+        redriven += u64::from(redrive_one(connection, queue, id, now)?);
     }
-    Ok(revived)
+    Ok(redriven)
 }
 
-fn revive(connection: &Connection, queue: &str, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
+fn redrive_one(connection: &Connection, queue: &str, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
     let mut delete = connection
         .prepare_cached("DELETE FROM dead_letters WHERE id = ?1 AND queue = ?2 RETURNING site, body")?;
     let letter = delete.query_row(params![id, queue], |row| {

@@ -16,7 +16,7 @@ pub(super) const MAX_ENTRIES: usize = 10;
 
 /// Calls under way at a time. A batch of 200 messages takes five times as long as one call, and a function's small
 /// memory holds the largest messages four times over.
-pub(super) const SIDE_BY_SIDE: usize = 4;
+pub(super) const CONCURRENCY: usize = 4;
 
 /// Rounds for entries that fail, on top of the SDK's retries of whole calls.
 const ROUNDS: u32 = 3;
@@ -48,7 +48,7 @@ where
     A: Future<Output = Result<Answer, QueueError>>,
 {
     let batches = stream::iter(batches.into_iter().map(Ok));
-    batches.try_for_each_concurrent(SIDE_BY_SIDE, |batch| until_done(name, batch, id, &call)).await
+    batches.try_for_each_concurrent(CONCURRENCY, |batch| until_done(name, batch, id, &call)).await
 }
 
 async fn until_done<T, F, A>(

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_death_survives_the_journey() {
+    fn the_time_of_dead_lettering_survives_the_round_trip() {
         let sent = attributes("why", NOW, "text");
         assert_eq!(sent[DIED_AT].string_value(), Some("2026-01-05T09:59:00.007Z"));
         let message = Message::builder().set_message_attributes(Some(sent)).body("text").build();

@@ -12,7 +12,7 @@ use aws_sdk_sqs::types::{
 use futures::future;
 use tokio::time::Instant;
 
-use super::batch::{self, Answer, MAX_ENTRIES, SIDE_BY_SIDE};
+use super::batch::{self, Answer, CONCURRENCY, MAX_ENTRIES};
 use super::dead_letter::{DIED_AT, DeadLetterMessage, REASON};
 use super::failure;
 use crate::queue::QueueError;
@@ -56,7 +56,7 @@ impl<'a> DeadLetterReader<'a> {
             return Ok(None);
         }
         // One of the calls waits, so that it is certain when there is nothing; more of them would only wait together.
-        let waits = (0..SIDE_BY_SIDE).map(|call| if call == 0 { LONG_POLL } else { Duration::ZERO });
+        let waits = (0..CONCURRENCY).map(|call| if call == 0 { LONG_POLL } else { Duration::ZERO });
         let answers = future::try_join_all(waits.map(|wait| self.receive(wait))).await?;
         let mut messages = answers.into_iter().flatten().peekable();
         if messages.peek().is_none() {

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::faulty::{CALL_TIMEOUT, Fault, Faults};
 
 /// The pauses of all rounds.
-const PATIENCE: Duration = Duration::from_millis(2540);
+const ALL_PAUSES: Duration = Duration::from_millis(2540);
 
 fn items(count: u64) -> Vec<(Key, u64, Option<Duration>)> {
     (0..count).map(|value| (Key::new("p", format!("{value:03}")), value, None)).collect()
@@ -54,7 +54,7 @@ async fn a_batch_that_stays_undone_is_an_outage() {
     faults.plan("BatchGetItem", [], Fault::Undone { done: 0 });
     let ended = store.get_many::<u64>(&keys(3)).await;
     assert!(matches!(ended, Err(StoreError::Unavailable(_))), "{ended:?}");
-    assert!(begun.elapsed() <= 2 * PATIENCE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() <= 2 * ALL_PAUSES, "{:?}", begun.elapsed());
     assert_eq!((faults.calls("BatchWriteItem").0, faults.calls("BatchGetItem").0), (8, 8));
 }
 

@@ -47,7 +47,7 @@ async fn the_highest_number_stays_in_any_order() {
     let site = SiteId::generate();
     for versions in [
         [upsert(10), upsert(20), upsert(30)],
-        // A branch that was deleted, and made anew.
+        // A branch that was deleted, and created again.
         [upsert(10), tombstone(20), upsert(30)],
         [upsert(10), upsert(20), tombstone(30)],
         [tombstone(9), upsert(100), tombstone(101)],
@@ -135,7 +135,7 @@ async fn entries_live_as_long_as_they_are_needed() {
         assert!(entry(&store, site, &entity).await.is_some(), "{id}");
         clock.advance(Duration::from_secs(1));
         assert!(entry(&store, site, &entity).await.is_none(), "{id}");
-        // What nobody sees any more is in nobody's way, whether or not DynamoDB has removed it.
+        // What has expired blocks nothing, whether or not DynamoDB has removed it.
         store.record_sent(site, vec![(entity.clone(), upsert(3))]).await.expect("recorded");
         assert_eq!(entry(&store, site, &entity).await, Some(upsert(3)), "{id}");
     }

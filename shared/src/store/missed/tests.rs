@@ -20,7 +20,7 @@ async fn deliveries_are_counted_from_the_first_to_the_last() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_who_counts_at_the_same_time_is_forgotten() {
+async fn concurrent_counts_are_all_kept() {
     let (store, faults, _) = Faults::store().await;
     faults.next("UpdateItem", []);
     faults.next("GetItem", []);
@@ -37,7 +37,7 @@ async fn nobody_who_counts_at_the_same_time_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_lost_may_count_twice_and_never_not() {
+async fn a_lost_answer_counts_once_or_twice() {
     let (store, faults, _) = Faults::store().await;
     let link = SubscriptionId::generate();
     faults.next("UpdateItem", [Fault::AnswerLost]);

@@ -1,4 +1,4 @@
-//! Removals that are cut off, anywhere: what is left can be removed again, and leads nobody astray.
+//! Removals that are interrupted at any call: what is left can be removed again, and misleads no reader.
 
 use super::*;
 use crate::domain::{Hook, HookKind, SiteId, Subscription, SubscriptionState};
@@ -88,7 +88,7 @@ async fn a_site_is_there_until_nothing_leads_to_it() {
     store.delete_site(&site).await.expect("removed");
     assert!(store.sites().await.expect("read").is_empty());
     assert!(store.client_key_pointer("key").await.expect("read").is_none());
-    // Nothing of it stands in the way of another one of the same name.
+    // Nothing of it prevents another one of the same name.
     let (again, installation) = super::site();
     store.create_site(&again, &installation).await.expect("stored");
 }

@@ -7,7 +7,7 @@ use crate::store::faulty::{CALL_TIMEOUT, Fault, Faults};
 use crate::store::tests::site;
 
 /// The longest that a write is tried: the pauses of all rounds.
-const PATIENCE: Duration = Duration::from_millis(2540);
+const ALL_PAUSES: Duration = Duration::from_millis(2540);
 
 /// Whether a site is stored: all of it or nothing.
 async fn is_stored(store: &Store, id: SiteId) -> bool {
@@ -23,7 +23,7 @@ async fn is_stored(store: &Store, id: SiteId) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_transaction_that_came_at_a_bad_moment_is_repeated() {
+async fn a_contended_transaction_is_retried() {
     for reasons in [
         &["None", "TransactionConflict", "None"][..],
         &["ThrottlingError"],
@@ -39,7 +39,7 @@ async fn a_transaction_that_came_at_a_bad_moment_is_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_transaction_that_never_gets_its_moment_is_an_outage_and_no_conflict() {
+async fn a_transaction_that_stays_contended_is_an_outage_and_no_conflict() {
     for reason in ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"] {
         let (store, faults, _) = Faults::store().await;
         faults.plan("TransactWriteItems", [], Fault::cancelled(&["None", reason]));
@@ -47,7 +47,7 @@ async fn a_transaction_that_never_gets_its_moment_is_an_outage_and_no_conflict()
         let begun = Instant::now();
         let ended = store.create_site(&site, &installation).await;
         assert!(matches!(ended, Err(StoreError::Unavailable(_))), "{reason}: {ended:?}");
-        assert!(begun.elapsed() <= PATIENCE + CALL_TIMEOUT, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() <= ALL_PAUSES + CALL_TIMEOUT, "{:?}", begun.elapsed());
         assert_eq!(faults.calls("TransactWriteItems").0, 8);
         assert!(!is_stored(&store, site.id).await);
     }
@@ -97,12 +97,12 @@ async fn a_write_waits_for_the_transaction_that_holds_its_item() {
     let begun = Instant::now();
     let ended = store.put(&key, &2_u64, When::Always, None).await;
     assert!(matches!(ended, Err(StoreError::Unavailable(_))), "{ended:?}");
-    assert!(begun.elapsed() <= PATIENCE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() <= ALL_PAUSES, "{:?}", begun.elapsed());
     assert_eq!(store.get::<u64>(&key).await.expect("read").map(|stored| stored.value), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_starts_over_when_somebody_was_faster() {
+async fn an_update_starts_over_after_a_conflict() {
     let (store, faults, _) = Faults::store().await;
     let key = Key::new("p", "a");
     store.put(&key, &1_u64, When::Always, None).await.expect("written");
@@ -121,7 +121,7 @@ async fn an_update_starts_over_when_somebody_was_faster() {
 
 /// The SDK repeats a call whose answer was lost, and DynamoDB finds it done.
 #[tokio::test(start_paused = true)]
-async fn a_write_does_not_lose_against_itself() {
+async fn a_repeated_write_does_not_conflict_with_itself() {
     for times in 1..=2 {
         let (store, faults, clock) = Faults::store().await;
         faults.next("PutItem", vec![Fault::AnswerLost; times]);

@@ -1,5 +1,5 @@
-//! What entities are sent for: an event that has just happened or was missed, or history. Jira does more with the one, and takes more of the
-//! other.
+//! What entities are sent for: an event that has just happened or was missed, or history. Jira does more with the one,
+//! and takes more of the other.
 
 use crate::clock::Timestamp;
 use crate::domain::EntityKind;
@@ -29,7 +29,7 @@ impl Operation {
         matches!(self, Self::Backfill { .. })
     }
 
-    /// Whether Jira has all that a version of history says. Nothing tells when a branch moved, so it is sent again.
+    /// Whether Jira has all that a version of history says. Nothing says when a branch moved, so it is sent again.
     pub(super) fn has_sent(self, kind: EntityKind, version: &EntityVersion, last: &LedgerEntry) -> bool {
         self != Self::Live
             && !self.repeats(last)

@@ -9,7 +9,7 @@ use crate::store::ledger::LedgerEntry;
 use crate::sync::entity::{Content, Entity};
 use crate::sync::transform::branch_id;
 
-/// A message of the batch at hand.
+/// A message of the current batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Its position in the batch.

@@ -97,7 +97,7 @@ impl Record {
         self.left_out.extend(pending.origins.iter().map(|origin| origin.index));
     }
 
-    /// The messages of an entity come back, because another worker overtook it.
+    /// The messages of an entity are received again, because another worker overtook it.
     pub(super) fn overtaken(&mut self, pending: &PendingEntity, now: Timestamp) {
         let (until, reason) = (now.after(OVERTAKEN_BACKOFF), HoldReason::Overtaken.to_string());
         self.dispose(pending, &Disposition::Wait { until, reason });

@@ -9,7 +9,7 @@ use futures::future::join3;
 use super::{Commit, Deployment, FeatureFlag, GitlabError, MergeRequest, Object, Pipeline, ProjectReader};
 use crate::clock::Timestamp;
 use crate::gitlab::client::MAX_FILES;
-use crate::gitlab::graphql::{BranchMergeRequest, GraphqlError, ProjectAnswer, Query, USUAL_LIMIT};
+use crate::gitlab::graphql::{BranchMergeRequest, DEFAULT_LIMIT, GraphqlError, ProjectAnswer, Query};
 use crate::gitlab::model::Branch;
 
 /// Pages of a project's newest commits that are looked through for those of a batch.
@@ -48,7 +48,7 @@ pub(super) struct GraphqlSupport {
 
 impl Default for GraphqlSupport {
     fn default() -> Self {
-        Self { answers: true, files: true, budget: USUAL_LIMIT / 2 }
+        Self { answers: true, files: true, budget: DEFAULT_LIMIT / 2 }
     }
 }
 

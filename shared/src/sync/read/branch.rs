@@ -2,7 +2,7 @@
 
 use super::hook::deleted_branch;
 use super::{Branch, Commit, GitlabError, IssueKeys, PendingEntity, ProjectReader, Push, Read, Timestamp};
-use crate::store::intake_answers::IntakeAnswer;
+use crate::store::ignored_deliveries::IgnoreReason;
 
 /// So many commits of a push are looked at, the newest: five pages of the API. GitLab's own app looks at 100.
 const MAX_COMMITS: usize = 500;
@@ -93,7 +93,7 @@ impl ProjectReader<'_> {
         let own = IssueKeys::extract([push.branch.as_str()]);
         let keys = push.commits.iter().fold(own, |keys, commit| keys.union(&commit.keys));
         let label = format!("{} branch {}", self.source.project.path, push.branch);
-        self.reader.note_answer(label, &keys, IntakeAnswer::CommitsLeftOut).await;
+        self.reader.note_ignored(label, &keys, IgnoreReason::CommitsLeftOut).await;
     }
 
     async fn branch_now(

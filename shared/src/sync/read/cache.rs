@@ -9,16 +9,16 @@ use super::batch::GraphqlSupport;
 use crate::domain::IssueKeys;
 use crate::gitlab::model::{ChangedFile, Commit, MergeRequest};
 
-/// How long lookups hold. Merge requests change seldom within it, and when they do, their own hook tells.
+/// How long lookups are cached. Merge requests change seldom within it, and when they do, their own hook reports it.
 const CACHE_TTL: Duration = Duration::from_secs(60);
 
 /// Tiers of environments change about never, and a deployment's commits do not.
 const LONG_CACHE_TTL: Duration = Duration::from_secs(600);
 
-/// How many of each are kept.
+/// How many lookups of each kind are cached.
 const MAX_LOOKUPS: u64 = 2_000;
 
-/// A question to GitLab: instance, project, and what it is about.
+/// A cache key: instance, project, and what is looked up.
 pub(super) type CacheKey = (Arc<str>, u64, String);
 
 /// Merge requests by what they were asked for.

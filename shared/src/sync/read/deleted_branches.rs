@@ -1,7 +1,7 @@
-//! Branches that issues show and GitLab no longer has, since no hook said that they were deleted: a push that deletes more than
-//! three branches triggers none, and a disabled hook delivers none. Jira keeps what nobody deletes, so what is found here has to
-//! be certain: a listing without the branch comes first, and each is asked for by itself before it is deleted
-//! ([`super::Object::Branch`]).
+//! Branches that issues show and GitLab no longer has, since no hook said that they were deleted: a push that deletes
+//! more than three branches triggers none, and a disabled hook delivers none. Jira keeps what nobody deletes, so what
+//! is found here has to be certain: a listing without the branch comes first, and each is asked for by itself before it
+//! is deleted ([`super::Object::Branch`]).
 
 use std::collections::HashSet;
 
@@ -10,7 +10,8 @@ use super::{ProjectBatch, ProjectReader};
 use crate::domain::{BranchHistory, Cursor, EntityKind, HistoryPlan, TaskFailure};
 use crate::store::ledger::LedgerEntry;
 
-/// Branches of a project that are looked at, and that are removed in a page: each of these is a call of GitLab and one of Jira.
+/// Branches of a project that are looked at, and that are removed in a page: each of these is a call of GitLab and one
+/// of Jira.
 const MAX_BRANCHES: usize = 5_000;
 const MAX_REMOVED: usize = 100;
 
@@ -36,8 +37,8 @@ impl ShownBranch {
 }
 
 impl ProjectReader<'_> {
-    /// Lists branches that were sent before `plan` began and that GitLab no longer has. What a page removes is shown no longer,
-    /// so the next one begins at the beginning; `cursor` bounds their number.
+    /// Lists branches that were sent before `plan` began and that GitLab no longer has. What a page removes is shown no
+    /// longer, so the next one begins at the beginning; `cursor` bounds their number.
     pub(super) async fn list_deleted_branches(
         &self,
         cursor: Cursor,

@@ -19,7 +19,7 @@ impl ProjectReader<'_> {
             }
         };
         let environment = &mut deployment.environment;
-        // Nothing but the hook and the environment itself tells it.
+        // Only the hook and the environment itself have it.
         environment.tier = environment.tier.take().or_else(|| known.environment.tier.clone());
         if let (None, Some(id)) = (&environment.tier, environment.id) {
             environment.tier = self.tier(id).await?;

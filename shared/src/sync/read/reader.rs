@@ -1,5 +1,5 @@
-//! GitLab as one link may read it: its token, its backoff, and what GitLab's errors mean for the work. What is read belongs to
-//! [`ProjectReader`](super::ProjectReader).
+//! GitLab as one link may read it: its token, its backoff, and what GitLab's errors mean for the work. What is read
+//! belongs to [`ProjectReader`](super::ProjectReader).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use crate::gitlab::client::{GitlabClient, GitlabError, GitlabHttp, Group, Page};
 use crate::gitlab::model::Project;
 use crate::outbound::HostGuard;
 use crate::store::backoffs::{Backoff, BackoffScope};
-use crate::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
+use crate::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
 use crate::store::{Store, StoreError};
 
 /// What reading GitLab needs, beside a link.
@@ -50,7 +50,7 @@ const ROTATION_BACKOFF: Duration = Duration::from_secs(30);
 /// Why GitLab was not read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// GitLab does not let the token read it: what the hook says has to do.
+    /// GitLab does not let the token read it: only what the hook says can be sent.
     HookOnly,
     /// GitLab does not have it any more.
     Gone,
@@ -261,10 +261,10 @@ impl GitlabReader<'_> {
     }
 
     /// Remembers that something was not looked through to its end, for whoever looks for the rest.
-    pub(super) async fn note_answer(&self, label: String, keys: &IssueKeys, answer: IntakeAnswer) {
+    pub(super) async fn note_ignored(&self, label: String, keys: &IssueKeys, answer: IgnoreReason) {
         let (at, issue_keys) = (self.now(), keys.as_slice().to_vec());
-        let answered = AnsweredDelivery { at, delivery: None, label, issue_keys, answer };
-        if let Err(error) = self.access.store.record_answers(self.subscription.id, &[answered]).await {
+        let ignored = IgnoredDelivery { at, delivery: None, label, issue_keys, answer };
+        if let Err(error) = self.access.store.record_ignored(self.subscription.id, &[ignored]).await {
             tracing::warn!(%error, "could not remember that something was left out");
         }
     }

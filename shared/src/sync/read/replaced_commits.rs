@@ -1,6 +1,6 @@
 //! Commits that a force push took off a branch, for installations that want them to leave their issues
-//! ([`ReplacedCommits::Remove`]). GitLab keeps such commits and says nothing of them, so this is told from what is left: they
-//! were reachable from a head that a push names, are not from the head of today, and no branch or tag has them.
+//! ([`ReplacedCommits::Remove`]). GitLab keeps such commits and says nothing of them, so this is inferred from what is
+//! left: they were reachable from a head that a push names, are not from the head of today, and no branch or tag has them.
 
 use std::collections::BTreeMap;
 

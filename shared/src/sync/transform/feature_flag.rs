@@ -20,8 +20,8 @@ const MAX_ID: usize = 255;
 const EVERY_ENVIRONMENT: &str = "*";
 
 impl Source {
-    /// A feature flag. Its id at Jira is made of its name, since GitLab's API tells no id: a flag that is read is the one that
-    /// its hook told of. Nor does it tell the number its page is found by, so links go to the list of flags.
+    /// A feature flag. Its id at Jira is made of its name, since GitLab's API returns no id: a flag that is read is the
+    /// one that its hook told of. Nor does it tell the number its page is found by, so links go to the list of flags.
     #[must_use]
     pub fn feature_flag(&self, flag: &FeatureFlag, known_at: Timestamp) -> Entity {
         let (url, last_updated) = (self.page("/-/feature_flags"), date(flag.updated_at, known_at));

@@ -1,5 +1,5 @@
-//! GitLab's things as Jira's entities, one file per kind. Formulas only: nothing here reads, sends or decides whether an
-//! entity is sent.
+//! GitLab's things as Jira's entities, one file per kind. Pure functions only: nothing here reads, sends or decides whether
+//! an entity is sent.
 
 mod build;
 mod commit;

@@ -1,4 +1,4 @@
-//! The formulas. Here: one full entity of each kind, as the snapshots beside this file show it, and what all kinds have
+//! The transform. Here: one full entity of each kind, as the snapshots beside this file show it, and what all kinds have
 //! in common. The files below hold each kind's edge cases; case ids are those of the acceptance list.
 
 mod branch;
@@ -29,7 +29,7 @@ const KNOWN_AT: Timestamp = Timestamp(1_767_607_200_123);
 /// 2026-01-05T09:59:00.000Z: when GitLab says it changed.
 const CHANGED_AT: Timestamp = Timestamp(1_767_607_140_000);
 
-/// What an entity tells Jira, which must be of the kind called `$kind`.
+/// The content of an entity, which must be of the kind called `$kind`.
 macro_rules! content {
     ($entity:expr, $kind:ident) => {
         match $entity.content {

@@ -1,4 +1,4 @@
-//! What a function finds around it: Lambda's runtime API (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>)
+//! The environment of a function: Lambda's runtime API (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>)
 //! with one event, AWS with nothing in it, and Atlassian's keys. All on the loopback interface and without TLS, and quick,
 //! so that what is measured is the function.
 
@@ -19,8 +19,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::subject::Subject;
 
-/// A function that has not answered by then never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a function may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The host.
 pub struct Host {
@@ -37,7 +37,7 @@ struct Stage {
     said: Sender<Said>,
 }
 
-/// What a function let hear of itself, and when.
+/// What a function reported, and when.
 enum Said {
     Polled(Instant),
     Answered(Instant, Value),
@@ -49,7 +49,7 @@ pub struct Run {
     pub first_poll: Duration,
     /// From then to its answer.
     pub first_answer: Duration,
-    /// The most memory it had, in KiB.
+    /// Its peak memory, in KiB.
     pub peak_kib: u64,
 }
 
@@ -134,7 +134,7 @@ impl Host {
         tokio::select! {
             said = said.recv() => said.unwrap(),
             ended = process.wait() => panic!("{} ended: {ended:?}", subject.name),
-            () = tokio::time::sleep(PATIENCE) => panic!("{} is silent", subject.name),
+            () = tokio::time::sleep(TIMEOUT) => panic!("{} is silent", subject.name),
         }
     }
 }
@@ -151,7 +151,7 @@ async fn next(State(stage): State<Arc<Stage>>) -> Response {
     let event = stage.event.lock().unwrap().take();
     stage.said.send(Said::Polled(now)).await.unwrap();
     let Some(event) = event else { return std::future::pending().await };
-    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + PATIENCE;
+    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + TIMEOUT;
     let headers = [
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned()),
         ("lambda-runtime-deadline-ms", deadline.as_millis().to_string()),

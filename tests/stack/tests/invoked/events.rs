@@ -7,7 +7,7 @@ use serde_json::Value;
 /// What `sam local invoke` takes.
 pub const EVENTS: &str = "infra/events";
 
-/// What comes back.
+/// What the functions have to answer.
 pub const ANSWERS: &str = "infra/events/answers";
 
 /// The names of the files in `folder`, sorted.

@@ -47,7 +47,7 @@ impl Aws {
         Self { running, backfill, events, dead_letters, queue }
     }
 
-    /// What functions are told; each reads of it what it needs.
+    /// The environment variables of functions; each reads those that it needs.
     fn variables(&self) -> [(&str, &str); 15] {
         [
             ("AWS_ACCESS_KEY_ID", "testing"),

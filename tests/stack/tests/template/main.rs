@@ -79,7 +79,7 @@ fn same(what: &str, expected: &[String], there: Vec<String>) {
         there.iter().filter(|there| !wanted.contains(there)).map(|there| format!("left over:\n{there}"));
     let problems: Vec<String> = missing.chain(extra).collect();
     assert!(problems.is_empty(), "template.yaml, {what}\n{}", problems.join("\n"));
-    assert_eq!(wanted.len(), there.len(), "template.yaml, {what}: something stands twice");
+    assert_eq!(wanted.len(), there.len(), "template.yaml, {what}: something is listed twice");
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn functions_that_call_out_can_be_in_a_private_network_and_others_are_not() {
 }
 
 #[test]
-fn what_strangers_can_call_has_a_limit() {
+fn functions_open_to_strangers_have_a_concurrency_limit() {
     let template = Template::read();
     for function in FUNCTIONS {
         let (_, properties) = template.function(function);
@@ -266,7 +266,7 @@ fn what_strangers_can_call_has_a_limit() {
 }
 
 #[test]
-fn what_needs_somebody_has_its_alarms() {
+fn sites_and_links_that_need_attention_have_alarms() {
     let alarms = yaml::read("infra/alarms.yaml");
     let there = pairs(at(&alarms, &["Resources"])).into_values();
     let there = there.filter(|it| text_at(it, &["Properties", "Namespace"]) == NAMESPACE).map(|alarm| {

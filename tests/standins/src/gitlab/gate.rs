@@ -285,6 +285,6 @@ fn failure(status: StatusCode, retry_after: Option<Duration>) -> Response {
 
 /// A body that fails before its first byte: the server closes the connection instead of finishing the answer.
 fn broken_connection() -> Response {
-    let cut = Err::<Bytes, _>(std::io::Error::other("planted by the test"));
+    let cut = Err::<Bytes, _>(std::io::Error::other("injected by the test"));
     Response::new(Body::from_stream(futures::stream::iter([cut])))
 }

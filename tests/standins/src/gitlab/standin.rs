@@ -154,12 +154,12 @@ impl GitlabStandin {
         self.shared.gate.clear_limits();
     }
 
-    /// Plants trouble. Faults are tried in the order in which they were planted.
+    /// Injects a fault. Faults are tried in the order in which they were injected.
     pub fn inject(&self, fault: Fault) {
         self.shared.gate.inject(fault);
     }
 
-    /// Removes all planted trouble.
+    /// Removes all injected faults.
     pub fn clear_faults(&self) {
         self.shared.gate.clear_faults();
     }

@@ -1,5 +1,5 @@
-//! The GitLab versions a stand-in can be, and what each of them lacks. Every difference in behaviour is a
-//! question asked here; nothing else compares versions.
+//! The GitLab versions a stand-in can be, and what each of them lacks. Every difference in behaviour is a method
+//! here; nothing else compares versions.
 
 /// A GitLab version the stand-in can imitate.
 ///
@@ -34,7 +34,7 @@ impl Version {
         self >= Version::V19_1
     }
 
-    /// The hook attribute `signing_token` came with 19.0; older versions ignore it without a word.
+    /// The hook attribute `signing_token` came with 19.0; older versions silently ignore it.
     pub(crate) fn signs_hooks(self) -> bool {
         self >= Version::V19_1
     }

@@ -1,4 +1,4 @@
-//! What the stand-in records of calls: counts, and the bodies it took in.
+//! What the stand-in records of calls: counts, and the bodies that it read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};

@@ -17,7 +17,7 @@ pub struct FailureRule {
     api: Option<Api>,
     method: Option<String>,
     remaining: Option<usize>,
-    /// Strikes one call in so many, and how many there were.
+    /// Applies to one call in so many; and how many there were.
     one_in: usize,
     met: usize,
 }
@@ -127,14 +127,14 @@ impl FailureRule {
         self
     }
 
-    /// Strikes one call in `calls` of those that the rule is about, evenly.
+    /// Applies to one call in `calls` of those that the rule is about, evenly.
     #[must_use]
     pub fn one_in(mut self, calls: usize) -> Self {
         self.one_in = calls.max(1);
         self
     }
 
-    /// Whether this call, of those that the rule is about, is struck.
+    /// Whether the rule applies to this call, of those that it is about.
     fn is_due(&mut self) -> bool {
         self.met += 1;
         self.met.is_multiple_of(self.one_in)
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_strikes_one_call_in_so_many() {
+    fn a_rule_applies_to_one_call_in_so_many() {
         let mut faults = Faults::default();
         faults.add(FailureRule::status(500).one_in(3));
         let struck: Vec<_> =

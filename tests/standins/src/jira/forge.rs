@@ -22,7 +22,7 @@ use super::random;
 use super::site::SiteHandle;
 use super::state::World;
 
-/// How often Forge calls an endpoint again that did not answer well, and how long it waits before each.
+/// How often Forge retries a call that did not succeed, and how long it waits before each retry.
 const RETRIES: u32 = 4;
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
@@ -92,7 +92,7 @@ impl ForgeApp {
     }
 
     /// Installs the app on a site and calls its remote. Like Forge, it is installed whatever the remote answers; the
-    /// statuses of all tries are answered beside it.
+    /// statuses of all attempts are answered beside it.
     ///
     /// # Errors
     /// When nothing is deployed, or a remote can't be reached at all.
@@ -140,7 +140,7 @@ impl ForgeInstallation {
         Ok(self.call(&endpoint, "core:trigger", body))
     }
 
-    /// The hour's call, with a new token.
+    /// The hourly call, with a new token.
     ///
     /// # Errors
     /// When the manifest has no schedule.
@@ -174,7 +174,8 @@ impl ForgeInstallation {
         Ok(call)
     }
 
-    /// Sends an event until it is answered with success or Forge stops trying; answers the statuses of all tries, 0 for none.
+    /// Sends an event until it is answered with success or Forge stops trying; answers the statuses of all attempts, 0 for
+    /// no answer.
     ///
     /// # Errors
     /// As [`ForgeInstallation::event`].
@@ -182,7 +183,7 @@ impl ForgeInstallation {
         self.until_answered(|| self.event(event)).await
     }
 
-    /// Brings the hour's token, as [`ForgeInstallation::deliver`] does.
+    /// Delivers the hourly token, as [`ForgeInstallation::deliver`] does.
     ///
     /// # Errors
     /// As [`ForgeInstallation::hourly`].
@@ -208,7 +209,7 @@ impl ForgeInstallation {
         self.site.site.state().stores.remove(&provider);
     }
 
-    /// Each try is a call of its own, with tokens of its own.
+    /// Each attempt is a call of its own, with tokens of its own.
     async fn until_answered(
         &self,
         make: impl Fn() -> anyhow::Result<RemoteCall>,

@@ -2,9 +2,9 @@
 //! What an app's page shows is the app's; its calls go where Jira and Forge would send them.
 //!
 //! Follows <https://developer.atlassian.com/cloud/jira/platform/about-the-javascript-api/> for Connect, where a script of
-//! Atlassian's own gives the page `AP`, and <https://developer.atlassian.com/platform/forge/custom-ui/> for Forge, where the
-//! page's bundle holds `@forge/bridge`. How the two sides speak inside is not documented, and here as simple as can be; that
-//! each looks at the other's origin is.
+//! Atlassian's own gives the page `AP`, and <https://developer.atlassian.com/platform/forge/custom-ui/> for Forge, where
+//! the page's bundle holds `@forge/bridge`. How the two sides communicate is not documented, and here as simple as can be;
+//! that each checks the other's origin is documented.
 
 use std::sync::Arc;
 
@@ -109,9 +109,9 @@ async fn listen(router: Router) -> anyhow::Result<(String, JoinHandle<()>)> {
 }
 
 impl SiteHandle {
-    /// Jira's page around a page module of the Connect app, such as `postInstallPage`, for somebody who looks at it. It is
-    /// at an origin of its own, which becomes the site's `displayUrl`: Jira tells it with the next install. Shows nothing before
-    /// an app is installed that has such a module.
+    /// Jira's page around a page module of the Connect app, such as `postInstallPage`, for somebody who looks at it. It
+    /// is at an origin of its own, which becomes the site's `displayUrl`: Jira sends it with the next install. Shows
+    /// nothing before an app is installed that has such a module.
     ///
     /// # Errors
     /// When no port is free.
@@ -152,8 +152,8 @@ async fn connect_token(State(state): State<Connect>) -> Result<String, StatusCod
 }
 
 impl ForgeInstallation {
-    /// Jira's page around the app's admin page, for somebody who looks at it. `file` knows the page's modules by name; `host` is
-    /// the one that runs it. Forge would serve them bundled; here an import map stands for the bundler.
+    /// Jira's page around the app's admin page, for somebody who looks at it. `file` knows the page's modules by name;
+    /// `host` is the one that runs it. Forge would serve them bundled; here an import map stands for the bundler.
     ///
     /// # Errors
     /// When no port is free.

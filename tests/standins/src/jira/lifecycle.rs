@@ -1,4 +1,4 @@
-//! Lifecycle callbacks: what a site sends when an app is installed or removed, and the means to send something wrong.
+//! Lifecycle callbacks: what a site sends when an app is installed or removed, and ways to send something wrong.
 //!
 //! Follows <https://developer.atlassian.com/cloud/jira/platform/security-for-connect-apps/> (signed install).
 

@@ -1,5 +1,6 @@
 //! A stateful Jira Cloud: sites with issues and a development panel, the API gateway, the keys of lifecycle callbacks,
-//! and the parts of Atlassian that install Connect and Forge apps. It refuses what Jira refuses, stores what Jira stores, and fails on demand.
+//! and the parts of Atlassian that install Connect and Forge apps. It refuses what Jira refuses, stores what Jira
+//! stores, and fails on demand.
 //!
 //! | origin | path | role |
 //! | --- | --- | --- |

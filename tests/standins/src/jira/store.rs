@@ -155,7 +155,7 @@ impl Store {
         }
     }
 
-    /// Deletes what carries all these properties: repositories with everything in them, and single entities.
+    /// Deletes what has all these properties: repositories with everything in them, and single entities.
     pub(super) fn delete_by_properties(&mut self, api: Api, wanted: &Properties) {
         if api == Api::DevInfo {
             self.repositories.retain(|_, repository| !matches(&repository.properties, wanted));

@@ -1,5 +1,5 @@
-//! The workflow triggers that dev info fires on a site. Automation rules and workflow transitions hang on these, so
-//! tests ask that history fires none.
+//! The workflow triggers that dev info fires on a site. Automation rules and workflow transitions depend on these, so
+//! tests check that history fires none.
 
 use serde::Serialize;
 use serde_json::Value;

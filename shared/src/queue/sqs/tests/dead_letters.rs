@@ -1,4 +1,4 @@
-//! Looking at dead letters and putting them back, with faults.
+//! Listing and redriving dead letters, with faults.
 
 use std::sync::Mutex;
 
@@ -8,13 +8,13 @@ use super::script::{Answer, DEAD_LETTERS_URL, Script, URL, cause, results};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::queue::{MAX_RECEIVES, Queue};
 
-/// When the letters here were sent to the dead-letter queue: long before any test.
+/// When the messages here were sent to the dead-letter queue: long before any test.
 const SENT_AT: i64 = 1_700_000_000_000;
 
 const BODY: &str = "planted-body-8c2";
 
-/// A letter that was dead_lettered so many milliseconds after [`SENT_AT`].
-fn letter(id: &str, after: i64) -> Value {
+/// A message that was dead-lettered so many milliseconds after [`SENT_AT`].
+fn dead_letter(id: &str, after: i64) -> Value {
     json!({
         "MessageId": id, "ReceiptHandle": format!("receipt of {id}"), "Body": format!("{BODY} {id}"),
         "Attributes": { "SentTimestamp": SENT_AT.to_string() },
@@ -27,10 +27,10 @@ fn letter(id: &str, after: i64) -> Value {
 
 /// Hands each of these out once, in calls of two; other calls succeed unless `otherwise` knows better.
 fn dead_letter_queue(
-    letters: Vec<Value>,
+    messages: Vec<Value>,
     otherwise: impl Fn(&str, &Value, usize) -> Option<Answer> + Send + Sync + 'static,
 ) -> Script {
-    let letters = Mutex::new(letters);
+    let messages = Mutex::new(messages);
     Script::new(move |call, asked, earlier| {
         if let Some(answer) = otherwise(call, asked, earlier) {
             return answer;
@@ -39,8 +39,8 @@ fn dead_letter_queue(
             return results(asked, |_| None);
         }
         assert_eq!(asked["QueueUrl"], DEAD_LETTERS_URL);
-        let mut letters = letters.lock().unwrap();
-        let given: Vec<Value> = (0..2).filter_map(|_| letters.pop()).collect();
+        let mut messages = messages.lock().unwrap();
+        let given: Vec<Value> = (0..2).filter_map(|_| messages.pop()).collect();
         Answer::Json(if given.is_empty() { json!({}) } else { json!({ "Messages": given }) })
     })
 }
@@ -49,7 +49,7 @@ fn ids(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|&id| id.to_owned()).collect()
 }
 
-/// The letters whose receipts were in calls of this name, sorted.
+/// The ids of the messages whose receipts were in calls of this name, sorted.
 fn receipts(script: &Script, call: &str) -> Vec<String> {
     let mut receipts: Vec<String> = script
         .entries(call, "ReceiptHandle")
@@ -62,12 +62,13 @@ fn receipts(script: &Script, call: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_newest_letters_come_first_and_all_are_released() {
-    let letters: Vec<Value> =
-        (0..25).map(|number| letter(&format!("{number:02}"), (number * 7) % 25)).collect();
-    let script = dead_letter_queue(letters, |_, _, _| None);
+async fn the_newest_dead_letters_come_first_and_all_are_released() {
+    let messages: Vec<Value> =
+        (0..25).map(|number| dead_letter(&format!("{number:02}"), (number * 7) % 25)).collect();
+    let script = dead_letter_queue(messages, |_, _, _| None);
     let found = script.queue().dead_letters(3).await.unwrap();
-    let found: Vec<_> = found.iter().map(|letter| (letter.id.as_str(), letter.died_at.0 - SENT_AT)).collect();
+    let found: Vec<_> =
+        found.iter().map(|dead_letter| (dead_letter.id.as_str(), dead_letter.died_at.0 - SENT_AT)).collect();
     assert_eq!(found, [("07", 24), ("14", 23), ("21", 22)]);
     assert_eq!(receipts(&script, "ChangeMessageVisibilityBatch").len(), 25);
     assert!(
@@ -77,16 +78,16 @@ async fn the_newest_letters_come_first_and_all_are_released() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_letter_says_what_it_said_when_it_was_buried() {
-    let script = dead_letter_queue(vec![letter("a", 5)], |_, _, _| None);
+async fn a_dead_letter_keeps_its_body_and_reason() {
+    let script = dead_letter_queue(vec![dead_letter("a", 5)], |_, _, _| None);
     let found = script.queue().dead_letters(10).await.unwrap().remove(0);
     assert_eq!((found.id.as_str(), found.reason.as_str()), ("a", "why a"));
     assert_eq!((found.body, found.died_at), (format!("{BODY} a"), Timestamp(SENT_AT + 5)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_letter_that_sqs_moved_fell_over_too_often() {
-    let mut moved = letter("moved", 0);
+async fn a_dead_letter_that_sqs_moved_was_received_too_often() {
+    let mut moved = dead_letter("moved", 0);
     moved.as_object_mut().unwrap().remove("MessageAttributes");
     let mut large = moved.clone();
     large["MessageId"] = json!("large");
@@ -101,17 +102,17 @@ async fn a_letter_that_sqs_moved_fell_over_too_often() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_letter_that_is_delivered_twice_is_one() {
-    let mut again = letter("a", 0);
+async fn a_dead_letter_that_is_received_twice_is_listed_once() {
+    let mut again = dead_letter("a", 0);
     again["ReceiptHandle"] = json!("receipt of a, later");
-    let script = dead_letter_queue(vec![again, letter("b", 0), letter("a", 0)], |_, _, _| None);
+    let script = dead_letter_queue(vec![again, dead_letter("b", 0), dead_letter("a", 0)], |_, _, _| None);
     assert_eq!(script.queue().dead_letters(10).await.unwrap().len(), 2);
     assert_eq!(receipts(&script, "ChangeMessageVisibilityBatch"), ["a, later", "b"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn letters_are_released_when_looking_fails() {
-    let script = dead_letter_queue(vec![letter("a", 0), letter("b", 0)], |call, _, earlier| {
+async fn dead_letters_are_released_when_listing_fails() {
+    let script = dead_letter_queue(vec![dead_letter("a", 0), dead_letter("b", 0)], |call, _, earlier| {
         (call == "ReceiveMessage" && earlier > 4).then_some(Answer::Error(403, "AccessDeniedException"))
     });
     let error = script.queue().dead_letters(10).await.unwrap_err();
@@ -121,25 +122,25 @@ async fn letters_are_released_when_looking_fails() {
 
 /// Others may have received it meanwhile, or deleted it.
 #[tokio::test(start_paused = true)]
-async fn a_letter_that_cannot_be_released_is_no_failure() {
-    let script = dead_letter_queue(vec![letter("a", 0), letter("b", 0)], |call, asked, _| {
+async fn a_dead_letter_that_cannot_be_released_is_no_failure() {
+    let script = dead_letter_queue(vec![dead_letter("a", 0), dead_letter("b", 0)], |call, asked, _| {
         (call == "ChangeMessageVisibilityBatch")
             .then(|| results(asked, |position| (position == 0).then_some(("ReceiptHandleIsInvalid", true))))
     });
     assert_eq!(script.queue().dead_letters(10).await.unwrap().len(), 2);
     assert_eq!(script.asked("ChangeMessageVisibilityBatch").len(), 1);
 
-    let script = dead_letter_queue(vec![letter("a", 0)], |call, _, _| {
+    let script = dead_letter_queue(vec![dead_letter("a", 0)], |call, _, _| {
         (call == "ChangeMessageVisibilityBatch").then_some(Answer::NoConnection)
     });
     assert_eq!(script.queue().dead_letters(10).await.unwrap().len(), 1);
 }
 
-/// A queue that is never empty, however long one looks.
+/// A queue that never becomes empty, however long it is read.
 #[tokio::test(start_paused = true)]
-async fn looking_ends_after_a_minute() {
+async fn listing_ends_after_a_minute() {
     let script = Script::new(|call, asked, earlier| match call {
-        "ReceiveMessage" => Answer::Json(json!({ "Messages": [letter(&earlier.to_string(), 0)] })),
+        "ReceiveMessage" => Answer::Json(json!({ "Messages": [dead_letter(&earlier.to_string(), 0)] })),
         _ => results(asked, |_| None),
     });
     assert_eq!(script.queue().dead_letters(3).await.unwrap().len(), 3);
@@ -149,8 +150,11 @@ async fn looking_ends_after_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redriven_letter_is_deleted_after_it_was_sent() {
-    let script = dead_letter_queue(vec![letter("c", 0), letter("b", 0), letter("a", 0)], |_, _, _| None);
+async fn a_redriven_message_is_deleted_after_it_was_sent() {
+    let script =
+        dead_letter_queue(vec![dead_letter("c", 0), dead_letter("b", 0), dead_letter("a", 0)], |_, _, _| {
+            None
+        });
     let named = ids(&["b", "no such id"]);
     assert_eq!(script.queue().redrive(Some(&named)).await.unwrap(), 1);
     assert_eq!(script.entries("SendMessageBatch", "MessageBody"), [[format!("{BODY} b")]]);
@@ -164,12 +168,12 @@ async fn a_redriven_letter_is_deleted_after_it_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn looking_ends_with_the_last_letter_that_is_named() {
-    let script = dead_letter_queue(vec![letter("a", 0)], |_, _, _| None);
+async fn reading_ends_with_the_last_message_that_is_named() {
+    let script = dead_letter_queue(vec![dead_letter("a", 0)], |_, _, _| None);
     assert_eq!(script.queue().redrive(Some(&ids(&["a"]))).await.unwrap(), 1);
     assert_eq!(script.asked("ReceiveMessage").len(), 4, "one round");
 
-    let script = dead_letter_queue(vec![letter("a", 0)], |_, _, _| None);
+    let script = dead_letter_queue(vec![dead_letter("a", 0)], |_, _, _| None);
     assert_eq!(script.queue().redrive(Some(&[])).await.unwrap(), 0);
     assert!(script.calls().is_empty());
 }
@@ -177,10 +181,11 @@ async fn looking_ends_with_the_last_letter_that_is_named() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_deleted_that_could_not_be_sent() {
     for fault in ["InternalError", "RequestThrottled"] {
-        let script = dead_letter_queue(vec![letter("a", 0), letter("b", 0)], move |call, asked, _| {
-            (call == "SendMessageBatch")
-                .then(|| results(asked, |position| (position == 0).then_some((fault, false))))
-        });
+        let script =
+            dead_letter_queue(vec![dead_letter("a", 0), dead_letter("b", 0)], move |call, asked, _| {
+                (call == "SendMessageBatch")
+                    .then(|| results(asked, |position| (position == 0).then_some((fault, false))))
+            });
         let error = script.queue().redrive(None).await.unwrap_err();
         assert_eq!(cause(error, BODY), format!("SendMessageBatch: {fault}"));
         assert!(receipts(&script, "DeleteMessageBatch").is_empty());
@@ -189,8 +194,8 @@ async fn nothing_is_deleted_that_could_not_be_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_letter_that_could_not_be_deleted_is_an_error() {
-    let script = dead_letter_queue(vec![letter("a", 0), letter("b", 0)], |call, asked, _| {
+async fn a_dead_letter_that_could_not_be_deleted_is_an_error() {
+    let script = dead_letter_queue(vec![dead_letter("a", 0), dead_letter("b", 0)], |call, asked, _| {
         (call == "DeleteMessageBatch")
             .then(|| results(asked, |position| (position == 0).then_some(("InternalError", false))))
     });
@@ -202,11 +207,11 @@ async fn a_letter_that_could_not_be_deleted_is_an_error() {
 
 /// Otherwise a message that fails at once would be put back again and again by the same call.
 #[tokio::test(start_paused = true)]
-async fn what_dies_after_the_call_began_is_left_for_the_next() {
-    let mut fresh = letter("fresh", 0);
+async fn what_is_dead_lettered_during_a_redrive_is_left_for_the_next() {
+    let mut fresh = dead_letter("fresh", 0);
     let later = SystemClock.now().after(std::time::Duration::from_secs(60));
     fresh["Attributes"]["SentTimestamp"] = json!(later.0.to_string());
-    let script = dead_letter_queue(vec![fresh.clone(), letter("a", 0)], |_, _, _| None);
+    let script = dead_letter_queue(vec![fresh.clone(), dead_letter("a", 0)], |_, _, _| None);
     assert_eq!(script.queue().redrive(None).await.unwrap(), 1);
     assert_eq!(receipts(&script, "DeleteMessageBatch"), ["a"]);
     assert_eq!(receipts(&script, "ChangeMessageVisibilityBatch"), ["fresh"]);

@@ -27,7 +27,7 @@ pub const DEAD_LETTERS_URL: &str = "https://sqs.eu-central-1.amazonaws.com/11112
 /// What an answer takes, by the paused clock of the tests.
 pub const LATENCY: Duration = Duration::from_secs(1);
 
-/// Tries of a call that the SDK makes here.
+/// Attempts at a call that the SDK makes here.
 pub const ATTEMPTS: usize = 3;
 
 pub enum Answer {

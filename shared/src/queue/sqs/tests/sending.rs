@@ -197,7 +197,7 @@ async fn a_dead_letter_says_why_and_when() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_dead_letter_queue_nothing_is_given_up() {
+async fn without_a_dead_letter_queue_nothing_is_dead_lettered() {
     let script = Script::new(|_, asked, _| results(asked, |_| None));
     let mut queue = script.queue();
     queue.dead_letters_url = None;

@@ -144,7 +144,8 @@ mod tests {
         decided.fresh.iter().filter(|version| version.is_deletion()).count()
     }
 
-    /// A worker may have died after it sent the branch and before the ledger knew: then it is at Jira, and nothing else says so.
+    /// A worker may have died after it sent the branch and before the ledger knew: then it is at Jira, and nothing else
+    /// says so.
     #[test]
     fn a_branch_that_came_and_went_is_deleted_where_jira_may_have_it() {
         assert_eq!(deletions(made_and_deleted(false)), 0, "Jira never heard of it");

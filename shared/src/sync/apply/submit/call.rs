@@ -1,5 +1,6 @@
-//! One call: whether Jira took it, refused it, or failed, and who is to blame when it fails. A server error is the state of an
-//! API as long as nothing goes through; an entity is to blame only when it fails alone while others of its API go through.
+//! One call: whether Jira took it, refused it, or failed, and who is to blame when it fails. A server error is the
+//! state of an API as long as nothing goes through; an entity is to blame only when it fails alone while others of its
+//! API go through.
 
 use super::{BulkCall, SubmitOutcome, Submitted, Submitter};
 use crate::domain::Api;
@@ -11,7 +12,7 @@ use crate::store::backoffs::BackoffScope;
 /// Failed calls of an API in a batch, with none that it took, after which it counts as down: a call and both its halves.
 const TOLERATED_FAILURES: u32 = 3;
 
-/// As many more are tried after pauses in vain, so that a few culprits that fail everything are found.
+/// This many more calls are tried when pauses did not help, so that a few culprits that fail everything are found.
 const MORE_AFTER_PAUSES: u32 = 16;
 
 /// A server error: its status, and the sentence.

@@ -11,7 +11,7 @@ use crate::outbound::TOTAL_TIMEOUT;
 use crate::store::StoreError;
 use crate::store::backoffs::BackoffScope;
 
-/// Kept of the deadline beside a call's own time: to record what became of it and to settle its messages.
+/// Reserved before the deadline beside a call's own time: to record what became of it and to settle its messages.
 const SETTLING_TIME: Duration = Duration::from_secs(3);
 
 impl Submitter<'_> {

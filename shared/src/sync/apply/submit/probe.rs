@@ -23,7 +23,7 @@ impl Submitter<'_> {
                 && let Some(index) = entities.iter().position(uses)
             {
                 let mut pending = entities.swap_remove(index);
-                // One question per call: what else may be refused must not answer it.
+                // One probe per call: nothing else in it may be what Jira refuses.
                 for other in Undocumented::ALL {
                     if other != undocumented && other.capability(&self.site) != Capability::Accepted {
                         other.replace(&mut pending.entity);

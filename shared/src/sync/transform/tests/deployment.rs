@@ -1,4 +1,4 @@
-//! Deployments: those without a job, where they go, and where they stand.
+//! Deployments: those without a job, their environments, and their states.
 
 use super::*;
 use crate::jira::model::{Deployment as JiraDeployment, DeploymentState, EnvironmentType};

@@ -1,4 +1,4 @@
-//! Merge requests: where they stand, who says so, and what a hook leaves out.
+//! Merge requests: their statuses, their reviewers, and what a hook leaves out.
 
 use super::*;
 use crate::jira::model::{ApprovalStatus, PullRequest, PullRequestStatus};

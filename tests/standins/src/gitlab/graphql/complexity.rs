@@ -8,8 +8,8 @@ use apollo_compiler::response::JsonMap;
 
 use crate::gitlab::state::World;
 
-/// The size of a page when nobody says.
-const USUAL_PAGE: f64 = 100.0;
+/// The size of a page by default.
+const DEFAULT_PAGE: f64 = 100.0;
 
 /// Fields that read the repository.
 const OF_REPOSITORY: [&str; 5] = ["tree", "lastCommit", "diffs", "diffHeadSha", "rootRef"];
@@ -99,13 +99,13 @@ impl Counter<'_> {
     }
 
     fn page(&self, field: &Field) -> f64 {
-        let Ok(first) = field.argument_by_name("first") else { return USUAL_PAGE };
+        let Ok(first) = field.argument_by_name("first") else { return DEFAULT_PAGE };
         match &**first {
-            ast::Value::Int(size) => size.try_to_f64().unwrap_or(USUAL_PAGE),
+            ast::Value::Int(size) => size.try_to_f64().unwrap_or(DEFAULT_PAGE),
             ast::Value::Variable(name) => {
-                self.variables.get(name.as_str()).and_then(|size| size.as_f64()).unwrap_or(USUAL_PAGE)
+                self.variables.get(name.as_str()).and_then(|size| size.as_f64()).unwrap_or(DEFAULT_PAGE)
             }
-            _ => USUAL_PAGE,
+            _ => DEFAULT_PAGE,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! A small page for each object that a link from outside leads to, so that following one ends at the object and not at a
-//! 404. It shows what the stand-in stores and takes nothing in; who may see what is the API's affair.
+//! 404. It shows what the stand-in stores and takes nothing in; who may see what is checked by the API only.
 
 mod ci;
 mod code;

@@ -9,8 +9,8 @@ use url::form_urlencoded;
 use super::Refusal;
 use super::call::Call;
 
-/// The size of a page when the caller does not say.
-const USUAL_PAGE: usize = 20;
+/// The size of a page by default.
+const DEFAULT_PAGE: usize = 20;
 /// Larger pages are silently cut to this.
 pub(crate) const LARGEST_PAGE: usize = 100;
 /// Longer lists are not counted out: no `X-Total`, no `X-Total-Pages`.
@@ -59,7 +59,7 @@ impl Answer {
             return Err(Refusal::no_keyset());
         }
         let page = positive(call, "page", 1)?;
-        let size = positive(call, "per_page", USUAL_PAGE)?.min(largest);
+        let size = positive(call, "per_page", DEFAULT_PAGE)?.min(largest);
         let pages = items.len().div_ceil(size).max(1);
         let rows = items.iter().skip((page - 1) * size).take(size);
         let mut answer = Answer::ok(rows.map(render).collect());

@@ -133,7 +133,7 @@ fn delete(world: &mut World, owner: HookOwner, call: &Call) -> Outcome {
     Ok(Answer::no_content())
 }
 
-/// The settings with what the call says. Attributes this version does not know are ignored without a word.
+/// The settings with what the call says. Attributes this version does not know are silently ignored.
 fn edited(
     version: Version,
     owner: HookOwner,

@@ -1,5 +1,5 @@
-//! What a GitLab instance remembers: people, groups, projects and what is in them. Plain data and the
-//! questions about it; who may read is decided in `rest`, which hooks are triggered in `hooks`.
+//! What a GitLab instance remembers: people, groups, projects and what is in them. Plain data and look-ups in it; who
+//! may read is decided in `rest`, which hooks are triggered in `hooks`.
 
 mod access;
 mod ci;

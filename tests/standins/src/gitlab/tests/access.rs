@@ -60,9 +60,9 @@ async fn ids_are_numbers_or_encoded_full_paths() {
 }
 
 #[tokio::test]
-async fn each_role_opens_its_own_connections() {
+async fn each_role_may_call_its_own_endpoints() {
     let scene = Scene::new(Version::V19_1).await;
-    let connections = [
+    let endpoints = [
         ("", Role::Guest),
         ("/repository/commits", Role::Reporter),
         ("/merge_requests", Role::Reporter),
@@ -76,15 +76,15 @@ async fn each_role_opens_its_own_connections() {
         ("guest", Role::Guest),
         ("reporter", Role::Reporter),
         ("developer", Role::Developer),
-        ("keeper", Role::Maintainer),
+        ("maintainer", Role::Maintainer),
     ] {
         let member = scene.member(name, role);
-        for (connection, needed) in connections {
+        for (endpoint, needed) in endpoints {
             let expected = if role >= needed { StatusCode::OK } else { StatusCode::FORBIDDEN };
             assert_eq!(
-                member.get(&scene.project_path(connection)).await.status,
+                member.get(&scene.project_path(endpoint)).await.status,
                 expected,
-                "{name} at {connection}"
+                "{name} at {endpoint}"
             );
         }
         assert_eq!(member.get(&scene.group_path("/hooks")).await.status, StatusCode::FORBIDDEN, "{name}");
@@ -102,8 +102,8 @@ async fn group_hooks_are_for_owners_of_paying_groups() {
     scene.gitlab.group("acme", Tier::Premium);
     let made = scene.api.post(&scene.group_path("/hooks"), json!({ "url": "http://127.0.0.1:9/" })).await;
     assert_eq!(made.status, StatusCode::CREATED, "the tier of the root counts for the sub-group");
-    let keeper = scene.member("keeper", Role::Maintainer);
-    let refused = keeper.post(&scene.group_path("/hooks"), json!({ "url": "http://127.0.0.1:9/" })).await;
+    let maintainer = scene.member("maintainer", Role::Maintainer);
+    let refused = maintainer.post(&scene.group_path("/hooks"), json!({ "url": "http://127.0.0.1:9/" })).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
 }
 
@@ -136,7 +136,7 @@ async fn groups_are_listed_by_role_and_name() {
 }
 
 #[tokio::test]
-async fn the_caller_and_the_instance_introduce_themselves() {
+async fn the_api_describes_the_caller_and_the_instance() {
     let scene = Scene::new(Version::V17_3).await;
     let user = scene.api.get("/user").await.body;
     assert_eq!((&user["username"], &user["email"]), (&json!("ada"), &json!("ada@example.com")));

@@ -1,4 +1,4 @@
-//! What goes over the wire, and how a test takes it into its own hands.
+//! What goes over the wire, and how a test holds deliveries back and sends them itself.
 
 use axum::http::StatusCode;
 use secrecy::SecretString;

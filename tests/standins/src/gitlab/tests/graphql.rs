@@ -19,7 +19,7 @@ async fn ask(api: &Api, query: &str, variables: Value) -> (StatusCode, Value) {
 const PROJECT: &str = "query($path: ID!) { project(fullPath: $path) { id } queryComplexity { score limit } }";
 
 #[tokio::test]
-async fn who_asks_is_checked() {
+async fn credential_and_scope_are_checked() {
     let scene = Scene::new(Version::V19_1).await;
     let path = json!({ "path": "acme/payments/api" });
     let (status, answer) = ask(&scene.api, PROJECT, path.clone()).await;
@@ -35,7 +35,7 @@ async fn who_asks_is_checked() {
 }
 
 #[tokio::test]
-async fn what_is_asked_is_checked() {
+async fn queries_are_validated() {
     let scene = Scene::new(Version::V19_1).await;
     let refused = async |query: &str, variables: Value| {
         let (status, answer) = ask(&scene.api, query, variables).await;

@@ -32,7 +32,7 @@ async fn secrets_are_write_only() {
 }
 
 #[tokio::test]
-async fn unfit_hooks_are_refused() {
+async fn invalid_hooks_are_refused() {
     let scene = Scene::new(Version::V19_1).await;
     let path = scene.project_path("/hooks");
     let bad = StatusCode::BAD_REQUEST;

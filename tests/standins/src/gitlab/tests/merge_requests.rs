@@ -19,7 +19,7 @@ async fn opened(scene: &Scene) -> MergeRequestHandle {
 }
 
 #[tokio::test]
-async fn a_life_from_opening_to_merging() {
+async fn a_merge_request_from_opening_to_merging() {
     let scene = Scene::new(Version::V19_1).await;
     let receiver = scene.listen().await;
     let request = opened(&scene).await;

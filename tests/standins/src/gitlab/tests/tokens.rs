@@ -102,8 +102,8 @@ async fn group_tokens_are_refused_without_right_tier_scope_or_end() {
     let scene = Scene::new(Version::V19_1).await;
     let path = scene.group_path("/access_tokens");
     let wish = json!({ "name": "gitlab-jira", "scopes": ["api"], "expires_at": next_month(&scene) });
-    let keeper = scene.member("keeper", Role::Maintainer);
-    assert_eq!(keeper.post(&path, wish.clone()).await.status, StatusCode::BAD_REQUEST);
+    let maintainer = scene.member("maintainer", Role::Maintainer);
+    assert_eq!(maintainer.post(&path, wish.clone()).await.status, StatusCode::BAD_REQUEST);
     let bot = Api::new(&scene.gitlab, &scene.group.bot_token(Role::Owner, &["api"]));
     assert_eq!(bot.post(&path, wish.clone()).await.status, StatusCode::BAD_REQUEST, "bots make no tokens");
 
@@ -162,8 +162,8 @@ async fn tokens_are_not_rotated_by_others_or_old_versions() {
     assert_eq!(bot.post(&path, json!({})).await.status, StatusCode::FORBIDDEN, "the scope is missing");
     let id = bot.get("/personal_access_tokens/self").await.body["id"].clone();
     let path = scene.group_path(&format!("/access_tokens/{id}/rotate"));
-    let keeper = scene.member("keeper", Role::Maintainer);
-    assert_eq!(keeper.post(&path, json!({})).await.status, StatusCode::UNAUTHORIZED);
+    let maintainer = scene.member("maintainer", Role::Maintainer);
+    assert_eq!(maintainer.post(&path, json!({})).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(scene.api.post(&path, json!({})).await.status, StatusCode::OK, "an Owner may");
 
     let scene = Scene::new(Version::V15_7).await;

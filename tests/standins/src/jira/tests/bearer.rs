@@ -25,7 +25,7 @@ fn builds() -> Value {
 }
 
 #[tokio::test]
-async fn credentials_buy_a_token_for_their_permissions_on_their_site() {
+async fn credentials_get_a_token_for_their_permissions_on_their_site() {
     let world = Installed::start().await;
     let credentials = world.site.add_oauth_credentials(&[Api::Builds]);
     let (status, answer) = world.exchange(&credentials).await;
@@ -53,7 +53,7 @@ async fn credentials_buy_a_token_for_their_permissions_on_their_site() {
 }
 
 #[tokio::test]
-async fn wrong_and_deleted_credentials_get_no_token() {
+async fn wrong_or_deleted_credentials_get_no_token() {
     let world = Installed::start().await;
     let (id, secret) = world.site.add_oauth_credentials(&[Api::Builds]);
     let (status, answer) = world.exchange(&(id.clone(), "wrong".to_owned())).await;

@@ -48,7 +48,7 @@ fn until(outcome: &SubmitOutcome) -> Timestamp {
 }
 
 #[tokio::test]
-async fn a_burst_rests_its_api_only() {
+async fn a_burst_limit_backs_off_its_api_only() {
     let world = World::new(|request| {
         if request.target.contains("/builds/") { limited("jira-burst-based", "120") } else { accepted() }
     })
@@ -73,7 +73,7 @@ async fn a_burst_rests_its_api_only() {
 }
 
 #[tokio::test]
-async fn a_success_ends_what_rested() {
+async fn a_success_ends_a_backoff() {
     let (world, status) = changing(429, "/builds/").await;
     let builds = world.of_api(Api::Builds);
     for (answer, seconds) in [(429, Some(30)), (429, Some(60)), (202, None), (429, Some(30))] {
@@ -90,7 +90,7 @@ async fn a_success_ends_what_rested() {
 }
 
 #[tokio::test]
-async fn an_empty_quota_rests_the_site() {
+async fn an_exhausted_quota_backs_off_the_site() {
     for reason in ["jira-quota-global-based", "jira-quota-tenant-based"] {
         let world = World::new(move |_| limited(reason, "1800")).await;
         let end = world.in_seconds(1800);
@@ -127,7 +127,7 @@ async fn too_many_writes_to_one_issue_hold_up_its_entities_only() {
 
 /// Halving would only write to the issue once more for each half.
 #[tokio::test]
-async fn a_call_about_nothing_but_the_limited_issue_is_not_divided() {
+async fn a_call_about_nothing_but_the_limited_issue_is_not_halved() {
     let world = World::new(|_| limited("jira-per-issue-on-write", "90")).await;
     let waiting = SubmitOutcome::Waiting(world.in_seconds(90), HoldReason::IssueRateLimited);
     for one in world.submit((1..=8).map(commit).collect()).await {
@@ -137,7 +137,7 @@ async fn a_call_about_nothing_but_the_limited_issue_is_not_divided() {
 }
 
 #[tokio::test]
-async fn without_retry_after_rests_grow_to_a_quarter_of_an_hour() {
+async fn without_retry_after_backoffs_grow_to_a_quarter_of_an_hour() {
     let (world, _) = changing(429, "").await;
     for seconds in [30, 60, 120, 240, 480, 900, 900] {
         assert_eq!(until(&world.submit_one(build(42, 31)).await), world.in_seconds(seconds));
@@ -146,12 +146,12 @@ async fn without_retry_after_rests_grow_to_a_quarter_of_an_hour() {
 }
 
 #[tokio::test]
-async fn a_rest_of_more_than_a_day_is_not_believed() {
+async fn a_backoff_of_more_than_a_day_is_cut_to_a_day() {
     let world = World::new(|_| limited("jira-quota-tenant-based", "99999999")).await;
     assert_eq!(until(&world.submit_one(commit(1)).await), world.clock.now().after(DAY));
 }
 
-/// All of these are about the site; whatever was wrong, a success sets it right.
+/// All of these are about the site; whatever was wrong, a success ends it.
 #[tokio::test]
 async fn what_is_wrong_with_a_site_is_noted_and_holds_its_work() {
     for (refusal, condition) in [(401, SiteCondition::CredentialRejected), (302, SiteCondition::Renamed)] {
@@ -159,7 +159,7 @@ async fn what_is_wrong_with_a_site_is_noted_and_holds_its_work() {
         let end = world.in_seconds(30);
         let delivered = world.submit(one_of_each()).await;
         assert!(delivered.iter().all(|one| until(&one.outcome) == end), "{refusal}: {delivered:?}");
-        assert_eq!(world.server.lines().len(), 1, "the site is left alone");
+        assert_eq!(world.server.lines().len(), 1, "the site is not called");
         assert_eq!(world.condition().await, condition);
 
         status.set(202);
@@ -171,7 +171,7 @@ async fn what_is_wrong_with_a_site_is_noted_and_holds_its_work() {
 }
 
 #[tokio::test]
-async fn a_missing_permission_rests_its_api_only() {
+async fn a_missing_permission_backs_off_its_api_only() {
     let (world, status) = changing(403, "/builds/").await;
     for one in world.submit(one_of_each()).await {
         match one.pending.entity.key.kind {
@@ -191,7 +191,7 @@ async fn a_missing_permission_rests_its_api_only() {
     assert_eq!(world.condition().await, SiteCondition::Active);
 }
 
-/// A rest that has ended long ago must not keep the site from being well again.
+/// A backoff that ended long ago must not keep the site from becoming active again.
 #[tokio::test]
 async fn a_permission_that_is_back_is_noted_even_after_a_burst_elsewhere() {
     let script = Status::new(403);
@@ -210,7 +210,7 @@ async fn a_permission_that_is_back_is_noted_even_after_a_burst_elsewhere() {
     assert_eq!(world.condition().await, SiteCondition::Active);
 }
 
-/// Delivers again whenever a rest has ended, and tells how long it took until the site counted as suspended.
+/// Submits again whenever a backoff has ended, and answers how long it took until the site counted as suspended.
 async fn suspended_after(response: Response) -> Duration {
     let world = World::new(move |_| response.clone()).await;
     let start = world.clock.now();
@@ -246,7 +246,7 @@ async fn one_outage_is_not_a_suspension() {
 }
 
 #[tokio::test]
-async fn what_an_outage_asks_for_is_honoured() {
+async fn the_retry_after_of_an_outage_is_honoured() {
     for (asked, seconds) in [("5", 5), ("600", 600)] {
         let world = World::new(move |_| Response::new(503, "").with("Retry-After", asked)).await;
         assert_eq!(until(&world.submit_one(commit(1)).await), world.in_seconds(seconds));
@@ -254,7 +254,7 @@ async fn what_an_outage_asks_for_is_honoured() {
 }
 
 #[tokio::test]
-async fn a_site_where_nobody_answers_rests() {
+async fn a_site_that_can_not_be_reached_backs_off() {
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("bound");
     let mut world = World::new(|_| accepted()).await;
     world.client = client(Url::parse(&format!("http://{free}")).expect("a URL"), Arc::clone(&world.clock));
@@ -290,7 +290,7 @@ async fn an_api_that_fails_whatever_it_is_sent_backs_off_and_its_entities_wait()
     }
 }
 
-/// An outage of hours costs no tries, and each pause is longer than the one before.
+/// An outage of hours costs no attempts, and each pause is longer than the one before.
 #[tokio::test]
 async fn an_outage_is_waited_for_with_growing_pauses() {
     let (world, _) = changing(500, "").await;

@@ -31,7 +31,7 @@ async fn development_information_shares_a_call_and_the_others_have_their_own() {
     assert_eq!(dev_info["providerMetadata"], json!({"product": "GitLab 19.1.0"}));
 }
 
-/// Only what a call has in it is in its line, and a refused call is told of when nothing of it is left to try.
+/// Only what a call has in it is in its line, and a refused call is logged when nothing of it is left to try.
 #[tokio::test]
 async fn the_log_says_of_each_call_what_became_of_it_and_which_deliveries_it_carried() {
     let world = World::new(|request| {
@@ -83,9 +83,9 @@ async fn a_refused_call_is_halved_until_the_culprits_stand_alone() {
             if refused { Response::new(status, body) } else { accepted() }
         })
         .await;
-        let fates = outcomes(&world.submit((0..12).map(commit).collect()).await);
-        assert_eq!(fates.len(), 12);
-        for (id, outcome) in &fates {
+        let by_id = outcomes(&world.submit((0..12).map(commit).collect()).await);
+        assert_eq!(by_id.len(), 12);
+        for (id, outcome) in &by_id {
             let expected = if culprits.contains(id) { rejected("odd data") } else { SubmitOutcome::Accepted };
             assert_eq!(*outcome, expected, "{id}");
         }
@@ -145,7 +145,7 @@ fn takes_in_part(request: &Request) -> Response {
 
 /// C42, C45, C47: a 202 can be a partial failure.
 #[tokio::test]
-async fn what_an_answer_fails_is_lost_and_nothing_else() {
+async fn what_a_202_rejects_is_rejected_and_nothing_else() {
     let world = World::new(takes_in_part).await;
     let (bad_build, bad_branch) = (build(42, 32), branch("bad"));
     let lost = [
@@ -157,12 +157,12 @@ async fn what_an_answer_fails_is_lost_and_nothing_else() {
         ("42-flag-801".to_owned(), "X; Y"),
     ];
     let bad = vec![commit(2), bad_branch, merge_request(8), bad_build, deployment(6), flag(801)];
-    let fates = outcomes(&world.submit([one_of_each(), bad].concat()).await);
-    assert_eq!(fates.len(), 12);
+    let by_id = outcomes(&world.submit([one_of_each(), bad].concat()).await);
+    assert_eq!(by_id.len(), 12);
     for (id, text) in &lost {
-        assert_eq!(fates[id], rejected(text));
+        assert_eq!(by_id[id], rejected(text));
     }
-    assert_eq!(fates.values().filter(|outcome| **outcome == SubmitOutcome::Accepted).count(), 6);
+    assert_eq!(by_id.values().filter(|outcome| **outcome == SubmitOutcome::Accepted).count(), 6);
 }
 
 #[tokio::test]
@@ -170,8 +170,8 @@ async fn a_repository_that_fails_takes_its_entities_along_and_no_others() {
     let failed = json!({"failedDevinfoEntities": {"7": {"errorMessages": [{"message": "no such thing"}]}}});
     let world = World::new(move |_| Response::json(202, &failed)).await;
     let elsewhere = source(7).commit(&raw_commit(2, "PAY-1"), KNOWN_AT);
-    let fates = outcomes(&world.submit(vec![commit(1), elsewhere]).await);
-    assert_eq!((&fates[&sha(1)], &fates[&sha(2)]), (&SubmitOutcome::Accepted, &rejected("no such thing")));
+    let by_id = outcomes(&world.submit(vec![commit(1), elsewhere]).await);
+    assert_eq!((&by_id[&sha(1)], &by_id[&sha(2)]), (&SubmitOutcome::Accepted, &rejected("no such thing")));
 }
 
 /// C47: issue keys that Jira does not know are no error.

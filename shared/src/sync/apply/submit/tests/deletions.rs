@@ -84,7 +84,10 @@ async fn a_refused_deletion_is_rejected_and_a_limited_one_waits() {
         gone(EntityKind::PullRequest, "7"),
     ];
     let waiting = SubmitOutcome::Waiting(world.in_seconds(60), HoldReason::ApiRateLimited);
-    let fates: Vec<_> = world.submit(entities).await.into_iter().map(|one| one.outcome).collect();
-    assert_eq!(fates, [SubmitOutcome::Accepted, waiting.clone(), waiting.clone(), rejected("no"), waiting]);
+    let outcomes: Vec<_> = world.submit(entities).await.into_iter().map(|one| one.outcome).collect();
+    assert_eq!(
+        outcomes,
+        [SubmitOutcome::Accepted, waiting.clone(), waiting.clone(), rejected("no"), waiting]
+    );
     assert_eq!(world.server.lines().len(), 4, "one backoff holds deletions and stores alike");
 }

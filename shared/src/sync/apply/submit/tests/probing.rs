@@ -50,7 +50,7 @@ async fn a_refused_draft_is_resent_as_open_and_remembered() {
     let delivered = world.submit(vec![commit(1), draft(7), draft(8), merge_request(9)]).await;
     assert_eq!(delivered.len(), 4);
     assert!(delivered.iter().all(|one| one.outcome == SubmitOutcome::Accepted), "{delivered:?}");
-    // The question is asked with one entity; everything else goes together afterwards.
+    // The probe is a call with one entity; everything else goes together afterwards.
     let mut calls = said(&world);
     calls[2].sort();
     assert_eq!(calls, [&["7 DRAFT"][..], &["7 OPEN"], &["8 OPEN", "9 OPEN"]]);
@@ -99,7 +99,7 @@ async fn a_draft_refused_for_something_else_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_question_that_was_not_answered_stays_open() {
+async fn a_probe_without_an_answer_leaves_the_capability_unknown() {
     let unknown = json!({"unknownIssueKeys": ["PAY-1"]});
     for (status, body) in [(503, json!({})), (500, json!({})), (429, json!({})), (202, unknown)] {
         let world = World::new(move |_| Response::json(status, &body)).await;
@@ -121,7 +121,7 @@ async fn a_reviewer_who_wants_work_is_asked_about_in_the_same_way() {
 
 /// A refusal must say which of the two it is about.
 #[tokio::test]
-async fn one_question_is_asked_at_a_time() {
+async fn one_value_is_probed_at_a_time() {
     let world = refusing("NEEDSWORK").await;
     let delivered = world.submit(vec![reviewed(7, true), reviewed(8, true)]).await;
     assert!(delivered.iter().all(|one| one.outcome == SubmitOutcome::Accepted), "{delivered:?}");

@@ -249,7 +249,7 @@ fn entities_without_a_known_link_are_dropped() {
 }
 
 #[test]
-fn a_deployment_can_hang_on_a_service_or_a_commit() {
+fn a_deployment_can_be_associated_with_a_service_or_a_commit() {
     let mut site = Site::new();
     site.store.put_repository("42", 1, &Properties::new(), json!({}));
     let stored = Stored {

@@ -1,20 +1,20 @@
-//! What commands ask for, at a terminal and without one.
+//! Prompts: what commands ask for, at a terminal and without one.
 
 use rexpect::session::spawn_command;
 
 use super::{program, run, text};
 
 /// How long the program may take to say something.
-const PATIENCE: Option<u64> = Some(30_000);
+const TIMEOUT: Option<u64> = Some(30_000);
 
 const SITE_ADD: [&str; 7] =
     ["site", "add", "--site", "acme.atlassian.net", "--client-id", "id", "--client-secret-stdin"];
 
 #[test]
 fn a_secret_that_is_typed_is_not_shown() {
-    // Refused after the secret was read, for want of a directory.
+    // Refused after the secret was read, because there is no such directory.
     let arguments = [&SITE_ADD[..], &["--data-dir", "/dev/null/none"]].concat();
-    let mut terminal = spawn_command(program(&arguments), PATIENCE).unwrap();
+    let mut terminal = spawn_command(program(&arguments), TIMEOUT).unwrap();
     terminal.exp_string("Client secret: ").unwrap();
     terminal.send_line("typed-by-hand").unwrap();
     let rest = terminal.exp_eof().unwrap();
@@ -37,16 +37,16 @@ const ASKING: [(&[&str], &str); 3] = [
 ];
 
 #[test]
-fn what_cannot_be_undone_is_asked_for() {
+fn commands_that_cannot_be_undone_ask_for_confirmation() {
     for (arguments, consequence) in ASKING {
         for (answer, done) in [("n", false), ("", false), ("y", true)] {
             let arguments = [arguments, &["--data-dir", "/dev/null/none"]].concat();
-            let mut terminal = spawn_command(program(&arguments), PATIENCE).unwrap();
-            let question = terminal.exp_string("Continue? [y/N] ").unwrap();
-            assert!(question.contains(consequence), "{question}");
+            let mut terminal = spawn_command(program(&arguments), TIMEOUT).unwrap();
+            let prompt = terminal.exp_string("Continue? [y/N] ").unwrap();
+            assert!(prompt.contains(consequence), "{prompt}");
             terminal.send_line(answer).unwrap();
             let rest = terminal.exp_eof().unwrap();
-            // Refused after the question, for want of a directory.
+            // Refused after the prompt, because there is no such directory.
             assert_eq!(rest.contains("/dev/null/none"), done, "{arguments:?} {answer}: {rest}");
             assert_eq!(rest.contains("Nothing was changed."), !done, "{arguments:?} {answer}: {rest}");
         }
@@ -67,7 +67,7 @@ fn a_script_confirms_with_yes() {
 }
 
 #[test]
-fn chosen_messages_are_redriven_without_a_question() {
+fn chosen_messages_are_redriven_without_confirmation() {
     let output = run(program(&["dlq", "redrive", "ID", "--data-dir", "/dev/null/none"]), "");
     assert!(text(&output.stderr).contains("/dev/null/none"), "{}", text(&output.stderr));
 }

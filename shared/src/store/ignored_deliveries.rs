@@ -1,4 +1,4 @@
-//! Why deliveries led to nothing, or not to all they are about, the last few of each link: for `explain`, when something is
+//! Deliveries that were ignored, in whole or in part, and why, the last few of each link: for `explain`, when something is
 //! missing on its issue.
 
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::domain::SubscriptionId;
 /// As long as GitLab shows a delivery.
 const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How many items are kept of a link, each with the deliveries that were noted together. An item has its place by the id of its
-/// first delivery, so a new one replaces any of the others.
+/// How many items are kept of a link, each with the deliveries that were noted together. The id of its first delivery
+/// decides an item's place, so a new item may replace any other.
 const KEPT: u64 = 64;
 
-/// Why a delivery leads to nothing.
+/// Why a delivery is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum IntakeAnswer {
+pub enum IgnoreReason {
     /// It names no issue.
     NoIssueKeys,
     /// It is about a project outside the linked group.
@@ -28,13 +28,13 @@ pub enum IntakeAnswer {
     NotUnderstood,
     /// What it is about can only be read with a token, and the link has none.
     TokenMissing,
-    /// It went on, but so many commits were pushed at once that only the newest were looked through.
+    /// It was processed, but so many commits were pushed at once that only the newest were read.
     CommitsLeftOut,
 }
 
-/// A delivery that led to nothing.
+/// A delivery that was ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnsweredDelivery {
+pub struct IgnoredDelivery {
     /// When it came in.
     pub at: Timestamp,
     /// What GitLab calls it.
@@ -43,19 +43,19 @@ pub struct AnsweredDelivery {
     pub label: String,
     /// The issues that it names.
     pub issue_keys: Vec<String>,
-    /// Why it leads to nothing.
-    pub answer: IntakeAnswer,
+    /// Why it was ignored.
+    pub answer: IgnoreReason,
 }
 
 impl Store {
-    /// Remembers deliveries of `subscription` that lead to nothing. One write, no read.
+    /// Remembers ignored deliveries of `subscription`. One write, no read.
     ///
     /// # Errors
     /// When the table can't be written.
-    pub async fn record_answers(
+    pub async fn record_ignored(
         &self,
         subscription: SubscriptionId,
-        deliveries: &[AnsweredDelivery],
+        deliveries: &[IgnoredDelivery],
     ) -> Result<(), StoreError> {
         let Some(first) = deliveries.first() else { return Ok(()) };
         let name = first.delivery.clone().unwrap_or_else(|| first.at.0.to_string());
@@ -65,15 +65,15 @@ impl Store {
         self.put(&key, &deliveries, When::Always, Some(LIFETIME)).await
     }
 
-    /// The last deliveries of `subscription` that led to nothing, newest first.
+    /// The last ignored deliveries of `subscription`, newest first.
     ///
     /// # Errors
     /// When the table can't be read.
-    pub async fn answers(&self, subscription: SubscriptionId) -> Result<Vec<AnsweredDelivery>, StoreError> {
-        let noted: Vec<Vec<AnsweredDelivery>> = self.query(&partition(subscription), "").await?;
-        let mut answers = noted.concat();
-        answers.sort_by_key(|answer| std::cmp::Reverse(answer.at));
-        Ok(answers)
+    pub async fn ignored(&self, subscription: SubscriptionId) -> Result<Vec<IgnoredDelivery>, StoreError> {
+        let noted: Vec<Vec<IgnoredDelivery>> = self.query(&partition(subscription), "").await?;
+        let mut ignored = noted.concat();
+        ignored.sort_by_key(|delivery| std::cmp::Reverse(delivery.at));
+        Ok(ignored)
     }
 }
 

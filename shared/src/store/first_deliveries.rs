@@ -15,7 +15,7 @@ impl Store {
     ///
     /// # Errors
     /// When the table can't be read or written.
-    pub async fn first_intake(
+    pub async fn first_received(
         &self,
         subscription: SubscriptionId,
         delivery: &str,
