@@ -2,6 +2,12 @@
 
 import { button, choice, el, newId, slot } from "./dom.js";
 
+/** How long unlinking may take after there was no answer, in milliseconds: as long as its function may run on AWS. */
+const MAX_WAIT = 60_000;
+
+/** How often is looked whether the link is gone, in milliseconds. */
+const POLL_INTERVAL = 3_000;
+
 export function confirmUnlink(app, link) {
   const [titleId, failure] = [newId(), slot()];
   const name = newId();
@@ -24,7 +30,7 @@ export function confirmUnlink(app, link) {
     "form",
     { class: "stack", on: { submit } },
     el("h2", { id: titleId }, `Unlink ${link.path}?`),
-    el("p", {}, "Its activity no longer reaches Jira. The app removes its webhooks from GitLab, if its token may, and revokes a group access token that it created."),
+    el("p", {}, "Its activity no longer reaches Jira. The app removes its webhooks from GitLab, if its token may, and revokes a group access token that it created. This can take a minute: calls to Jira that are under way end first."),
     el("fieldset", {}, el("legend", {}, "What Jira shows now"), remove.node, keep.node),
     failure.node,
     el("div", { class: "row end" }, button("Cancel", () => dialog.close(), { kind: "subtle" }), confirm),
@@ -34,8 +40,29 @@ export function confirmUnlink(app, link) {
   dialog.showModal();
 }
 
-/** A person who is signed in there as an Owner may remove what the link's own token may not; nobody has to be. */
 async function unlink(app, link, keep_jira_data) {
+  try {
+    return await request(app, link, keep_jira_data);
+  } catch (refusal) {
+    // API Gateway waits for half a minute; the app goes on.
+    if (refusal.cause === "no_answer" && (await isGone(app, link))) return { path: link.path, hooks_removed: 0, notes: [] };
+    throw refusal;
+  }
+}
+
+/** Whether the link goes in time. */
+async function isGone(app, link) {
+  for (const end = Date.now() + MAX_WAIT; Date.now() < end; ) {
+    await new Promise((done) => setTimeout(done, POLL_INTERVAL));
+    const overview = await app.api.call("overview").catch(() => null);
+    if (overview === null) return false;
+    if (!overview.links.some(({ id }) => id === link.id)) return true;
+  }
+  return false;
+}
+
+/** A person who is signed in there as an Owner may remove what the link's own token may not; nobody has to be. */
+async function request(app, link, keep_jira_data) {
   const request = { link: link.id, keep_jira_data };
   if (app.session?.gitlab !== link.gitlab) return app.api.call("unlink", request);
   try {

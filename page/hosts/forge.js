@@ -20,7 +20,7 @@ const hints = [
 function refusal(said) {
   const text = said || "There is no answer.";
   const hint = hints.find(([part]) => text.includes(part))?.[1];
-  return new Refusal("unavailable", hint ? `${hint} (Forge says: ${text}.)` : text);
+  return new Refusal("no_answer", hint ? `${hint} (Forge says: ${text}.)` : text);
 }
 
 async function send(body) {

@@ -169,7 +169,7 @@ async fn queues_of_one_file_keep_apart() {
     let queues = EmbeddedQueues::memory(Arc::new(SystemClock)).unwrap();
     let (events, backfill) = (queues.queue("events"), queues.queue("backfill"));
     events.send(vec![message("a", "event")]).await.unwrap();
-    backfill.send_to_dead_letter_queue("plan".to_owned(), "reason".to_owned()).await.unwrap();
+    backfill.send_to_dead_letter_queue(Outgoing::new("", "plan"), "reason".to_owned()).await.unwrap();
     assert!(backfill.receive(10, MINUTE, &HashSet::new()).await.unwrap().is_empty());
     assert!(events.dead_letters(10).await.unwrap().is_empty());
     let id = backfill.dead_letters(10).await.unwrap().remove(0).id;
@@ -284,7 +284,7 @@ async fn messages_and_dead_letters_go_after_fourteen_days() {
     let clock = HandClock::new();
     let queue = memory(clock.clone());
     queue.send(vec![message("a", "old")]).await.unwrap();
-    queue.send_to_dead_letter_queue("old".to_owned(), "reason".to_owned()).await.unwrap();
+    queue.send_to_dead_letter_queue(Outgoing::new("", "old"), "reason".to_owned()).await.unwrap();
     clock.advance(RETENTION);
     queue.send(vec![message("a", "new")]).await.unwrap();
     assert_eq!(queue.depth().await.unwrap(), Depth { ready: 2, dead: 1, ..Depth::default() });

@@ -77,7 +77,10 @@ async fn messages_keep_their_group(pair: &Pair) {
     let said: String = serde_json::from_str(received.body().unwrap()).unwrap();
     assert_eq!(said, "a\u{0}\u{fffe}\u{1f98a}");
 
-    pair.queue.send_to_dead_letter_queue(received.body.unwrap(), "reason".to_owned()).await.unwrap();
+    pair.queue
+        .send_to_dead_letter_queue(Outgoing::new("", received.body.unwrap()), "reason".to_owned())
+        .await
+        .unwrap();
     assert_eq!(pair.queue.redrive(None).await.unwrap(), 1);
     let redriven = pair.receive(Duration::from_secs(600)).await.remove(0);
     assert_eq!(group(&redriven), "redriven");
@@ -108,7 +111,10 @@ async fn what_is_received_too_often_becomes_a_dead_letter(pair: &Pair) {
 /// More than fit in one round of calls.
 async fn many_dead_letters_are_redriven(pair: &Pair) {
     for number in 0..101 {
-        pair.queue.send_to_dead_letter_queue(number.to_string(), "reason".to_owned()).await.unwrap();
+        pair.queue
+            .send_to_dead_letter_queue(Outgoing::new("", number.to_string()), "reason".to_owned())
+            .await
+            .unwrap();
     }
     let named: Vec<String> =
         pair.queue.dead_letters(7).await.unwrap().into_iter().map(|letter| letter.id).collect();

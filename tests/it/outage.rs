@@ -61,7 +61,11 @@ impl Queue for Down {
         Err(QueueError::Unavailable("down".into()))
     }
 
-    async fn send_to_dead_letter_queue(&self, _: String, _: String) -> Result<(), QueueError> {
+    async fn send_to_dead_letter_queue(&self, _: Outgoing, _: String) -> Result<(), QueueError> {
+        Err(QueueError::Unavailable("down".into()))
+    }
+
+    async fn may_be_in_flight(&self, _: Option<&str>) -> Result<bool, QueueError> {
         Err(QueueError::Unavailable("down".into()))
     }
 
@@ -154,8 +158,12 @@ impl Queue for Counting {
         Ok(())
     }
 
-    async fn send_to_dead_letter_queue(&self, _: String, _: String) -> Result<(), QueueError> {
+    async fn send_to_dead_letter_queue(&self, _: Outgoing, _: String) -> Result<(), QueueError> {
         Err(QueueError::NoDeadLetters)
+    }
+
+    async fn may_be_in_flight(&self, _: Option<&str>) -> Result<bool, QueueError> {
+        Err(QueueError::Unavailable("down".into()))
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {

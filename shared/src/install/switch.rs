@@ -118,7 +118,7 @@ impl Switch<'_> {
             None => None,
         };
         self.begin(site, has_links && !request.keep_jira_data).await?;
-        self.linking.wait_for_messages_in_flight().await?;
+        self.linking.wait_for_messages_in_flight(None).await?;
         if let Some(jira) = before {
             self.delete_synced_data(site, &jira, report).await?;
         }

@@ -33,19 +33,21 @@ impl Linking {
         }
     }
 
-    /// Waits until no message is in flight, or those that were have had time to see what was stored before.
+    /// Waits until no message of `link`, or of any, is in flight, or those that were have had time to see what was stored
+    /// before: on AWS always as long as that takes.
     ///
     /// # Errors
     /// A queue can't be asked.
-    pub async fn wait_for_messages_in_flight(&self) -> Result<(), QueueError> {
+    pub async fn wait_for_messages_in_flight(&self, link: Option<SubscriptionId>) -> Result<(), QueueError> {
+        let group = link.map(|link| link.to_string());
         let deadline = self.clock.now().after(LAST_CALL);
         while self.clock.now() < deadline {
             self.clock.sleep(POLL_INTERVAL).await;
-            let mut in_flight = 0;
+            let mut may_be_in_flight = false;
             for queue in &self.queues {
-                in_flight += queue.depth().await?.in_flight;
+                may_be_in_flight |= queue.may_be_in_flight(group.as_deref()).await?;
             }
-            if in_flight == 0 {
+            if !may_be_in_flight {
                 break;
             }
         }

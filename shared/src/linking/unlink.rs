@@ -152,7 +152,7 @@ impl Unlinking<'_> {
     ) -> Result<usize, LinkError> {
         self.remove_hooks().await?;
         if jira.is_some() {
-            self.linking.wait_for_messages_in_flight().await?;
+            self.linking.wait_for_messages_in_flight(Some(self.link.id)).await?;
         }
         match jira {
             Some(jira) => {

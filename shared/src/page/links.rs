@@ -148,7 +148,10 @@ impl PageApi {
         };
         let site = self.again(who).await?.site;
         let request = UnlinkRequest { keep_jira_data, gitlab_token };
-        let report = self.linking.unlink(site.clone(), link, request).await;
+        // By itself: whoever asks may stop waiting, as proxies do after half a minute, and half an unlinking takes another one.
+        let (linking, of) = (self.linking.clone(), site.clone());
+        let unlinking = tokio::spawn(async move { linking.unlink(of, link, request).await });
+        let report = unlinking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         let report = report.map_err(|error| words::of_unlink(&error, &site))?;
         let webhook_url = self.linking.webhook_url(id);
         Ok(Unlinked {

@@ -289,8 +289,10 @@ pub async fn settle<T: Serialize + Send>(
                 copied.push(received.receipt);
             }
             Err(reason) => {
-                let body = message.renewed().unwrap_or(received.body);
-                acknowledged.extend(send_to_dead_letter_queue(queue, body, received.receipt, reason).await);
+                let group = message.group.clone();
+                let message = Outgoing::new(group, message.renewed().unwrap_or(received.body));
+                acknowledged
+                    .extend(send_to_dead_letter_queue(queue, message, received.receipt, reason).await);
             }
         }
     }
@@ -325,18 +327,19 @@ async fn send_copies(queue: &dyn Queue, copies: Vec<Outgoing>) -> bool {
 /// Dead-letters a message that can't even be read.
 pub async fn dead_letter_unreadable(queue: &dyn Queue, received: Received, reason: String) -> Option<String> {
     tracing::warn!(reason, "a message can't be read");
-    send_to_dead_letter_queue(queue, received.body, received.receipt, reason).await
+    let message = Outgoing::new(received.group, received.body);
+    send_to_dead_letter_queue(queue, message, received.receipt, reason).await
 }
 
 /// The receipt to acknowledge, once the dead letter is stored.
 async fn send_to_dead_letter_queue(
     queue: &dyn Queue,
-    body: String,
+    message: Outgoing,
     receipt: String,
     reason: String,
 ) -> Option<String> {
     Measure::new("dead-lettered a message").count("MessagesDeadLettered", 1).log();
-    match queue.send_to_dead_letter_queue(body, reason).await {
+    match queue.send_to_dead_letter_queue(message, reason).await {
         Ok(()) => Some(receipt),
         Err(error) => {
             let cause = with_causes(&error);

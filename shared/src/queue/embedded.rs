@@ -250,10 +250,10 @@ impl Queue for EmbeddedQueue {
         self.writer.call(Some(Arc::clone(&self.arrivals)), send).await
     }
 
-    async fn send_to_dead_letter_queue(&self, body: String, reason: String) -> Result<(), QueueError> {
+    async fn send_to_dead_letter_queue(&self, message: Outgoing, reason: String) -> Result<(), QueueError> {
         let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
         let send_to_dead_letter_queue = move |connection: &Connection| {
-            table::send_to_dead_letter_queue(connection, &name, &body, &reason, clock.now())
+            table::send_to_dead_letter_queue(connection, &name, &message, &reason, clock.now())
         };
         self.writer.call(None, send_to_dead_letter_queue).await
     }
@@ -261,6 +261,13 @@ impl Queue for EmbeddedQueue {
     async fn depth(&self) -> Result<Depth, QueueError> {
         let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
         self.writer.call(None, move |connection| table::depth(connection, &name, clock.now())).await
+    }
+
+    async fn may_be_in_flight(&self, group: Option<&str>) -> Result<bool, QueueError> {
+        let (name, group) = (Arc::clone(&self.name), group.map(str::to_owned));
+        let in_flight =
+            move |connection: &Connection| table::may_be_in_flight(connection, &name, group.as_deref());
+        self.writer.call(None, in_flight).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {

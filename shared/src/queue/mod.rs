@@ -45,6 +45,14 @@ pub struct Outgoing {
     pub delay: Duration,
 }
 
+impl Outgoing {
+    /// A message that is delivered at once.
+    #[must_use]
+    pub fn new(group: impl Into<String>, body: impl Into<String>) -> Self {
+        Self { body: body.into(), group: group.into(), delay: Duration::ZERO }
+    }
+}
+
 /// A received message; it becomes visible again unless it is deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -102,11 +110,14 @@ pub trait Queue: fmt::Debug + Send + Sync {
     /// Stores all of `messages`, or fails; after a failure some may have been stored.
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), QueueError>;
 
-    /// Sends `body`, of any size that a message may have, to the dead-letter queue. Of a long reason the end may be cut.
-    async fn send_to_dead_letter_queue(&self, body: String, reason: String) -> Result<(), QueueError>;
+    /// Sends `message`, of any size that one may have, to the dead-letter queue. Of a long reason the end may be cut.
+    async fn send_to_dead_letter_queue(&self, message: Outgoing, reason: String) -> Result<(), QueueError>;
 
     /// Counts messages by state. Approximate on SQS.
     async fn depth(&self) -> Result<Depth, QueueError>;
+
+    /// Whether messages of `group`, or of any, may be in flight. Always on SQS, whose counts are up to a minute late.
+    async fn may_be_in_flight(&self, group: Option<&str>) -> Result<bool, QueueError>;
 
     /// The newest dead letters, at most `limit`, newest first. Reading them removes none.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError>;

@@ -9,7 +9,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
@@ -113,9 +112,10 @@ impl Queue for SqsQueue {
         batch::all(CALL, batches(messages), SendMessageBatchRequestEntry::id, send).await
     }
 
-    async fn send_to_dead_letter_queue(&self, body: String, reason: String) -> Result<(), QueueError> {
+    /// Without its group: all that is put back is of one.
+    async fn send_to_dead_letter_queue(&self, message: Outgoing, reason: String) -> Result<(), QueueError> {
         let url = self.dead_letters_url()?;
-        let body = dead_letter::escaped(body);
+        let body = dead_letter::escaped(message.body);
         let attributes = dead_letter::attributes(&reason, SystemClock.now(), &body);
         let call = self.client.send_message().queue_url(url).message_body(body);
         let answer = call.set_message_attributes(Some(attributes)).send().await;
@@ -134,6 +134,10 @@ impl Queue for SqsQueue {
         let ([ready, delayed, in_flight], dead) = future::try_join(self.counts(&self.url), dead).await?;
         // Those that are being read are in flight, and still dead letters.
         Ok(Depth { ready, delayed, in_flight, dead: dead.iter().sum() })
+    }
+
+    async fn may_be_in_flight(&self, _: Option<&str>) -> Result<bool, QueueError> {
+        Ok(true)
     }
 
     /// The newest of those that can be received within a minute, which is some ten thousand.
@@ -168,7 +172,7 @@ async fn newest(reader: &mut DeadLetterReader<'_>, limit: usize) -> Result<Vec<D
 }
 
 fn outgoing(message: DeadLetterMessage) -> Outgoing {
-    Outgoing { body: message.body, group: REDRIVEN.to_owned(), delay: Duration::ZERO }
+    Outgoing::new(REDRIVEN, message.body)
 }
 
 /// Splits messages into calls; a call may be as large as one message. The group counts as part of the message: the

@@ -58,7 +58,10 @@ pub async fn sends_may_be_many_and_large(queue: &dyn Queue) {
 /// A dead letter keeps its text, the reason and the time.
 pub async fn dead_letters_say_why_and_when(queue: &dyn Queue) {
     let body = r#"{"text":"zażółć \"🦊\" \\ "}"#;
-    queue.send_to_dead_letter_queue(body.to_owned(), "Jira answered 400: \"no\"".to_owned()).await.unwrap();
+    queue
+        .send_to_dead_letter_queue(Outgoing::new("", body), "Jira answered 400: \"no\"".to_owned())
+        .await
+        .unwrap();
     let dead_letters = expect_dead_letters(queue, 10, 1).await;
     assert_eq!(
         (dead_letters[0].body.as_str(), dead_letters[0].reason.as_str()),
@@ -74,10 +77,16 @@ pub async fn any_text_can_be_dead_lettered(queue: &dyn Queue) {
     let text: String =
         ('\0'..='\u{9f}').chain(['\u{d7ff}', '\u{fffd}', '\u{fffe}', '\u{ffff}', '\u{10ffff}']).collect();
     queue
-        .send_to_dead_letter_queue(serde_json::to_string(&text).unwrap(), format!("1: {text}"))
+        .send_to_dead_letter_queue(
+            Outgoing::new("", serde_json::to_string(&text).unwrap()),
+            format!("1: {text}"),
+        )
         .await
         .unwrap();
-    queue.send_to_dead_letter_queue("\u{e9}".repeat(512 * 1024), "2: large".to_owned()).await.unwrap();
+    queue
+        .send_to_dead_letter_queue(Outgoing::new("", "\u{e9}".repeat(512 * 1024)), "2: large".to_owned())
+        .await
+        .unwrap();
     let mut dead_letters = expect_dead_letters(queue, 10, 2).await;
     dead_letters.sort_by_key(|message| message.body.len());
     assert_eq!(serde_json::from_str::<String>(&dead_letters[0].body).unwrap(), text);
@@ -88,7 +97,10 @@ pub async fn any_text_can_be_dead_lettered(queue: &dyn Queue) {
 /// Listing dead letters removes none, begins with the newest, and stops at the limit.
 pub async fn dead_letters_can_be_listed_again(queue: &dyn Queue) {
     for number in 0..3 {
-        queue.send_to_dead_letter_queue(number.to_string(), "reason".to_owned()).await.unwrap();
+        queue
+            .send_to_dead_letter_queue(Outgoing::new("", number.to_string()), "reason".to_owned())
+            .await
+            .unwrap();
         // So that no two die at the same time.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -105,7 +117,10 @@ fn bodies(dead_letters: &[DeadLetter]) -> Vec<&str> {
 /// A redrive takes the named ones or all, once.
 pub async fn redriven_messages_are_ready_again(queue: &dyn Queue) {
     for number in 0..4 {
-        queue.send_to_dead_letter_queue(number.to_string(), "reason".to_owned()).await.unwrap();
+        queue
+            .send_to_dead_letter_queue(Outgoing::new("", number.to_string()), "reason".to_owned())
+            .await
+            .unwrap();
     }
     let dead_letters = expect_dead_letters(queue, 10, 4).await;
     let named = [dead_letters[1].id.clone(), "no such id".to_owned()];

@@ -246,13 +246,17 @@ pub async fn send(delivery: Delivery) {
 pub fn assert_that_numbers_rise_with_content(site: &SiteHandle) {
     let mut last: BTreeMap<String, (i64, String)> = BTreeMap::new();
     for call in site.recorded().iter().filter(|call| call.status < 300) {
-        for kind in ["branches", "pullRequests"] {
+        for (kind, number) in [
+            ("branches", "updateSequenceId"),
+            ("pullRequests", "updateSequenceId"),
+            ("builds", "updateSequenceNumber"),
+        ] {
             for entity in call.entities(kind) {
                 let mut content = entity.clone();
-                let number = content["updateSequenceId"].take().as_i64().unwrap();
+                let number = content[number].take().as_i64().unwrap();
                 content["lastCommit"]["updateSequenceId"] = Value::Null;
                 let content = content.to_string();
-                let id = format!("{kind} {} {}", entity["url"], entity["id"]);
+                let id = format!("{kind} {} {} {}", entity["url"], entity["id"], entity["buildNumber"]);
                 if let Some((before, said)) = last.insert(id.clone(), (number, content.clone())) {
                     assert!(before != number || said == content, "{id}: {number} twice:\n{said}\n{content}");
                 }

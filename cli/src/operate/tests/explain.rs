@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shared::domain::{EntityKey, EntityKind, HoldReason, SubscriptionId};
+use shared::queue::Outgoing;
 use shared::store::backoffs::{Backoff, BackoffScope};
 use shared::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
 use shared::store::outcomes::{Outcome, Verdict};
@@ -55,7 +56,7 @@ async fn an_issue_without_outcomes_is_explained_too() {
     let now = bench.operator.clock.now();
     let suppress = |site: &mut shared::domain::Site| site.suppress_project("PAY", now);
     bench.operator.store.update_site(site.id, suppress).await.unwrap();
-    bench.queue.send_to_dead_letter_queue("{}".to_owned(), "unreadable".to_owned()).await.unwrap();
+    bench.queue.send_to_dead_letter_queue(Outgoing::new("", "{}"), "unreadable".to_owned()).await.unwrap();
     let explained = bench.done(explain("PAY-1")).await;
     assert_eq!(explained["sites"], json!([]));
     let notes = explained["notes"].to_string();
@@ -89,7 +90,11 @@ async fn dead_letters_are_listed_without_their_bodies_and_redriven() {
     let bench = Bench::new().await;
     let body = json!({ "id": "01J", "body": { "subscription": "01S", "author": "ada@example.com" } });
     for reason in ["first", "second", "third"] {
-        bench.queue.send_to_dead_letter_queue(body.to_string(), reason.to_owned()).await.unwrap();
+        bench
+            .queue
+            .send_to_dead_letter_queue(Outgoing::new("", body.to_string()), reason.to_owned())
+            .await
+            .unwrap();
     }
     let listed = bench.done(Command::DlqList { limit: 2 }).await;
     assert_eq!((listed["letters"].as_array().unwrap().len(), &listed["dead"]), (2, &json!(3)));

@@ -1,6 +1,7 @@
 //! What a person reads.
 
 use serde_json::json;
+use shared::queue::Outgoing;
 
 use super::super::{Answer, Command, GroupLink};
 use super::{Bench, site_add, unlink};
@@ -38,7 +39,7 @@ async fn every_answer_has_a_text_for_people() {
             .contains("Note: Nothing is known of PAY-1")
     );
     assert!(read(Command::DlqList { limit: 5 }).await.1.contains("No dead-lettered messages"));
-    bench.queue.send_to_dead_letter_queue("{}".to_owned(), "unreadable".to_owned()).await.unwrap();
+    bench.queue.send_to_dead_letter_queue(Outgoing::new("", "{}"), "unreadable".to_owned()).await.unwrap();
     assert!(read(Command::DlqList { limit: 5 }).await.1.contains("Next: gitlab-jira dlq redrive"));
     assert!(read(Command::Status).await.1.contains("Next: gitlab-jira dlq list"));
     assert!(read(Command::DlqRedrive { ids: Vec::new() }).await.1.contains("Put 1 message back"));

@@ -26,9 +26,13 @@ impl Queue for Recorder {
         Ok(())
     }
 
-    async fn send_to_dead_letter_queue(&self, _: String, reason: String) -> Result<(), QueueError> {
+    async fn send_to_dead_letter_queue(&self, _: Outgoing, reason: String) -> Result<(), QueueError> {
         self.dead_lettered.lock().expect("not poisoned").push(reason);
         Ok(())
+    }
+
+    async fn may_be_in_flight(&self, _: Option<&str>) -> Result<bool, QueueError> {
+        Ok(false)
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {

@@ -258,13 +258,24 @@ pub(super) fn release(
 pub(super) fn send_to_dead_letter_queue(
     connection: &Connection,
     queue: &str,
-    body: &str,
+    message: &Outgoing,
     reason: &str,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO dead_letters (queue, site, died_at, reason, body) VALUES (?1, '', ?2, ?3, ?4)";
-    connection.prepare_cached(insert)?.execute(params![queue, now.0, reason, body])?;
+    let insert = "INSERT INTO dead_letters (queue, site, died_at, reason, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+    connection.prepare_cached(insert)?.execute(params![queue, message.group, now.0, reason, message.body])?;
     Ok(())
+}
+
+/// Whether a message, of one group or of any, is delivered and not settled.
+pub(super) fn may_be_in_flight(
+    connection: &Connection,
+    queue: &str,
+    group: Option<&str>,
+) -> rusqlite::Result<bool> {
+    let is_in_flight = "SELECT EXISTS (SELECT 1 FROM messages
+                                       WHERE queue = ?1 AND site = COALESCE(?2, site) AND taken = 1)";
+    connection.prepare_cached(is_in_flight)?.query_row(params![queue, group], |row| row.get(0))
 }
 
 pub(super) fn depth(connection: &Connection, queue: &str, now: Timestamp) -> rusqlite::Result<Depth> {

@@ -83,10 +83,11 @@ pub struct RecordedCall {
 }
 
 impl RecordedCall {
-    /// The entities of a dev info body: `kind` is `commits`, `branches` or `pullRequests`.
+    /// The entities of a body by the name of their list, such as `commits`, `pullRequests` or `builds`.
     pub fn entities<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
         let repositories = self.body["repositories"].as_array().into_iter().flatten();
-        repositories.flat_map(move |repository| repository[kind].as_array().into_iter().flatten())
+        let bodies = repositories.chain([&self.body]);
+        bodies.flat_map(move |body| body[kind].as_array().into_iter().flatten())
     }
 }
 

@@ -93,11 +93,13 @@ async fn a_queue_that_cannot_be_reached_or_used_is_unavailable() {
     let error = script.queue().send(messages(1)).await.unwrap_err();
     assert_eq!(cause(error, BODY), "SendMessageBatch: no connection");
     assert_eq!(script.calls().len(), ATTEMPTS);
-    let error = script.queue().send_to_dead_letter_queue(BODY.to_owned(), BODY.to_owned()).await.unwrap_err();
+    let error =
+        script.queue().send_to_dead_letter_queue(Outgoing::new("", BODY), BODY.to_owned()).await.unwrap_err();
     assert_eq!(cause(error, BODY), "SendMessage: no connection");
 
     let script = Script::new(|_, _, _| Answer::Error(403, "AccessDeniedException"));
-    let error = script.queue().send_to_dead_letter_queue(BODY.to_owned(), BODY.to_owned()).await.unwrap_err();
+    let error =
+        script.queue().send_to_dead_letter_queue(Outgoing::new("", BODY), BODY.to_owned()).await.unwrap_err();
     assert_eq!(cause(error, BODY), "SendMessage: AccessDeniedException");
     let error = script.queue().depth().await.unwrap_err();
     assert_eq!(cause(error, BODY), "GetQueueAttributes: AccessDeniedException");
@@ -175,7 +177,7 @@ async fn a_dead_letter_says_why_and_when() {
     let script = Script::new(|_, _, _| Answer::Json(json!({ "MessageId": "m", "MD5OfMessageBody": "d41d" })));
     script
         .queue()
-        .send_to_dead_letter_queue("{\"a\":\"\u{fffe}\"}".to_owned(), "why\0".to_owned())
+        .send_to_dead_letter_queue(Outgoing::new("", "{\"a\":\"\u{fffe}\"}"), "why\0".to_owned())
         .await
         .unwrap();
     let dead_lettered = script.asked("SendMessage").remove(0);
@@ -188,7 +190,11 @@ async fn a_dead_letter_says_why_and_when() {
     assert!(attributes["DiedAt"]["StringValue"].as_str().unwrap().ends_with('Z'), "{attributes}");
 
     let large = "a".repeat(1024 * 1024);
-    script.queue().send_to_dead_letter_queue(large.clone(), "why".to_owned()).await.unwrap();
+    script
+        .queue()
+        .send_to_dead_letter_queue(Outgoing::new("", large.clone()), "why".to_owned())
+        .await
+        .unwrap();
     let dead_lettered = script.asked("SendMessage").remove(1);
     assert_eq!(
         (&dead_lettered["MessageBody"], &dead_lettered["MessageAttributes"]),
@@ -201,7 +207,7 @@ async fn without_a_dead_letter_queue_nothing_is_dead_lettered() {
     let script = Script::new(|_, asked, _| results(asked, |_| None));
     let mut queue = script.queue();
     queue.dead_letters_url = None;
-    let error = queue.send_to_dead_letter_queue(BODY.to_owned(), BODY.to_owned()).await.unwrap_err();
+    let error = queue.send_to_dead_letter_queue(Outgoing::new("", BODY), BODY.to_owned()).await.unwrap_err();
     assert!(matches!(error, QueueError::NoDeadLetters), "{error:?}");
     assert_eq!(error.to_string(), "no dead-letter queue is configured");
     assert!(matches!(queue.dead_letters(1).await, Err(QueueError::NoDeadLetters)));

@@ -102,15 +102,14 @@ mod tests {
     use crate::domain::SubscriptionId;
     use crate::gitlab::hooks::HookEvent;
     use crate::gitlab::model::{Project, Push};
-    use crate::sync::apply::Origin;
     use crate::sync::entity::Link;
     use crate::sync::read::hook;
     use crate::sync::transform::Source;
 
     const BRANCH: &str = "PAY-1-x";
 
-    /// Versions of a branch that is made and deleted at once, from messages that were received before or not.
-    fn made_and_deleted(received_before: bool) -> Vec<PendingEntity> {
+    /// Versions of a branch that is made and deleted at once.
+    fn made_and_deleted() -> Vec<PendingEntity> {
         let link = Link { subscription: SubscriptionId::generate(), product: "GitLab".into() };
         let project = Project { id: 42, ..Project::default() };
         let source = Source::new(project, link, "https://gitlab.example", 0);
@@ -125,22 +124,21 @@ mod tests {
         let deleted = HookEvent::BranchDeleted { branch: BRANCH.to_owned(), before: sha };
         let made = hook::entities(&source, &made, Some("made"), Timestamp(1_000));
         let deleted = hook::entities(&source, &deleted, Some("deleted"), Timestamp(2_000));
-        let mut versions = [made, deleted].concat();
-        let origin = Origin { index: 0, trace: ulid::Ulid::nil(), received_before };
-        versions.iter_mut().for_each(|version| version.origins = vec![origin]);
-        versions
+        [made, deleted].concat()
     }
 
-    fn deletions(versions: Vec<PendingEntity>) -> usize {
-        let now = Timestamp(10_000);
+    /// How many deletions are sent of it, after an earlier branch of the name was deleted.
+    fn deletions(reserved: Option<i64>) -> usize {
+        let versions = made_and_deleted();
         let gone = LedgerEntry {
             deleted_head: Some("b".repeat(40)),
+            reserved,
             branch: Some(BranchHistory::settled(None, Timestamp(500))),
             ..LedgerEntry::from(versions[0].entity.version)
         };
         let key = versions[0].entity.key.clone();
         let mut decided = Decided::default();
-        decide(&key, versions, Some(&gone), now, &mut decided);
+        decide(&key, versions, Some(&gone), Timestamp(10_000), &mut decided);
         decided.fresh.iter().filter(|version| version.is_deletion()).count()
     }
 
@@ -148,7 +146,7 @@ mod tests {
     /// says so.
     #[test]
     fn a_branch_that_came_and_went_is_deleted_where_jira_may_have_it() {
-        assert_eq!(deletions(made_and_deleted(false)), 0, "Jira never heard of it");
-        assert_eq!(deletions(made_and_deleted(true)), 1);
+        assert_eq!(deletions(None), 0, "Jira never heard of it");
+        assert_eq!(deletions(Some(5_000)), 1);
     }
 }
