@@ -61,7 +61,7 @@ impl Submitter<'_> {
             JiraError::Unavailable { status, retry_after } => {
                 self.unavailable(site, *retry_after, Some(status.as_u16())).await
             }
-            JiraError::NoAnswer(_) => self.unavailable(site, None, None).await,
+            JiraError::NoAnswer(_) | JiraError::OutOfTime => self.unavailable(site, None, None).await,
             JiraError::Unexpected(_) | JiraError::BadRequest(_) | JiraError::TooLarge(_) => {
                 Ok(SubmitOutcome::Failed(error.to_string()))
             }

@@ -46,6 +46,7 @@ impl Submitter<'_> {
     }
 
     fn out_of_time(&self) -> Option<SubmitOutcome> {
+        // A call ends within this time whatever it takes, a new token included (`jira::client`).
         let in_time = self.deadline.leaves(TOTAL_TIMEOUT + SETTLING_TIME);
         (!in_time).then(|| SubmitOutcome::Waiting(self.clock.now(), HoldReason::OutOfTime))
     }
