@@ -5,6 +5,7 @@ mod backoffs;
 mod batches;
 mod deletions;
 mod probing;
+mod projects;
 
 use std::sync::Arc;
 
