@@ -176,6 +176,7 @@ impl ReadTask<'_> {
                         index: event.index,
                         trace: event.trace,
                         received_before: event.received_before,
+                        held_for: event.held_for,
                     })
                     .collect();
                 for entity in &mut entities {

@@ -1,6 +1,8 @@
 //! An entity from the moment it is read until what became of it is recorded: one value, carried from the filter to the
 //! ledger.
 
+use std::time::Duration;
+
 use ulid::Ulid;
 
 use crate::clock::Timestamp;
@@ -19,6 +21,8 @@ pub struct Origin {
     /// Whether a worker had it before and did not settle it. It may have died after Jira took what it sent, and before the
     /// ledger knew.
     pub received_before: bool,
+    /// For how long it has waited and been tried.
+    pub held_for: Duration,
 }
 
 /// A version of an entity that Jira may have to be told of.
@@ -59,6 +63,11 @@ impl PendingEntity {
     /// Whether Jira may have got something of it that the ledger does not know of.
     pub(super) fn may_differ_from_ledger(&self) -> bool {
         self.origins.iter().any(|origin| origin.received_before)
+    }
+
+    /// For how long the oldest of its messages has waited and been tried.
+    pub(super) fn held_for(&self) -> Duration {
+        self.origins.iter().map(|origin| origin.held_for).max().unwrap_or_default()
     }
 
     /// Whether Jira is to delete it.

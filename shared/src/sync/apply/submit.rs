@@ -128,6 +128,7 @@ impl<'a> Submitter<'a> {
             self.measure(api, &suspects);
             submitted.extend(suspects);
         }
+        self.lengthen_waits(&mut submitted);
         Ok(submitted)
     }
 

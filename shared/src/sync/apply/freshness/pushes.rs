@@ -126,7 +126,12 @@ mod tests {
         let made = hook::entities(&source, &made, Some("made"), Timestamp(1_000));
         let deleted = hook::entities(&source, &deleted, Some("deleted"), Timestamp(2_000));
         let mut versions = [made, deleted].concat();
-        let origin = Origin { index: 0, trace: ulid::Ulid::nil(), received_before };
+        let origin = Origin {
+            index: 0,
+            trace: ulid::Ulid::nil(),
+            received_before,
+            held_for: std::time::Duration::ZERO,
+        };
         versions.iter_mut().for_each(|version| version.origins = vec![origin]);
         versions
     }

@@ -44,9 +44,13 @@ async fn the_log_says_of_each_call_what_became_of_it_and_which_deliveries_it_car
     let (log, traces) = (Log::default(), [1, 2].map(|random| Ulid::from_parts(1, random)));
     let mut submitter = world.submitter().await;
     let from = |entity: Entity, traces: &[Ulid]| {
-        let origins =
-            traces.iter().map(|trace| Origin { index: 0, trace: *trace, received_before: false }).collect();
-        PendingEntity { origins, ..entity.into() }
+        let origin = |trace: &Ulid| Origin {
+            index: 0,
+            trace: *trace,
+            received_before: false,
+            held_for: Duration::ZERO,
+        };
+        PendingEntity { origins: traces.iter().map(origin).collect(), ..entity.into() }
     };
     let entities = vec![from(commit(1), &traces), from(commit(2), &traces[..1])];
     let recorded = log.record();
