@@ -9,6 +9,7 @@ mod chaos;
 mod connections;
 mod crash;
 mod credentials;
+mod deadlines;
 mod events;
 mod failures;
 mod force_pushes;

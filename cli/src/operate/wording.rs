@@ -92,6 +92,7 @@ pub(super) fn of_jira(error: &JiraError, site: &Site) -> Refusal {
             format!("Jira's rate limit for {host} is reached: try again in a few minutes.")
         }
         JiraError::NoAnswer(source) => unreachable(host, Some(source)),
+        JiraError::OutOfTime => late(host),
         JiraError::Unavailable { status, .. } => {
             format!("{host} does not answer now ({status}): try again later.")
         }
@@ -158,9 +159,14 @@ pub(super) fn unreachable(host: &str, error: Option<&reqwest::Error>) -> String 
         Some(error) if refused_by_guard(error) => format!(
             "{host} has private addresses only: list it in ALLOWED_PRIVATE_HOSTS if that is intended."
         ),
-        Some(error) if error.is_timeout() => format!("{host} does not answer in time: try again later."),
+        Some(error) if error.is_timeout() => late(host),
         _ => format!("{host} can't be reached: check its name, the network and its certificate."),
     }
+}
+
+/// What is said of a host that took too long.
+pub(super) fn late(host: &str) -> String {
+    format!("{host} does not answer in time: try again later.")
 }
 
 /// Scheme, host and port of a URL, without the port that its scheme implies.

@@ -148,14 +148,15 @@ impl Backfill {
             };
             let disposition = match message.waits(self.clock.now()) {
                 Some(until) => Disposition::Wait { until, reason: "It is not due yet.".to_owned() },
-                None => self.step(&message.body, batch.deadline).await,
+                None => self.step(&message, batch.deadline).await,
             };
             let decided = vec![(received, message, disposition)];
             batch.acknowledge(settle(self.queue.as_ref(), self.clock.as_ref(), decided).await);
         })
     }
 
-    async fn step(&self, step: &LinkStep, deadline: Deadline) -> Disposition {
+    async fn step(&self, message: &Message<LinkStep>, deadline: Deadline) -> Disposition {
+        let step = &message.body;
         let done = match step {
             LinkStep::Hooks { subscription, plan } => {
                 return self.hooks_step(step, *subscription, *plan, deadline).await;
@@ -166,7 +167,8 @@ impl Backfill {
             }
             LinkStep::HistoryOfProject { subscription, kind, plan, project } => {
                 let slot = HistorySlot { link: *subscription, kind: *kind };
-                self.history.project(slot, *plan, *project, deadline).await
+                let held_for = message.held_for(self.clock.now());
+                self.history.project(slot, *plan, *project, held_for, deadline).await
             }
         };
         done.unwrap_or_else(|error| match error {

@@ -10,6 +10,7 @@ use shared::domain::{Subscription, lies_under};
 use shared::gitlab::hooks::{self, HookError, HookEvent, ParsedHook};
 use shared::gitlab::model::Project;
 use shared::queue::disposition::Disposition;
+use shared::queue::worker::Deadline;
 use shared::store::StoreError;
 use shared::store::coverage::{Certainty, Coverage};
 use shared::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
@@ -46,6 +47,7 @@ impl EventSync {
         gitlab: Option<&GitlabReader<'_>>,
         items: &[BatchItem],
         decisions: &mut Decisions,
+        deadline: Deadline,
     ) -> Vec<AdmittedEvent> {
         let now = self.clock.now();
         let mut events = Vec::with_capacity(items.len());
@@ -64,7 +66,7 @@ impl EventSync {
                 Err(disposition) => decisions.add(index, disposition),
             }
         }
-        let coverage = self.coverage(subscription, gitlab, &events).await;
+        let coverage = self.coverage(subscription, gitlab, &events, deadline).await;
         // Not to know is no reason to hold them: what is sent twice is harmless.
         let nearer = self.nearer.of(subscription, events.iter().map(|event| &event.project)).await;
         let nearer = nearer.unwrap_or_default();
@@ -152,17 +154,18 @@ impl EventSync {
         }
     }
 
-    /// Whether the projects of `events` lie in the linked group, side by side.
+    /// Whether the projects of `events` lie in the linked group, side by side and as far as there is time to read.
     async fn coverage(
         &self,
         subscription: &Subscription,
         gitlab: Option<&GitlabReader<'_>>,
         events: &[AdmittedEvent],
+        deadline: Deadline,
     ) -> BTreeMap<u64, Result<Coverage, Disposition>> {
         let projects: BTreeMap<u64, &AdmittedEvent> =
             events.iter().map(|event| (event.project.id, event)).collect();
         let lookups: Vec<_> =
-            projects.into_values().map(|event| self.lookup(subscription, gitlab, event)).collect();
+            projects.into_values().map(|event| self.lookup(subscription, gitlab, event, deadline)).collect();
         stream::iter(lookups).buffer_unordered(CONCURRENCY).collect().await
     }
 
@@ -172,9 +175,15 @@ impl EventSync {
         subscription: &'a Subscription,
         gitlab: Option<&'a GitlabReader<'_>>,
         event: &'a AdmittedEvent,
+        deadline: Deadline,
     ) -> BoxFuture<'a, (u64, Result<Coverage, Disposition>)> {
-        let covers = async move { self.covers(subscription, gitlab, event).await };
-        covers.map(|coverage| (event.project.id, coverage)).boxed()
+        async move {
+            let covers = self.covers(subscription, gitlab, event);
+            let covers = tokio::time::timeout(tasks::time_to_read(deadline), covers).await;
+            let coverage = covers.unwrap_or_else(|_| Err(tasks::out_of_time(self.clock.now())));
+            (event.project.id, coverage)
+        }
+        .boxed()
     }
 
     /// Whether a project lies in the linked group, as far as known; else GitLab is asked, once.

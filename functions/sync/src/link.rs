@@ -78,7 +78,7 @@ impl EventSync {
         let site = &open.site;
         let mut decisions = Decisions(work.all(&Disposition::Done));
         let gitlab = self.gitlab.reader(subscription).await?;
-        let events = self.admit(subscription, gitlab.as_ref(), items, &mut decisions).await;
+        let events = self.admit(subscription, gitlab.as_ref(), items, &mut decisions, deadline).await;
         let events = self.without_unknown(site, subscription, events).await?;
         let sources = sources(site, subscription, &events);
         let (gitlab, unread, now) = (gitlab.as_ref(), ProjectBatch::default(), self.clock.now());

@@ -138,8 +138,14 @@ fn read_project(tasks: Vec<ReadTask<'_>>, deadline: Deadline) -> BoxFuture<'_, P
     .boxed()
 }
 
-fn time_to_read(deadline: Deadline) -> Duration {
+/// The time until which GitLab is read.
+pub(crate) fn time_to_read(deadline: Deadline) -> Duration {
     deadline.left().saturating_sub(APPLYING_TIME)
+}
+
+/// What becomes of messages that there was no time to read for.
+pub(crate) fn out_of_time(now: Timestamp) -> Disposition {
+    Disposition::Wait { until: now, reason: HoldReason::OutOfTime.to_string() }
 }
 
 /// Runs tasks side by side, as far as there is time.
@@ -153,10 +159,7 @@ fn run_one(task: ReadTask<'_>, deadline: Deadline) -> BoxFuture<'_, ReadResult> 
     async move {
         match tokio::time::timeout(time_to_read(deadline), task.entities()).await {
             Ok(read) => task.result(read),
-            Err(_) => {
-                let (until, reason) = (task.now, HoldReason::OutOfTime.to_string());
-                task.result(Err(Disposition::Wait { until, reason }))
-            }
+            Err(_) => task.result(Err(out_of_time(task.now))),
         }
     }
     .boxed()
@@ -169,7 +172,7 @@ impl ReadTask<'_> {
                 let origins: Vec<Origin> = self
                     .events
                     .iter()
-                    .map(|event| Origin { index: event.index, trace: event.trace })
+                    .map(|event| Origin { index: event.index, trace: event.trace, held_for: event.held_for })
                     .collect();
                 for entity in &mut entities {
                     entity.origins.clone_from(&origins);

@@ -65,11 +65,13 @@ struct Work<'a> {
     plan: &'a HistoryPlan,
     reader: &'a GitlabReader<'a>,
     open: &'a OpenSite,
+    /// For how long the step has waited and been tried.
+    held_for: Duration,
     deadline: Deadline,
 }
 
 impl History {
-    /// Does what is left of a project, as far as there is time.
+    /// Does what is left of a project, as far as there is time, by a step that was `held_for` so long.
     ///
     /// # Errors
     /// Our own table; the step can be done again.
@@ -78,6 +80,7 @@ impl History {
         slot: HistorySlot,
         plan: Ulid,
         project: u64,
+        held_for: Duration,
         deadline: Deadline,
     ) -> Result<Disposition, StoreError> {
         let (link, plan) = match self.running(slot, plan).await? {
@@ -91,7 +94,7 @@ impl History {
         let Some(reader) = self.reader(&link, slot).await? else {
             return Ok(Disposition::Drop { reason: "The link has no token.".to_owned() });
         };
-        let work = Work { link: &link, plan: &plan, reader: &reader, open: &open, deadline };
+        let work = Work { link: &link, plan: &plan, reader: &reader, open: &open, held_for, deadline };
         let mut held = self.count_requests(&link, 0).await?;
         loop {
             if let Some(until) = held {
@@ -176,7 +179,7 @@ impl History {
         }
         let batch = reader.read_page(&mut page).await;
         let reader = ProjectReader { batch: &batch, ..reader };
-        let (objects, read) = read_all(&reader, &page).await;
+        let (objects, read) = read_all(&reader, &page, work.held_for).await;
         if let Some(error) = read {
             return self.unread(work, project, error).await;
         }
@@ -317,10 +320,15 @@ fn causes(
 }
 
 /// Reads what a page has found; an error that stops all of it comes second.
-async fn read_all(reader: &ProjectReader<'_>, page: &HistoryPage) -> (Objects, Option<ReadError>) {
+async fn read_all(
+    reader: &ProjectReader<'_>,
+    page: &HistoryPage,
+    held_for: Duration,
+) -> (Objects, Option<ReadError>) {
     let found = page.found.objects();
+    let origin = |index| Origin { index, trace: Ulid::nil(), received_before: false, held_for };
     let reads: Vec<_> =
-        found.iter().enumerate().map(|(index, object)| read_one(*reader, index, object)).collect();
+        found.iter().enumerate().map(|(index, object)| read_one(*reader, origin(index), object)).collect();
     let mut objects = Objects { entities: Vec::new(), unread: BTreeMap::new() };
     let mut reads = stream::iter(reads).buffer_unordered(CONCURRENCY);
     while let Some((index, read)) = reads.next().await {
@@ -342,17 +350,16 @@ async fn read_all(reader: &ProjectReader<'_>, page: &HistoryPage) -> (Objects, O
 // Boxed, so that the compiler sees that it is `Send`.
 fn read_one<'a>(
     reader: ProjectReader<'a>,
-    index: usize,
+    origin: Origin,
     object: &'a Object<'a>,
 ) -> BoxFuture<'a, (usize, Result<Vec<PendingEntity>, ReadError>)> {
     async move {
-        let origin = Origin { index, trace: Ulid::nil() };
         let read = reader.read(object).await;
         let with_origin = |mut entities: Vec<PendingEntity>| {
             entities.iter_mut().for_each(|pending| pending.origins = vec![origin]);
             entities
         };
-        (index, read.map(with_origin))
+        (origin.index, read.map(with_origin))
     }
     .boxed()
 }

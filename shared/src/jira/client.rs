@@ -2,7 +2,7 @@
 //! is sent and what an answer leads to belong to `sync::apply`.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
@@ -14,11 +14,13 @@ use url::Url;
 use super::answer::Answer;
 pub use super::error::JiraError;
 use super::error::read;
+use super::limit::TimeLimit;
 use super::measure::measure;
-use super::tokens::AccessTokens;
+use super::tokens::{AccessTokens, ClientCredentials};
 use crate::clock::{SharedClock, Timestamp};
 use crate::domain::{Api, ConnectionKind};
 use crate::jwt::{Request, symmetric};
+use crate::outbound::TOTAL_TIMEOUT;
 
 /// The path of an API on the site itself.
 fn site_path(api: Api) -> String {
@@ -85,6 +87,8 @@ pub struct JiraClient {
     clock: SharedClock,
     base_url: Url,
     authentication: Authentication,
+    /// What a call may take as a whole.
+    call_time: Duration,
 }
 
 impl fmt::Debug for JiraClient {
@@ -105,13 +109,13 @@ impl JiraClient {
         base_url: Url,
         authentication: Authentication,
     ) -> Self {
-        Self { http, clock, base_url, authentication }
+        Self { http, clock, base_url, authentication, call_time: TOTAL_TIMEOUT }
     }
 
     /// Stores entities: `POST /bulk`.
     pub async fn submit<B: Serialize + Sync>(&self, api: Api, body: &B) -> Result<Answer, JiraError> {
         let body = serde_json::to_vec(body).map_err(|_| JiraError::Unexpected(StatusCode::BAD_REQUEST))?;
-        let call = ApiRequest { body: Some(body.into()), ..ApiRequest::new(api, Method::POST, "/bulk") };
+        let call = ApiRequest { body: Some(body.into()), ..self.request(api, Method::POST, "/bulk") };
         let answer = self.call(call).await?;
         Ok(Answer::parse(&answer))
     }
@@ -126,7 +130,7 @@ impl JiraClient {
         });
         let query = number.map(|number| format!("_updateSequenceId={number}"));
         match self
-            .call(ApiRequest { query: query.as_deref(), ..ApiRequest::new(api, Method::DELETE, &path) })
+            .call(ApiRequest { query: query.as_deref(), ..self.request(api, Method::DELETE, &path) })
             .await
         {
             Ok(_) | Err(JiraError::NotFound) => Ok(()),
@@ -141,20 +145,20 @@ impl JiraClient {
             .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, SEGMENT)))
             .collect::<Vec<_>>()
             .join("&");
-        let call = ApiRequest::new(api, Method::DELETE, "/bulkByProperties");
+        let call = self.request(api, Method::DELETE, "/bulkByProperties");
         self.call(ApiRequest { query: Some(&query), ..call }).await.map(drop)
     }
 
     /// Whether the credential works: makes a call whose answer is not used.
     pub async fn check(&self) -> Result<(), JiraError> {
-        let call = ApiRequest::new(Api::DevInfo, Method::GET, "/existsByProperties");
+        let call = self.request(Api::DevInfo, Method::GET, "/existsByProperties");
         self.call(ApiRequest { query: Some("check=1"), ..call }).await.map(drop)
     }
 
     /// Whether Jira has a project with this key; `None` through a connection that can't ask.
     pub async fn has_project(&self, key: &str) -> Result<Option<bool>, JiraError> {
         let path = format!("/rest/api/3/project/{}", utf8_percent_encode(key, SEGMENT));
-        let call = ApiRequest { what: "project", ..ApiRequest::new(Api::DevInfo, Method::GET, &path) };
+        let call = ApiRequest { what: "project", ..self.request(Api::DevInfo, Method::GET, &path) };
         let Some(answer) = self.platform_call(call).await else { return Ok(None) };
         match answer {
             Ok(_) => Ok(Some(true)),
@@ -166,6 +170,12 @@ impl JiraClient {
     /// Atlassian's id of the site. Proves nothing: anybody may ask.
     pub async fn cloud_id(&self) -> Result<String, JiraError> {
         cloud_id(&self.http, &self.base_url).await
+    }
+
+    /// A request that is made now.
+    fn request<'a>(&self, api: Api, method: Method, path: &'a str) -> ApiRequest<'a> {
+        let (what, limit) = (api.name(), TimeLimit::after(self.call_time));
+        ApiRequest { api, what, method, path, query: None, body: None, without_xsrf_check: false, limit }
     }
 
     /// A call of Jira's platform REST API, whose path is the same on the site and on the gateway; `None` through a connection
@@ -186,12 +196,7 @@ impl JiraClient {
             }
             Authentication::OauthCredentials { cloud_id, .. } => {
                 let path = gateway_path(call.api, cloud_id) + call.path;
-                let call = ApiRequest { path: &path, ..call };
-                match self.bearer_call(call.clone(), false).await {
-                    // The token may have been revoked before it expired; a new one shows whether it was.
-                    Err(JiraError::Unauthorized) => self.bearer_call(call, true).await,
-                    answer => answer,
-                }
+                self.bearer_call(ApiRequest { path: &path, ..call }).await
             }
             Authentication::Forge { .. } => {
                 let path = site_path(call.api) + call.path;
@@ -210,15 +215,22 @@ impl JiraClient {
         self.send(&self.base_url, call, format!("JWT {}", token.expose_secret())).await
     }
 
-    async fn bearer_call(&self, call: ApiRequest<'_>, fresh: bool) -> Result<Vec<u8>, JiraError> {
+    async fn bearer_call(&self, call: ApiRequest<'_>) -> Result<Vec<u8>, JiraError> {
         let Authentication::OauthCredentials { api_url, client_id, client_secret, tokens, .. } =
             &self.authentication
         else {
             return Err(JiraError::Unexpected(StatusCode::BAD_REQUEST));
         };
-        let now = self.clock.now();
-        let token = tokens.get(&self.http, api_url, client_id, client_secret, now, fresh).await?;
-        self.send(api_url, call, format!("Bearer {}", token.expose_secret())).await
+        let credentials = ClientCredentials { http: &self.http, api_url, client_id, client_secret };
+        let token = tokens.get(credentials, None, self.clock.now(), call.limit).await?;
+        match self.send(api_url, call.clone(), token.authorization()).await {
+            // The token may have been revoked before its time; a new one tells.
+            Err(JiraError::Unauthorized) => {
+                let token = tokens.get(credentials, Some(&token), self.clock.now(), call.limit).await?;
+                self.send(api_url, call, token.authorization()).await
+            }
+            answer => answer,
+        }
     }
 
     async fn forge_call(&self, call: ApiRequest<'_>) -> Result<Vec<u8>, JiraError> {
@@ -241,8 +253,8 @@ impl JiraClient {
         call: ApiRequest<'_>,
         authorization: String,
     ) -> Result<Vec<u8>, JiraError> {
-        let (began, what) = (Instant::now(), call.what);
-        let answer = self.try_send(base, call, authorization).await;
+        let (began, what, limit) = (Instant::now(), call.what, call.limit);
+        let answer = limit.keep(self.try_send(base, call, authorization)).await;
         measure(self.authentication.connection(), what, began, &answer);
         answer
     }
@@ -289,13 +301,8 @@ struct ApiRequest<'a> {
     /// Jira checks some calls as if a browser made them, unless it is told that none does
     /// (<https://developer.atlassian.com/cloud/jira/platform/rest/v3/intro/#special-request-headers>).
     without_xsrf_check: bool,
-}
-
-impl<'a> ApiRequest<'a> {
-    fn new(api: Api, method: Method, path: &'a str) -> Self {
-        let what = api.name();
-        Self { api, what, method, path, query: None, body: None, without_xsrf_check: false }
-    }
+    /// It ends by then, with all that it takes.
+    limit: TimeLimit,
 }
 
 /// Encodes a value as one segment of a path or one value of a query. What needs no encoding stays as the query-string

@@ -54,6 +54,9 @@ pub enum JiraError {
     /// No answer: nobody knows whether the call arrived.
     #[error("Jira did not answer")]
     NoAnswer(#[source] reqwest::Error),
+    /// No answer in the time that the call had as a whole, its token included: nobody knows whether it arrived.
+    #[error("Jira did not answer in time")]
+    OutOfTime,
     /// Something that Atlassian does not document.
     #[error("Jira's answer is not understood ({0})")]
     Unexpected(StatusCode),
@@ -70,7 +73,7 @@ impl JiraError {
             Self::Renamed => "renamed",
             Self::NotFound => "not_found",
             Self::RateLimited { .. } => "rate_limited",
-            Self::Unavailable { .. } | Self::NoAnswer(_) => "unavailable",
+            Self::Unavailable { .. } | Self::NoAnswer(_) | Self::OutOfTime => "unavailable",
             Self::Unexpected(_) => "unexpected",
         }
     }

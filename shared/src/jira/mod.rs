@@ -4,6 +4,7 @@ pub mod answer;
 pub mod client;
 pub mod connections;
 pub mod error;
+mod limit;
 mod measure;
 pub mod model;
 mod tokens;

@@ -9,8 +9,9 @@ use crate::queue::QueueError;
 use crate::store::StoreError;
 use crate::store::leases::Lease;
 
-/// A call to Jira that is under way when the change is stored ends within this time (`outbound`); `sync` looks at the site
-/// and the link before each, and begins no other.
+/// A call to Jira that is under way when the change is stored ends within this time: `sync` looks at the site and the link
+/// before each, and begins no other. The client gives a call `outbound::TOTAL_TIMEOUT` as a whole, with the wait for a token,
+/// the request for it, and a second try after a 401; the rest is for what is between that look and the call.
 const LAST_CALL: Duration = Duration::from_secs(35);
 
 /// How often the queues are asked whether messages are still in flight.

@@ -121,7 +121,7 @@ pub(super) fn of_jira(error: &JiraError, site: &Site) -> PageError {
         JiraError::RateLimited { .. } => {
             unavailable(format!("Jira's rate limit for {host} is reached: try again in a few minutes."))
         }
-        JiraError::NoAnswer(_) | JiraError::Unavailable { .. } => {
+        JiraError::NoAnswer(_) | JiraError::OutOfTime | JiraError::Unavailable { .. } => {
             unavailable(format!("{host} does not answer now: try again later."))
         }
         JiraError::BadRequest(text) | JiraError::TooLarge(text) => {

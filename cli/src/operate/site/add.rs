@@ -13,7 +13,7 @@ use shared::store::StoreError;
 use url::Url;
 
 use crate::operate::text::{clean, notes};
-use crate::operate::wording::{of_envelope, origin, unreachable};
+use crate::operate::wording::{late, of_envelope, origin, unreachable};
 use crate::operate::{Operator, Refusal};
 
 /// What `site add` answers.
@@ -254,6 +254,7 @@ fn not_proved(error: &JiraError, site: &str, api: &str) -> String {
             )
         }
         JiraError::NoAnswer(source) => unreachable(api, Some(source)),
+        JiraError::OutOfTime => late(api),
         JiraError::RateLimited { .. } => format!("The rate limit of {api} is reached: try again later."),
         JiraError::Unavailable { status, .. } => {
             format!("{api} does not answer now ({status}): try again later.")

@@ -36,7 +36,7 @@ impl JiraClient {
             what: "permissions",
             body: Some(body.into()),
             without_xsrf_check: true,
-            ..ApiRequest::new(Api::DevInfo, Method::POST, "/rest/api/3/permissions/check")
+            ..self.request(Api::DevInfo, Method::POST, "/rest/api/3/permissions/check")
         };
         let answer = self.platform_call(call).await?;
         Some(answer.map(|text| {
@@ -51,7 +51,7 @@ impl JiraClient {
         let call = ApiRequest {
             what: "user",
             query: Some(&query),
-            ..ApiRequest::new(Api::DevInfo, Method::GET, "/rest/api/3/user")
+            ..self.request(Api::DevInfo, Method::GET, "/rest/api/3/user")
         };
         let Some(answer) = self.platform_call(call).await else { return Ok(None) };
         match answer {

@@ -405,3 +405,123 @@ fn no_secret_is_printed() {
     let printed = format!("{:?} {:?}", connect(server.url()), oauth(&server, StoppedClock::new()));
     assert!(!printed.contains("planted"), "{printed}");
 }
+
+/// The credential `client-<number>` beside others of the process.
+fn credential(server: &ScriptedServer, number: u32, tokens: &AccessTokens) -> JiraClient {
+    let authentication = Authentication::OauthCredentials {
+        api_url: server.url(),
+        cloud_id: format!("cloud-{number}"),
+        client_id: format!("client-{number}"),
+        client_secret: SecretString::from(CLIENT_SECRET),
+        tokens: tokens.clone(),
+    };
+    JiraClient::new(http(), StoppedClock::new(), server.url(), authentication)
+}
+
+/// Waits until the server has had so many requests.
+async fn has_come(server: &ScriptedServer, requests: usize) {
+    let waited = tokio::time::timeout(Duration::from_secs(10), async {
+        while server.requests().len() < requests {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.expect("the requests come");
+}
+
+const AT_ONCE: Duration = Duration::from_secs(5);
+const HANGS: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_credential_whose_token_does_not_come_holds_up_no_other() {
+    let server = ScriptedServer::start(|request| {
+        let token = Response::json(200, &json!({"access_token": "token", "expires_in": 3600}));
+        match (request.target.as_str(), request.json()["client_id"] == json!("client-1")) {
+            ("/oauth/token", true) => token.after(HANGS),
+            ("/oauth/token", false) => token,
+            _ => Response::json(202, &json!({})),
+        }
+    });
+    let tokens = AccessTokens::default();
+    let [hanging, with_token, without] = [1, 2, 3].map(|number| credential(&server, number, &tokens));
+    with_token.check().await.expect("allowed");
+    let waiting = tokio::spawn(async move { hanging.check().await });
+    has_come(&server, 3).await;
+    for client in [with_token, without] {
+        let sent = tokio::time::timeout(AT_ONCE, client.submit(Api::Builds, &json!({}))).await;
+        sent.expect("at once").expect("accepted");
+    }
+    assert!(!waiting.is_finished());
+    waiting.abort();
+}
+
+/// Nor is a new token asked for twice that two calls need.
+#[tokio::test]
+async fn a_kept_token_is_used_while_another_is_asked_for() {
+    let count = AtomicUsize::new(0);
+    let server = ScriptedServer::start(move |request| match request.target.as_str() {
+        "/oauth/token" => {
+            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+            let token = json!({"access_token": format!("token-{number}"), "expires_in": 3600});
+            let pause = if number == 1 { Duration::ZERO } else { Duration::from_secs(2) };
+            Response::json(200, &token).after(pause)
+        }
+        target if target.contains("/builds/") && request.header("authorization") == "Bearer token-1" => {
+            Response::new(401, "")
+        }
+        _ => accepts(request),
+    });
+    let client = credential(&server, 1, &AccessTokens::default());
+    client.check().await.expect("allowed");
+    let bodies = [json!({"builds": [1]}), json!({"builds": [2]})];
+    let refused = bodies.map(|body| {
+        let client = client.clone();
+        tokio::spawn(async move { client.submit(Api::Builds, &body).await })
+    });
+    has_come(&server, 5).await;
+    client.submit(Api::FeatureFlags, &json!({})).await.expect("accepted");
+    assert!(refused.iter().all(|call| !call.is_finished()), "the flags did not wait for the new token");
+    for call in refused {
+        call.await.expect("no panic").expect("accepted");
+    }
+    let asked = server.lines().iter().filter(|line| *line == "POST /oauth/token").count();
+    assert_eq!(asked, 2);
+}
+
+/// Each request would be in time by itself, and all of them take too long.
+#[tokio::test]
+async fn a_call_has_one_time_for_all_that_it_takes() {
+    let pause = Duration::from_millis(400);
+    let server = ScriptedServer::start(move |request| {
+        let token = json!({"access_token": "token", "expires_in": 3600});
+        let answer = if request.target == "/oauth/token" {
+            Response::json(200, &token)
+        } else {
+            Response::new(401, "")
+        };
+        answer.after(pause)
+    });
+    let client = credential(&server, 1, &AccessTokens::default());
+    let client = JiraClient { call_time: Duration::from_secs(1), ..client };
+    let submitted = client.submit(Api::Builds, &json!({})).await;
+    assert!(matches!(submitted, Err(JiraError::OutOfTime)), "{submitted:?}");
+    let deleted = client.delete(Api::Builds, &["pipelines", "p", "builds", "1"], None).await;
+    assert!(matches!(deleted, Err(JiraError::OutOfTime)), "{deleted:?}");
+}
+
+/// Nor does a call wait any longer for a token that another asks for.
+#[tokio::test]
+async fn a_call_does_not_outlast_its_time_behind_another_ones_token() {
+    let server = ScriptedServer::start(|request| match request.target.as_str() {
+        "/oauth/token" => Response::new(503, "").after(HANGS),
+        _ => accepts(request),
+    });
+    let patient = credential(&server, 1, &AccessTokens::default());
+    let hurried = JiraClient { call_time: Duration::from_millis(300), ..patient.clone() };
+    let waiting = tokio::spawn(async move { patient.check().await });
+    has_come(&server, 1).await;
+    let submitted = tokio::time::timeout(AT_ONCE, hurried.submit(Api::Builds, &json!({}))).await;
+    let submitted = submitted.expect("in its time");
+    assert!(matches!(submitted, Err(JiraError::OutOfTime)), "{submitted:?}");
+    assert_eq!(server.lines().len(), 1);
+    waiting.abort();
+}

@@ -11,6 +11,7 @@ mod record;
 pub mod submit;
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 pub use filter::AllowedKeys;
 pub use operation::Operation;
@@ -25,6 +26,9 @@ use crate::queue::disposition::Disposition;
 use crate::queue::worker::Deadline;
 use crate::store::ledger::{LedgerEntry, Met};
 use crate::store::{Store, StoreError};
+
+/// Kept of the deadline beside a call's own time: to record what became of it and to settle its messages.
+const SETTLING_TIME: Duration = Duration::from_secs(3);
 
 /// What applying needs.
 #[derive(Clone, Debug)]
@@ -93,8 +97,8 @@ impl Apply {
         let met = self.store.record_sent(id, std::mem::take(&mut record.ledger)).await?;
         self.look_at_others(id, met, &ledger, &submitted, &mut record).await?;
         self.store.record_outcomes(id, std::mem::take(&mut record.outcomes)).await?;
-        let learned =
-            record::learn_projects(&self.store, &submitter.site, client, &submitted, self.clock.now());
+        let time = (self.clock.now(), deadline);
+        let learned = record::learn_projects(&self.store, &submitter.site, client, &submitted, time);
         if let Err(error) = learned.await {
             tracing::warn!(%error, "could not note which projects Jira has");
         }

@@ -1,6 +1,8 @@
 //! An entity from the moment it is read until what became of it is recorded: one value, carried from the filter to the
 //! ledger.
 
+use std::time::Duration;
+
 use ulid::Ulid;
 
 use crate::clock::Timestamp;
@@ -16,6 +18,8 @@ pub struct Origin {
     pub index: usize,
     /// Its trace id, for log lines.
     pub trace: Ulid,
+    /// For how long it has waited and been tried.
+    pub held_for: Duration,
 }
 
 /// A version of an entity that Jira may have to be told of.
@@ -56,6 +60,11 @@ impl PendingEntity {
     /// Whether Jira may be told later to delete it, which depends on whether Jira may have it.
     pub(super) fn can_be_deleted(&self) -> bool {
         matches!(self.entity.key.kind, EntityKind::Branch | EntityKind::PullRequest) && !self.is_deletion()
+    }
+
+    /// For how long the oldest of its messages has waited and been tried.
+    pub(super) fn held_for(&self) -> Duration {
+        self.origins.iter().map(|origin| origin.held_for).max().unwrap_or_default()
     }
 
     /// Whether Jira is to delete it.

@@ -4,13 +4,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::join_all;
+
 use super::pending::PendingEntity;
 use super::submit::{SubmitOutcome, Submitted};
-use super::{Applied, Operation};
+use super::{Applied, Operation, SETTLING_TIME};
 use crate::clock::Timestamp;
 use crate::domain::{EntityKey, EntityKind, HoldReason, Site};
 use crate::jira::client::JiraClient;
 use crate::queue::disposition::Disposition;
+use crate::queue::worker::Deadline;
 use crate::store::ledger::LedgerEntry;
 use crate::store::outcomes::{Outcome, Verdict};
 use crate::store::{Store, StoreError};
@@ -18,6 +21,9 @@ use crate::sync::entity::Entity;
 
 /// Project keys that Jira is asked about per batch: each is a call.
 const MAX_PROJECT_LOOKUPS: usize = 5;
+
+/// What a lookup may take. Jira answers in well under a second, and messages wait for it that are done otherwise.
+const PROJECT_LOOKUP_TIME: Duration = Duration::from_secs(5);
 
 /// Project keys that are kept of a site; beyond it, Jira is asked again.
 const MAX_PROJECTS: usize = 1_000;
@@ -138,22 +144,28 @@ fn verdict(outcome: &SubmitOutcome, is_deletion: bool, number: i64) -> Verdict {
     }
 }
 
-/// Learns which project keys Jira has: those of accepted entities it has; about unknown ones it is asked, once.
+/// Learns which project keys Jira has: those of accepted entities it has; about unknown ones it is asked, once. Their
+/// messages are not settled yet, so this takes no longer than there is time before `deadline`.
 pub(super) async fn learn_projects(
     store: &Store,
     site: &Site,
     client: &JiraClient,
     submitted: &[Submitted],
-    now: Timestamp,
+    (now, deadline): (Timestamp, Deadline),
 ) -> Result<(), StoreError> {
     let (mut known, unsure) = projects(site, submitted, now);
     let mut suppressed = Vec::new();
-    for project in unsure.into_iter().take(MAX_PROJECT_LOOKUPS) {
-        match client.has_project(&project).await {
-            Ok(Some(true)) => known.push(project),
-            Ok(Some(false)) => suppressed.push(project),
+    let time = deadline.left().saturating_sub(SETTLING_TIME).min(PROJECT_LOOKUP_TIME);
+    let lookups = unsure.into_iter().take(MAX_PROJECT_LOOKUPS).map(|project| async move {
+        let answer = tokio::time::timeout(time, client.has_project(&project)).await;
+        (project, answer)
+    });
+    for (project, answer) in join_all(lookups).await {
+        match answer {
+            Ok(Ok(Some(true))) => known.push(project),
+            Ok(Ok(Some(false))) => suppressed.push(project),
             // This connection can't ask, or Jira does not answer now: the key is sent as it is.
-            Ok(None) | Err(_) => {}
+            Ok(Ok(None) | Err(_)) | Err(_) => {}
         }
     }
     if known.is_empty() && suppressed.is_empty() {

@@ -116,19 +116,30 @@ impl<'a> Submitter<'a> {
             entities.into_iter().partition(PendingEntity::is_deletion);
         let mut submitted = self.delete(deletions).await?;
         self.probe(&mut upserts, &mut submitted).await?;
+        let mut refused = Vec::new();
         for call in pack(upserts) {
-            submitted.extend(self.submit_parts(call).await?);
+            submitted.extend(self.submit_parts(call, &mut refused).await?);
+        }
+        while let Some(part) = refused.pop() {
+            submitted.extend(self.submit_parts(part, &mut refused).await?);
         }
         for api in Api::ALL {
             let suspects = self.judge_suspects(api).await?;
             self.measure(api, &suspects);
             submitted.extend(suspects);
         }
+        self.lengthen_waits(&mut submitted);
         Ok(submitted)
     }
 
-    /// Submits a call, and parts of it when something in it is in the way of the others.
-    async fn submit_parts(&mut self, call: BulkCall) -> Result<Vec<Submitted>, StoreError> {
+    /// Submits a call, and parts of it when something in it fails it. Halves of what Jira refuses are left in `refused`, the
+    /// one to go on with last: depth first, so that entities stand alone from the first few calls on, and a batch without
+    /// time for all of them settles some. They come after the other calls, which an API that refuses everything would hold up.
+    async fn submit_parts(
+        &mut self,
+        call: BulkCall,
+        refused: &mut Vec<BulkCall>,
+    ) -> Result<Vec<Submitted>, StoreError> {
         let (mut submitted, mut parts) = (Vec::new(), VecDeque::from([call]));
         while let Some(part) = parts.pop_front() {
             let (part, held) = self.hold(part).await?;
@@ -144,7 +155,7 @@ impl<'a> Submitter<'a> {
                 CallResult::Refused(outcome) if shares_an_issue(&part, &outcome) => all(part, &outcome),
                 CallResult::Refused(outcome) => match part.halves() {
                     Ok(halves) => {
-                        parts.extend(halves);
+                        refused.extend(halves.into_iter().rev());
                         continue;
                     }
                     Err(alone) => all(alone, &outcome),

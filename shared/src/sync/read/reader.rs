@@ -189,20 +189,29 @@ impl GitlabReader<'_> {
         if let Some(error) = self.backing_off() {
             return Err(error);
         }
-        match self.is_inside(project).await {
+        let group = self.group.get_or_try_init(|| self.read_group()).await?;
+        match self.is_inside(project, group).await {
             Ok(inside) => Ok(Some(inside)),
             Err(GitlabError::NotFound) => Ok(None),
             Err(error) => Err(self.read_error(error).await),
         }
     }
 
-    async fn is_inside(&self, project: &Project) -> Result<bool, GitlabError> {
-        let id = self.subscription.group_id.to_string();
-        let group = match self.group.get_or_try_init(|| self.client.group(&id)).await {
+    /// Reads the linked group. Of those that wait for it each would try by itself after one that failed: on a GitLab that
+    /// hangs one after another, unless each looks whether the one before has begun a backoff.
+    async fn read_group(&self) -> Result<Group, ReadError> {
+        if let Some(error) = self.backing_off() {
+            return Err(error);
+        }
+        match self.client.group(&self.subscription.group_id.to_string()).await {
+            Ok(group) => Ok(group),
             // The link's hook has been authenticated, so the group exists: it is the token that does not see it.
-            Err(GitlabError::NotFound) => return Err(GitlabError::Forbidden),
-            group => group?,
-        };
+            Err(GitlabError::NotFound) => Err(self.read_error(GitlabError::Forbidden).await),
+            Err(error) => Err(self.read_error(error).await),
+        }
+    }
+
+    async fn is_inside(&self, project: &Project, group: &Group) -> Result<bool, GitlabError> {
         match self.client.project(project.id).await {
             Ok(project) => Ok(lies_under(&project.path, &group.full_path)),
             // The hook lies if another project is where it says that its own is.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::call::ServerError;
-use super::{SubmitOutcome, Submitter};
+use super::{SubmitOutcome, Submitted, Submitter};
 use crate::domain::{Api, HoldReason, SiteCondition};
 use crate::jira::answer::RateLimitReason;
 use crate::jira::client::JiraError;
@@ -61,9 +61,20 @@ impl Submitter<'_> {
             JiraError::Unavailable { status, retry_after } => {
                 self.unavailable(site, *retry_after, Some(status.as_u16())).await
             }
-            JiraError::NoAnswer(_) => self.unavailable(site, None, None).await,
+            JiraError::NoAnswer(_) | JiraError::OutOfTime => self.unavailable(site, None, None).await,
             JiraError::Unexpected(_) | JiraError::BadRequest(_) | JiraError::TooLarge(_) => {
                 Ok(SubmitOutcome::Failed(error.to_string()))
+            }
+        }
+    }
+
+    /// One issue's limit is not backed off from: who is over it waits as long as Jira asks, but, so that entities that Jira asks
+    /// for no pause time after time do not call it every second, at least as long as it has waited already.
+    pub(super) fn lengthen_waits(&self, submitted: &mut [Submitted]) {
+        let now = self.clock.now();
+        for Submitted { pending, outcome, .. } in submitted {
+            if let SubmitOutcome::Waiting(until, HoldReason::IssueRateLimited) = outcome {
+                *until = (*until).max(now.after(pending.held_for().min(LONGEST_BACKOFF)));
             }
         }
     }

@@ -2,7 +2,6 @@
 //! have become the writing one, or a link may be being removed, since the batch began.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
 
 use super::backoff::FIRST_BACKOFF;
 use super::{BulkCall, SubmitOutcome, Submitted, Submitter};
@@ -10,9 +9,7 @@ use crate::domain::{Api, HoldReason, SiteCondition, Subscription, SubscriptionId
 use crate::outbound::TOTAL_TIMEOUT;
 use crate::store::StoreError;
 use crate::store::backoffs::BackoffScope;
-
-/// Reserved before the deadline beside a call's own time: to record what became of it and to settle its messages.
-const SETTLING_TIME: Duration = Duration::from_secs(3);
+use crate::sync::apply::SETTLING_TIME;
 
 impl Submitter<'_> {
     /// Splits off what can't be sent now.
@@ -46,6 +43,7 @@ impl Submitter<'_> {
     }
 
     fn out_of_time(&self) -> Option<SubmitOutcome> {
+        // A call ends within this time whatever it takes, a new token included (`jira::client`).
         let in_time = self.deadline.leaves(TOTAL_TIMEOUT + SETTLING_TIME);
         (!in_time).then(|| SubmitOutcome::Waiting(self.clock.now(), HoldReason::OutOfTime))
     }

@@ -5,6 +5,7 @@ mod backoffs;
 mod batches;
 mod deletions;
 mod probing;
+mod projects;
 mod workers;
 
 use std::sync::Arc;

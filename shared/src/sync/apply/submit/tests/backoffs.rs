@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use ulid::Ulid;
+
 use super::*;
+use crate::sync::apply::Origin;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -122,6 +125,32 @@ async fn too_many_writes_to_one_issue_hold_up_its_entities_only() {
     }
     for resting in [world.of_api(Api::DevInfo), world.of_site()] {
         assert_eq!(world.backoff(&resting).await, None);
+    }
+}
+
+/// However short a pause Jira asks for, and where it names none: who has waited longer waits longer.
+#[tokio::test]
+async fn pauses_for_one_issue_grow_with_how_long_a_message_has_waited() {
+    for (asked, expected) in [
+        (Some("0"), [(0, 1), (1, 1), (2, 2), (600, 600), (86_400, 900)]),
+        (Some("7200"), [(0, 7200), (1, 7200), (2, 7200), (600, 7200), (86_400, 7200)]),
+        (None, [(0, 30), (1, 30), (2, 30), (600, 600), (86_400, 900)]),
+    ] {
+        let world = World::new(move |_| {
+            let limit = Response::new(429, "").with("RateLimit-Reason", "jira-per-issue-on-write");
+            asked.map_or(limit.clone(), |asked| limit.with("Retry-After", asked))
+        })
+        .await;
+        let held = |(held, _): &(u64, u64)| {
+            let held_for = Duration::from_secs(*held);
+            let origin = Origin { index: 0, trace: Ulid::nil(), received_before: false, held_for };
+            PendingEntity { origins: vec![origin], ..commit(usize::try_from(*held).expect("few")).into() }
+        };
+        let entities = expected.iter().map(held).collect();
+        let submitted = world.submitter().await.submit(entities).await.expect("the store works");
+        let waits: Vec<_> =
+            submitted.iter().map(|one| until(&one.outcome).since(world.clock.now())).collect();
+        assert_eq!(waits, expected.map(|(_, pause)| Duration::from_secs(pause)), "{asked:?}");
     }
 }
 

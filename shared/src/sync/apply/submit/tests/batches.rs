@@ -1,5 +1,7 @@
 //! Batches that Jira takes, takes in part, or refuses. Case ids are those of the acceptance list.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use ulid::Ulid;
 
 use super::*;
@@ -42,8 +44,8 @@ async fn the_log_says_of_each_call_what_became_of_it_and_which_deliveries_it_car
     let (log, traces) = (Log::default(), [1, 2].map(|random| Ulid::from_parts(1, random)));
     let mut submitter = world.submitter().await;
     let from = |entity: Entity, traces: &[Ulid]| {
-        let origins = traces.iter().map(|trace| Origin { index: 0, trace: *trace }).collect();
-        PendingEntity { origins, ..entity.into() }
+        let origin = |trace: &Ulid| Origin { index: 0, trace: *trace, held_for: Duration::ZERO };
+        PendingEntity { origins: traces.iter().map(origin).collect(), ..entity.into() }
     };
     let entities = vec![from(commit(1), &traces), from(commit(2), &traces[..1])];
     let recorded = log.record();
@@ -96,6 +98,39 @@ async fn a_refused_call_is_halved_until_the_culprits_stand_alone() {
         arrived.sort();
         assert_eq!(arrived, (0..12).map(sha).filter(|id| !culprits.contains(id)).collect::<Vec<_>>());
         assert_eq!(world.condition().await, SiteCondition::Active);
+    }
+}
+
+/// Jira refuses everything, and a batch has time for a few calls: each settles some of what the others left, until nothing is
+/// left. The other APIs don't wait for it.
+#[tokio::test]
+async fn a_batch_that_is_refused_whole_ends_however_few_calls_there_is_time_for() {
+    const CALLS: usize = 20;
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let world = World::new(move |request| match request.target.as_str() {
+        target if target.contains("/builds/") => accepted(),
+        _ if counted.fetch_add(1, Ordering::SeqCst) < CALLS => Response::new(400, "{}"),
+        _ => Response::new(503, ""),
+    })
+    .await;
+    let mut left: Vec<Entity> = (0..128).map(commit).chain([build(42, 31)]).collect();
+    let mut batches = 0;
+    while !left.is_empty() {
+        count.store(0, Ordering::SeqCst);
+        let (before, submitted) = (left.len(), world.submit(left).await);
+        let waits = |one: &Submitted| matches!(one.outcome, SubmitOutcome::Waiting(..));
+        for one in submitted.iter().filter(|one| !waits(one)) {
+            match one.pending.entity.key.kind {
+                EntityKind::Build => assert_eq!((&one.outcome, batches), (&SubmitOutcome::Accepted, 0)),
+                _ => assert!(matches!(one.outcome, SubmitOutcome::Rejected(_)), "{:?}", one.outcome),
+            }
+        }
+        let waiting = submitted.into_iter().filter(waits);
+        left = waiting.map(|one| one.pending.entity).collect();
+        assert!(left.len() + 5 < before || left.is_empty(), "{} of {before} are left", left.len());
+        batches += 1;
+        world.clock.advance(Duration::from_secs(900));
     }
 }
 

@@ -18,7 +18,7 @@ impl World {
             Apply { store: self.store.clone(), clock: self.clock.clone(), operation: Operation::Live };
         let mut pending = PendingEntity::from(entity);
         (pending.known_at, pending.entity.version.known_at) = (known_at, known_at);
-        pending.origins = vec![Origin { index: 0, trace: ulid::Ulid::nil() }];
+        pending.origins = vec![Origin { index: 0, trace: ulid::Ulid::nil(), held_for: Duration::ZERO }];
         let (deadline, allowed) = (Deadline::after(Duration::from_secs(120)), AllowedKeys::default());
         apply
             .apply(self.site().await, &self.client, &allowed, deadline, vec![pending])
