@@ -1,15 +1,16 @@
 //! What a person can type.
 
+mod bundle;
 mod group;
 mod history;
 mod options;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use bundle::{Bundle, DataDirectory};
 pub use group::GroupAction;
 pub use history::HistoryCommand;
 pub use options::{Confirmation, LogFormat, TargetArgs};
@@ -55,9 +56,9 @@ pub enum Action {
         /// Loopback address and port of `GET /status` and, for Prometheus, `GET /metrics`.
         #[arg(long, default_value = "127.0.0.1:0")]
         admin_listen: SocketAddr,
-        /// Directory of state, queues and key; created if missing.
-        #[arg(long, env = "GITLAB_JIRA_DATA_DIR", default_value = ".data")]
-        data_dir: PathBuf,
+        /// Where its state, queues and key are.
+        #[command(flatten)]
+        directory: DataDirectory,
         /// The format of log lines.
         #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
         log_format: LogFormat,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use gitlab_jira::cli::{Action, Cli, completions};
+use gitlab_jira::cli::{Action, Bundle, Cli, completions};
 use gitlab_jira::terminal::{print, warn};
 use gitlab_jira::{control, demo, open, serve, stack};
 use rustix::fs::Mode;
@@ -36,9 +36,9 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let filter = std::env::var("RUST_LOG").ok();
     match cli.action {
-        Action::Serve { listen, admin_listen, data_dir, log_format } => {
+        Action::Serve { listen, admin_listen, directory, log_format } => {
             telemetry::init(log_format.into(), filter.as_deref());
-            serve::serve(listen, admin_listen, &data_dir, Arc::new(SystemClock)).await?;
+            serve::serve(listen, admin_listen, &directory.path, Arc::new(SystemClock)).await?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Demo { once, connection, listen } => {
@@ -47,9 +47,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Action::Open { no_browser, target } => {
             telemetry::init(Format::Text, Some(filter.as_deref().unwrap_or(COMMANDS_LOG)));
-            match &target.stack {
-                Some(stack) => open::of_stack(stack, no_browser).await?,
-                None => open::of_directory(&target.data_dir, no_browser).await?,
+            match &target.bundle {
+                Bundle::Stack(stack) => open::of_stack(stack, no_browser).await?,
+                Bundle::Directory(directory) => open::of_directory(&directory.path, no_browser).await?,
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -62,9 +62,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let Some((command, target)) = action.command()? else {
                 return Ok(ExitCode::SUCCESS);
             };
-            let answer = match &target.stack {
-                Some(stack) => stack::command(stack, command).await?,
-                None => control::command(&target.data_dir, command).await?,
+            let answer = match &target.bundle {
+                Bundle::Stack(stack) => stack::command(stack, command).await?,
+                Bundle::Directory(directory) => control::command(&directory.path, command).await?,
             };
             match answer {
                 Ok(answer) => {

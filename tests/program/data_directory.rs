@@ -144,3 +144,26 @@ fn the_key_is_rotated_whether_or_not_it_serves() {
     assert_eq!(key().len(), 32);
     drop(Served::start(data.path(), &[], &[]));
 }
+
+#[test]
+fn the_directory_of_the_environment_yields_to_what_is_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |arguments: &[&str], variable: &str| {
+        let mut command = program(arguments);
+        command.current_dir(folder.path()).env("GITLAB_JIRA_DATA_DIR", variable).env("HOME", folder.path());
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        let output = run(command, "");
+        (output.status.code(), text(&output.stderr).to_owned())
+    };
+    // AWS is asked, and not the directory.
+    let (code, stack) = error(&["status", "--stack", "gitlab-for-jira"], "elsewhere");
+    assert!(code == Some(1) && stack.starts_with("AWS can't be asked"), "{stack}");
+    let (code, other) = error(&["status", "--data-dir", "other"], "elsewhere");
+    assert!(code == Some(1) && other.starts_with("other is no bundle's data directory"), "{other}");
+    let (code, both) = error(&["status", "--stack", "gitlab-for-jira", "--data-dir", "other"], "");
+    assert!(code == Some(2) && both.contains("give one of them"), "{both}");
+    let (code, empty) = error(&["status"], "");
+    assert!(code == Some(1) && empty.starts_with(".data is no bundle's data directory"), "{empty}");
+    let (code, nameless) = error(&["status", "--data-dir", ""], "elsewhere");
+    assert!(code == Some(2) && nameless.contains("--data-dir is empty"), "{nameless}");
+}
