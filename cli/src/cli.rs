@@ -66,7 +66,7 @@ pub enum Action {
     /// Opens the page that links groups, in a browser.
     #[command(after_help = "Example: gitlab-jira open --stack gitlab-for-jira")]
     Open {
-        /// Prints the link instead.
+        /// Prints the link instead, as --json does, too.
         #[arg(long)]
         no_browser: bool,
         /// Which bundle, and how to answer.
