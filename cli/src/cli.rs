@@ -17,7 +17,7 @@ pub use options::{Confirmation, LogFormat, TargetArgs};
 
 use crate::operate::{Command, ConnectionName};
 use crate::settings;
-use crate::terminal::{confirm, secret};
+use crate::terminal::{SecretOption, confirm, secret};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str =
@@ -141,8 +141,8 @@ pub enum SiteAction {
         /// The client id of the OAuth credentials.
         #[arg(long)]
         client_id: String,
-        /// Reads the client secret from standard input, or asks for it at a terminal.
-        #[arg(long, required = true)]
+        /// Reads the client secret from standard input. At a terminal the command asks for it.
+        #[arg(long)]
         client_secret_stdin: bool,
         /// Which bundle, and how to answer.
         #[command(flatten)]
@@ -276,8 +276,10 @@ impl Action {
 impl SiteAction {
     fn command(self) -> anyhow::Result<(Command, TargetArgs)> {
         Ok(match self {
-            Self::Add { site, client_id, target, .. } => {
-                (Command::SiteAdd { site, client_id, client_secret: secret("Client secret")? }, target)
+            Self::Add { site, client_id, client_secret_stdin, target } => {
+                let option = SecretOption { name: "--client-secret-stdin", is_given: client_secret_stdin };
+                let client_secret = secret("Client secret", option)?;
+                (Command::SiteAdd { site, client_id, client_secret }, target)
             }
             Self::List { target } => (Command::SiteList, target),
             Self::Switch { site, to, keep_jira_data, target } => {

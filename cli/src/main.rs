@@ -82,7 +82,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 Bundle::Directory(directory) => control::command(&directory.path, command).await??,
             };
             let text =
-                if target.json { answer.json().to_string() } else { answer.text() };
+                if target.json { answer.json().to_string() } else { answer.text(&target.bundle.options()) };
             print(format!("{text}\n").as_bytes())?;
             Ok(if answer.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }

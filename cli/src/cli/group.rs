@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{Confirmation, TargetArgs};
-use crate::operate::{Command, CredentialChoice, GroupLink};
-use crate::terminal::{confirm, secret};
+use crate::operate::{Command, CredentialChoice, GroupLink, Hidden};
+use crate::terminal::{SecretOption, confirm, secret};
 
 /// What unlinking does at Jira by default.
 const UNLINKED: &str = "deletes from Jira what no other link covers";
@@ -26,8 +26,8 @@ pub enum GroupAction {
         /// Base URL of its GitLab instance; GITLAB_URL if missing.
         #[arg(long)]
         gitlab_url: Option<String>,
-        /// Reads a token of a Maintainer or Owner of the group from standard input, or asks for it at a terminal.
-        #[arg(long, required = true)]
+        /// Reads a token of a Maintainer or Owner of the group from standard input. At a terminal the command asks for it.
+        #[arg(long)]
         gitlab_token_stdin: bool,
         /// Creates no hook, and prints the secrets for one that you create by hand.
         #[arg(long)]
@@ -82,12 +82,12 @@ impl GroupAction {
                 gitlab_url,
                 no_hook,
                 history,
+                gitlab_token_stdin,
                 project_keys,
                 credential,
                 target,
-                ..
             } => {
-                let gitlab_token = secret("GitLab token")?;
+                let gitlab_token = gitlab_token(gitlab_token_stdin)?;
                 let link = GroupLink {
                     site,
                     group,
@@ -106,9 +106,13 @@ impl GroupAction {
                 let consequence =
                     format!("This removes hooks and token of the link {subscription}, and {sent}.");
                 confirm(&consequence, confirmation.yes)?;
-                let gitlab_token = if gitlab_token_stdin { Some(secret("GitLab token")?) } else { None };
+                let gitlab_token = if gitlab_token_stdin { Some(gitlab_token(true)?) } else { None };
                 (Command::GroupUnlink { subscription, keep_jira_data, gitlab_token }, target)
             }
         })
     }
+}
+
+fn gitlab_token(is_given: bool) -> anyhow::Result<Hidden> {
+    secret("GitLab token", SecretOption { name: "--gitlab-token-stdin", is_given })
 }

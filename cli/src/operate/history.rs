@@ -12,6 +12,7 @@ use shared::history::audit::AuditSummary;
 use shared::history::control::{HistoryError, default_depth};
 use shared::text::count;
 
+use super::next::Next;
 use super::text::{clean, table};
 use super::{Operator, Refusal};
 
@@ -209,11 +210,7 @@ impl History {
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = match &self.progress {
             Some(progress) => self.progress_lines(progress),
-            None => vec![format!(
-                "{}: no history was begun. Next: gitlab-jira history resync {}",
-                clean(&self.group),
-                self.link
-            )],
+            None => vec![format!("{}: no history was begun.", clean(&self.group))],
         };
         if let Some(audit) = &self.audit {
             lines.push(String::new());
@@ -221,11 +218,16 @@ impl History {
             lines.extend(audit.named.iter().map(|missing| clean(missing_sentence(missing))));
             let failures = audit.failed_projects.iter().filter_map(project_history_remedy);
             lines.extend(failures.map(clean));
-            if audit.failed_projects.iter().any(|project| project.branches_gone() > 0) {
-                lines.push(format!("Next: gitlab-jira history audit {} --remove-branches", self.link));
-            }
         }
         lines
+    }
+
+    pub(super) fn next(&self) -> Vec<Next> {
+        let begin = self.progress.is_none().then_some(Next::BeginHistory { link: self.link });
+        let mut failed = self.audit.iter().flat_map(|audit| &audit.failed_projects);
+        let remove = failed.any(|project| project.branches_gone() > 0);
+        let remove = remove.then_some(Next::RemoveBranches { link: self.link });
+        [begin, remove].into_iter().flatten().collect()
     }
 
     fn progress_lines(&self, progress: &HistorySummary) -> Vec<String> {

@@ -245,8 +245,7 @@ impl KeyRotated {
         let secrets = count(self.secrets, "secret", "secrets");
         vec![
             format!("Sealed {secrets} again under the new key, and removed the old one.{resumed}"),
-            "Next: copy the file `key` again; a backup of the state from before needs the old one."
-                .to_owned(),
+            "Copy the file `key` again; a backup of the state from before needs the old one.".to_owned(),
         ]
     }
 }
