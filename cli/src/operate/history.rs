@@ -123,9 +123,12 @@ impl HistorySummary {
             HistoryState::Done => "history is sent",
             HistoryState::Failed(cause) => history_remedy(cause),
         };
-        let total = self.total.map_or_else(|| "?".to_owned(), |total| total.to_string());
-        let mut line =
-            format!("{state}: {} of {total} projects, {} of {} on issues", self.ended, self.sent, self.keyed);
+        let mut line = format!(
+            "{state}: {}, {} of {} on issues",
+            of_projects(self.ended, self.total),
+            self.sent,
+            self.keyed
+        );
         for (number, what) in [(self.refused, "refused by Jira"), (self.unread, "not readable")] {
             if number > 0 {
                 line.push_str(&format!(", {number} {what}"));
@@ -249,13 +252,20 @@ impl History {
     }
 }
 
+/// How many projects have ended: `1 of 1 project`.
+fn of_projects(ended: u64, total: Option<u64>) -> String {
+    match total {
+        Some(total) => format!("{ended} of {}", count(total, "project", "projects")),
+        None => format!("{ended} of ? projects"),
+    }
+}
+
 /// What an audit has found, in a line.
 pub(super) fn audit_line(audit: &AuditSummary) -> String {
     let since = audit.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
-    let total = audit.total.map_or_else(|| "?".to_owned(), |total| total.to_string());
     let found = match audit.state {
         HistoryState::Running | HistoryState::Paused => {
-            return format!("An audit is under way: {} of {total} projects", audit.ended);
+            return format!("An audit is under way: {}", of_projects(audit.ended, audit.total));
         }
         HistoryState::Failed(cause) => return format!("The audit stopped. {}", history_remedy(cause)),
         HistoryState::Done | HistoryState::Cancelled => {

@@ -15,6 +15,7 @@ use crate::linking::synced_data::SyncedDataNote;
 use crate::linking::unlink::UnlinkNote;
 use crate::linking::{GitlabPurpose, Leftover, LinkError};
 use crate::outbound::refused_by_guard;
+use crate::text::count;
 
 fn refused(sentence: impl Into<String>) -> PageError {
     PageError::new(Cause::Refused, sentence)
@@ -339,12 +340,12 @@ pub(super) fn unlink_note(note: &UnlinkNote, site: &Site, link: &Subscription, w
             format!("If the group has a webhook to {webhook_url}, an Owner removes it under {hooks_page}.")
         }
         UnlinkNote::ProjectHooksLeft(left) => format!(
-            "{} webhooks of projects are still there: a Maintainer removes them in each project under Settings > Webhooks.",
-            left.len()
+            "{} still there: a Maintainer removes each in its project under Settings > Webhooks.",
+            count(left.len() as u64, "webhook of a project is", "webhooks of projects are")
         ),
         UnlinkNote::ProjectHooksUnknown(projects) => format!(
-            "In {} projects it is not known whether there is a webhook to {webhook_url}: a Maintainer removes it under Settings > Webhooks.",
-            projects.len()
+            "In {} it is not known whether there is a webhook to {webhook_url}: a Maintainer removes it under Settings > Webhooks.",
+            count(projects.len() as u64, "project", "projects")
         ),
         UnlinkNote::GivenTokenNotRevoked => {
             "The token that was given for the link is forgotten, but not revoked.".to_owned()
