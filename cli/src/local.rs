@@ -21,7 +21,6 @@ use shared::bundle::{BACKFILL_QUEUE, EVENTS_QUEUE, HOUSEKEEPING};
 use shared::clock::SharedClock;
 use shared::config::{ForgeFunction, PageFunction};
 use shared::envelope::{Envelope, KeyFile};
-use shared::history::History;
 use shared::http::measured;
 use shared::page::PageApi;
 use shared::queue::SharedQueue;
@@ -63,6 +62,8 @@ pub struct Local {
     services: Services,
     engine: EmbeddedEngine,
     sync: EventSync,
+    steps: Backfill,
+    housekeeping: (LinkUpkeep, Housekeeping),
     page: PageFunction,
     // Held as long as the process owns the directory.
     _lock: File,
@@ -111,7 +112,21 @@ impl Local {
             key: Some(Arc::new(MasterKey::new(key))),
         });
         let sync = sync::build(&services, &settings.function(sync::Config::read)?)?;
-        Ok(Self { operator, events, backfill, settings, services, engine, sync, page, _lock: lock })
+        let steps = backfill::build(&services, &settings.function(backfill::Config::read)?)?;
+        let housekeeping = housekeeping::build(&services, &settings.function(housekeeping::Config::read)?)?;
+        Ok(Self {
+            operator,
+            events,
+            backfill,
+            settings,
+            services,
+            engine,
+            sync,
+            steps,
+            housekeeping,
+            page,
+            _lock: lock,
+        })
     }
 
     /// All HTTP functions, and `GET /healthz`.
@@ -157,11 +172,7 @@ impl Local {
     /// What looks after the tokens and hooks of links.
     #[must_use]
     pub fn upkeep(&self) -> LinkUpkeep {
-        LinkUpkeep {
-            hooks: self.operator.linking.hooks(),
-            steps: self.backfill.clone(),
-            clock: self.operator.clock.clone(),
-        }
+        self.housekeeping.0.clone()
     }
 
     /// Starts what runs by itself: the pumps of the queues, that of the events queue first, the removal of expired items,
@@ -175,19 +186,7 @@ impl Local {
             Box::pin(async move { sync.handle(batch).await })
         });
         let pump = tokio::spawn(Pump::new(self.events.clone()).run(handler));
-        let backfill = Backfill {
-            hooks: self.operator.linking.hooks(),
-            history: History {
-                store: self.operator.store.clone(),
-                sites: self.sync.sites.clone(),
-                gitlab: self.sync.gitlab.clone(),
-                queue: self.backfill.clone(),
-                limits: self.settings.pace,
-                clock: self.operator.clock.clone(),
-            },
-            queue: self.backfill.clone(),
-            clock: self.operator.clock.clone(),
-        };
+        let backfill = self.steps.clone();
         let handler: Handler = Arc::new(move |batch: Batch| {
             let backfill = backfill.clone();
             Box::pin(async move { backfill.handle(batch).await })
@@ -205,9 +204,8 @@ impl Local {
                 }
             }
         });
-        let housekeeping = Housekeeping { store: self.operator.store.clone() };
-        let housekeeping =
-            tokio::spawn(run_housekeeping(self.upkeep(), housekeeping, self.operator.clock.clone()));
+        let (upkeep, housekeeping) = self.housekeeping.clone();
+        let housekeeping = tokio::spawn(run_housekeeping(upkeep, housekeeping, self.operator.clock.clone()));
         vec![pump, steps, sweep, housekeeping]
     }
 }
