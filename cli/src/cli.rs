@@ -23,6 +23,10 @@ use crate::terminal::{SecretOption, confirm, secret};
 const EXIT_CODES: &str =
     "Exit codes: 0 done; 1 refused or failed, or a check of doctor failed; 2 wrong usage.";
 
+/// Apart from the variables, which need the long help.
+const SERVE_EXAMPLE: &str =
+    "Example: BASE_URL=https://gitlab-jira.example.com gitlab-jira serve --data-dir /var/lib/gitlab-jira";
+
 /// GitLab's branches, commits, merge requests, pipelines, deployments and feature flags on Jira's issues.
 #[derive(Debug, Parser)]
 #[command(name = "gitlab-jira", version, after_help = EXIT_CODES)]
@@ -36,6 +40,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Plays a story against stand-ins of Jira and GitLab.
+    #[command(after_help = "Example: gitlab-jira demo --connection oauth")]
     Demo {
         /// Exits after the story, with an error unless everything arrived.
         #[arg(long)]
@@ -48,7 +53,7 @@ pub enum Action {
         listen: SocketAddr,
     },
     /// Runs the bundle in one process, until it is stopped.
-    #[command(after_long_help = settings::help())]
+    #[command(after_help = SERVE_EXAMPLE, after_long_help = format!("{}\n\n{SERVE_EXAMPLE}", settings::help()))]
     Serve {
         /// Address and port that GitLab's and Jira's requests come to, usually through a reverse proxy.
         #[arg(long, default_value = "127.0.0.1:8080")]
@@ -89,6 +94,7 @@ pub enum Action {
     #[command(subcommand)]
     Key(KeyAction),
     /// Shows queues, sites, and links that need attention.
+    #[command(after_help = "Example: gitlab-jira status --stack gitlab-for-jira")]
     Status {
         /// Which bundle, and how to answer.
         #[command(flatten)]
@@ -149,14 +155,16 @@ pub enum SiteAction {
         target: TargetArgs,
     },
     /// Lists sites with their connections.
+    #[command(after_help = "Example: gitlab-jira site list --json")]
     List {
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
     },
     /// Makes another connection of a site the writing one, and deletes from Jira what the one before had sent.
+    #[command(after_help = "Example: gitlab-jira site switch --site acme.atlassian.net --to forge")]
     Switch {
-        /// The site's host name or id.
+        /// The site's host name, clientKey or id.
         #[arg(long)]
         site: String,
         /// The connection that is to write.
@@ -170,8 +178,9 @@ pub enum SiteAction {
         target: TargetArgs,
     },
     /// Sends keys again of projects that Jira did not have: ask for it after making one. Else it takes up to a day.
+    #[command(after_help = "Example: gitlab-jira site recheck --site acme.atlassian.net")]
     Recheck {
-        /// The site's host name or id.
+        /// The site's host name, clientKey or id.
         #[arg(long)]
         site: String,
         /// Which bundle, and how to answer.
@@ -179,8 +188,9 @@ pub enum SiteAction {
         target: TargetArgs,
     },
     /// Removes a site that has no links, with its connections.
+    #[command(after_help = "Example: gitlab-jira site remove --site acme.atlassian.net")]
     Remove {
-        /// The site's host name or clientKey.
+        /// The site's host name, clientKey or id.
         #[arg(long)]
         site: String,
         /// Whether to ask.
@@ -196,6 +206,9 @@ pub enum SiteAction {
 #[derive(Debug, Subcommand)]
 pub enum ForgeAction {
     /// Prints the app's manifest with this bundle's addresses.
+    #[command(
+        after_help = "Example: gitlab-jira forge manifest --app-id ari:cloud:ecosystem::app/UUID > manifest.yml"
+    )]
     Manifest {
         /// The app's id, as `forge register` prints it.
         #[arg(long)]
@@ -213,6 +226,7 @@ pub enum ForgeAction {
 #[derive(Debug, Subcommand)]
 pub enum KeyAction {
     /// Makes a new key and seals every secret again under it, whether or not `serve` runs.
+    #[command(after_help = "Example: gitlab-jira key rotate --data-dir /var/lib/gitlab-jira")]
     Rotate {
         /// Which bundle, and how to answer.
         #[command(flatten)]
@@ -224,6 +238,7 @@ pub enum KeyAction {
 #[derive(Debug, Subcommand)]
 pub enum DlqAction {
     /// Lists dead-lettered messages, newest first.
+    #[command(after_help = "Example: gitlab-jira dlq list --limit 10")]
     List {
         /// At most this many.
         #[arg(long, default_value_t = 50)]
@@ -233,6 +248,7 @@ pub enum DlqAction {
         target: TargetArgs,
     },
     /// Puts dead-lettered messages back on their queue.
+    #[command(after_help = "Example: gitlab-jira dlq redrive --yes")]
     Redrive {
         /// Only the messages with these ids; all if none is given.
         ids: Vec<String>,

@@ -17,7 +17,7 @@ pub enum GroupAction {
         after_help = "Example: gitlab-jira group link --site acme.atlassian.net --group acme/payments --gitlab-token-stdin < token"
     )]
     Link {
-        /// The site's host name or clientKey.
+        /// The site's host name, clientKey or id.
         #[arg(long)]
         site: String,
         /// The group's full path.
@@ -46,8 +46,9 @@ pub enum GroupAction {
         target: TargetArgs,
     },
     /// Lists linked groups.
+    #[command(after_help = "Example: gitlab-jira group list --site acme.atlassian.net")]
     List {
-        /// Only the groups of this site.
+        /// Only the groups of this site: its host name, clientKey or id.
         #[arg(long)]
         site: Option<String>,
         /// Which bundle, and how to answer.
@@ -55,6 +56,7 @@ pub enum GroupAction {
         target: TargetArgs,
     },
     /// Unlinks a group: removes its hooks and token, and from Jira what no other link covers.
+    #[command(after_help = "Example: gitlab-jira group unlink 01J8Z3W2V1 --gitlab-token-stdin < token")]
     Unlink {
         /// The link's id, as `group list` shows it.
         subscription: String,
@@ -80,9 +82,9 @@ impl GroupAction {
                 site,
                 group,
                 gitlab_url,
+                gitlab_token_stdin,
                 no_hook,
                 history,
-                gitlab_token_stdin,
                 project_keys,
                 credential,
                 target,
