@@ -76,6 +76,7 @@ impl Local {
     /// When another process owns it, or something in it can't be read.
     pub async fn open(settings: Settings, directory: &Path, clock: SharedClock) -> anyhow::Result<Self> {
         let lock = lock(directory)?;
+        let is_new = !directory.join(STATE).exists() && !directory.join(KEY).exists();
         for name in [STATE, QUEUES] {
             keep_private(&directory.join(name))?;
         }
@@ -87,6 +88,10 @@ impl Local {
         let (events, backfill) = (queues.queue(EVENTS_QUEUE), queues.queue(BACKFILL_QUEUE));
         let queues = Queues { events: events.clone(), backfill: backfill.clone() };
         let key = KeyFile::open_or_create(&directory.join(KEY)).context("the key file can't be opened")?;
+        if is_new {
+            // Whoever mistyped the directory learns it here.
+            tracing::info!(directory = %directory.display(), "made a new bundle with a new key");
+        }
         let key = Arc::new(key);
         let envelope = Arc::new(Envelope::new(key.clone()));
         let services = Services::embedded(store.clone(), envelope, queues, clock.clone());
