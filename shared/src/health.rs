@@ -32,8 +32,8 @@ pub enum LinkTrouble {
     TokenExpires(Timestamp),
     /// Something is wrong with the group's hook.
     Hook(HookTrouble),
-    /// Putting the hooks of its projects in order was given up.
-    HooksGivenUp(PlanFailure),
+    /// Putting the hooks of its projects in order failed for good.
+    HooksFailed(PlanFailure),
     /// Projects have no hook although they should.
     ProjectsWithoutHook {
         /// How many.
@@ -80,7 +80,7 @@ fn token_trouble(link: &Subscription, now: Timestamp) -> Option<LinkTrouble> {
 
 fn hooks_trouble(plan: &HookPlan) -> Option<LinkTrouble> {
     match plan.state {
-        PlanState::Failed(cause) => Some(LinkTrouble::HooksGivenUp(cause)),
+        PlanState::Failed(cause) => Some(LinkTrouble::HooksFailed(cause)),
         PlanState::Running | PlanState::Done => (plan.failed > 0).then(|| LinkTrouble::ProjectsWithoutHook {
             count: plan.failed,
             named: plan.named.iter().take(MAX_NAMED).cloned().collect(),
@@ -140,7 +140,7 @@ pub fn link_remedy(trouble: &LinkTrouble) -> String {
             "GitLab refuses to repair the group's hook ({}): link the group again.",
             text.trim_end_matches('.')
         ),
-        LinkTrouble::HooksGivenUp(cause) => format!("{} Link the group again.", plan_failure(*cause)),
+        LinkTrouble::HooksFailed(cause) => format!("{} Link the group again.", plan_failure(*cause)),
         LinkTrouble::ProjectsWithoutHook { count, named } => without_hook(*count, named),
         LinkTrouble::Missed(missed) => format!(
             "{} could not be queued since {}: resend them from Recent events on the hook's page in GitLab.",
@@ -157,7 +157,7 @@ pub fn link_remedies(troubles: &[LinkTrouble]) -> Option<String> {
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
-/// Why the hooks of a link's projects were given up.
+/// Why putting the hooks of a link's projects in order failed for good.
 #[must_use]
 pub fn plan_failure(cause: PlanFailure) -> &'static str {
     match cause {
@@ -226,7 +226,7 @@ fn attention_remedy(attention: &LinkAttention) -> String {
     }
 }
 
-/// Why a link's history was given up, and what to do about it.
+/// Why a link's history failed for good, and what to do about it.
 #[must_use]
 pub fn history_remedy(cause: HistoryFailure) -> &'static str {
     match cause {

@@ -14,8 +14,8 @@ use crate::terminal::say;
 /// The group that the story leaves to the person.
 pub const GROUP: &str = "acme/mobile";
 
-/// How often it is looked whether the group is linked.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often to check whether the group is linked.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Makes the group, with a merge request that names PAY-16.
 pub async fn prepare(world: &World) -> ProjectHandle {
@@ -72,6 +72,6 @@ async fn until_linked(world: &World, wanted: bool) -> anyhow::Result<()> {
         if linked == wanted {
             return Ok(());
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

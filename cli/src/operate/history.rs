@@ -68,7 +68,7 @@ pub struct History {
 /// How far a link's history has come.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HistorySummary {
-    /// Whether it goes on, and the cause when it was given up.
+    /// Whether it goes on, and the cause when it failed for good.
     #[serde(flatten)]
     pub state: HistoryState,
     /// Whether what Jira was sent before is sent again.

@@ -33,7 +33,7 @@ pub struct HistoryPlan {
     pub total: Option<u64>,
     /// When it began.
     pub started_at: Timestamp,
-    /// When it was cancelled, given up, or found done.
+    /// When it was cancelled, failed for good, or was found done.
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
     /// The one project that it is limited to, by GitLab's id; none: all.
@@ -111,11 +111,11 @@ pub enum HistoryState {
     Cancelled,
     /// Every project has ended.
     Done,
-    /// It was given up.
+    /// It failed for good.
     Failed(HistoryFailure),
 }
 
-/// Why a plan was given up.
+/// Why a plan failed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HistoryFailure {

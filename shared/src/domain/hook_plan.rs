@@ -82,11 +82,11 @@ pub enum PlanState {
     Running,
     /// Every project was looked at.
     Done,
-    /// It was given up.
+    /// It failed for good.
     Failed(PlanFailure),
 }
 
-/// Why a plan was given up.
+/// Why a plan failed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanFailure {

@@ -26,7 +26,7 @@ const MAX_NAMED: usize = 100;
 /// What an audit has found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditSummary {
-    /// Whether it goes on, and the cause when it was given up.
+    /// Whether it goes on, and the cause when it failed for good.
     #[serde(flatten)]
     pub state: HistoryState,
     /// What was changed since then was looked at, in ISO 8601; none: as much as a link's history brings.

@@ -165,7 +165,7 @@ impl HistoryControl {
         self.change(link, HistoryPlan::is_open, HistoryState::Cancelled).await
     }
 
-    /// Goes on with a plan that was paused, cancelled or given up, or whose messages are gone.
+    /// Goes on with a plan that was paused or cancelled, or failed for good, or whose messages are gone.
     ///
     /// # Errors
     /// [`HistoryError`].
