@@ -1,6 +1,6 @@
 // A linked group on the first screen: what it is made of, what is wrong with it, and what can be done with it.
 
-import { ago, button, el, field, line, lozenge, message, time } from "./dom.js";
+import { ago, button, count, el, field, line, lozenge, message, time } from "./dom.js";
 import { history } from "./history.js";
 import { confirmUnlink } from "./unlink.js";
 import * as words from "./words.js";
@@ -74,7 +74,8 @@ function facts({ gitlab, version, hook, signed, hooks, credential, token_expires
 
 /** How far webhooks of projects have come. */
 function progress({ seen, total }) {
-  const text = total === null ? `${seen} projects done` : `${seen} of ${total} projects done`;
+  const projects = count(total ?? seen, "project", "projects");
+  const text = total === null ? `${projects} done` : `${seen.toLocaleString()} of ${projects} done`;
   return el("span", { class: "progress" }, el("progress", { value: total === null ? null : String(seen), max: total === null ? null : String(Math.max(total, 1)), "aria-label": "Webhooks of projects" }), text);
 }
 

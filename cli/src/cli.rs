@@ -1,26 +1,31 @@
 //! What a person can type.
 
+mod bundle;
 mod group;
 mod history;
 mod options;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use bundle::{Bundle, DataDirectory};
 pub use group::GroupAction;
 pub use history::HistoryCommand;
 pub use options::{Confirmation, LogFormat, TargetArgs};
 
 use crate::operate::{Command, ConnectionName};
 use crate::settings;
-use crate::terminal::{confirm, secret};
+use crate::terminal::{SecretOption, confirm, secret};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str =
     "Exit codes: 0 done; 1 refused or failed, or a check of doctor failed; 2 wrong usage.";
+
+/// Apart from the variables, which need the long help.
+const SERVE_EXAMPLE: &str =
+    "Example: BASE_URL=https://gitlab-jira.example.com gitlab-jira serve --data-dir /var/lib/gitlab-jira";
 
 /// GitLab's branches, commits, merge requests, pipelines, deployments and feature flags on Jira's issues.
 #[derive(Debug, Parser)]
@@ -35,6 +40,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Plays a story against stand-ins of Jira and GitLab.
+    #[command(after_help = "Example: gitlab-jira demo --connection oauth")]
     Demo {
         /// Exits after the story, with an error unless everything arrived.
         #[arg(long)]
@@ -47,7 +53,7 @@ pub enum Action {
         listen: SocketAddr,
     },
     /// Runs the bundle in one process, until it is stopped.
-    #[command(after_long_help = settings::help())]
+    #[command(after_help = SERVE_EXAMPLE, after_long_help = format!("{}\n\n{SERVE_EXAMPLE}", settings::help()))]
     Serve {
         /// Address and port that GitLab's and Jira's requests come to, usually through a reverse proxy.
         #[arg(long, default_value = "127.0.0.1:8080")]
@@ -55,9 +61,9 @@ pub enum Action {
         /// Loopback address and port of `GET /status` and, for Prometheus, `GET /metrics`.
         #[arg(long, default_value = "127.0.0.1:0")]
         admin_listen: SocketAddr,
-        /// Directory of state, queues and key; created if missing.
-        #[arg(long, env = "GITLAB_JIRA_DATA_DIR", default_value = ".data")]
-        data_dir: PathBuf,
+        /// Where its state, queues and key are.
+        #[command(flatten)]
+        directory: DataDirectory,
         /// The format of log lines.
         #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
         log_format: LogFormat,
@@ -65,7 +71,7 @@ pub enum Action {
     /// Opens the page that links groups, in a browser.
     #[command(after_help = "Example: gitlab-jira open --stack gitlab-for-jira")]
     Open {
-        /// Prints the link instead.
+        /// Prints the link instead, as --json does, too.
         #[arg(long)]
         no_browser: bool,
         /// Which bundle, and how to answer.
@@ -88,6 +94,7 @@ pub enum Action {
     #[command(subcommand)]
     Key(KeyAction),
     /// Shows queues, sites, and links that need attention.
+    #[command(after_help = "Example: gitlab-jira status --stack gitlab-for-jira")]
     Status {
         /// Which bundle, and how to answer.
         #[command(flatten)]
@@ -140,22 +147,24 @@ pub enum SiteAction {
         /// The client id of the OAuth credentials.
         #[arg(long)]
         client_id: String,
-        /// Reads the client secret from standard input, or asks for it at a terminal.
-        #[arg(long, required = true)]
+        /// Reads the client secret from standard input. At a terminal the command asks for it.
+        #[arg(long)]
         client_secret_stdin: bool,
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
     },
     /// Lists sites with their connections.
+    #[command(after_help = "Example: gitlab-jira site list --json")]
     List {
         /// Which bundle, and how to answer.
         #[command(flatten)]
         target: TargetArgs,
     },
     /// Makes another connection of a site the writing one, and deletes from Jira what the previous one had sent.
+    #[command(after_help = "Example: gitlab-jira site switch --site acme.atlassian.net --to forge")]
     Switch {
-        /// The site's host name or id.
+        /// The site's host name, clientKey or id.
         #[arg(long)]
         site: String,
         /// The connection that is to write.
@@ -169,8 +178,9 @@ pub enum SiteAction {
         target: TargetArgs,
     },
     /// Sends keys again of projects that Jira did not have: run it after creating one. Otherwise that takes up to a day.
+    #[command(after_help = "Example: gitlab-jira site recheck --site acme.atlassian.net")]
     Recheck {
-        /// The site's host name or id.
+        /// The site's host name, clientKey or id.
         #[arg(long)]
         site: String,
         /// Which bundle, and how to answer.
@@ -178,8 +188,9 @@ pub enum SiteAction {
         target: TargetArgs,
     },
     /// Removes a site that has no links, with its connections.
+    #[command(after_help = "Example: gitlab-jira site remove --site acme.atlassian.net")]
     Remove {
-        /// The site's host name or clientKey.
+        /// The site's host name, clientKey or id.
         #[arg(long)]
         site: String,
         /// Whether to ask.
@@ -195,6 +206,9 @@ pub enum SiteAction {
 #[derive(Debug, Subcommand)]
 pub enum ForgeAction {
     /// Prints the app's manifest with this bundle's addresses.
+    #[command(
+        after_help = "Example: gitlab-jira forge manifest --app-id ari:cloud:ecosystem::app/UUID > manifest.yml"
+    )]
     Manifest {
         /// The app's id, as `forge register` prints it.
         #[arg(long)]
@@ -212,6 +226,7 @@ pub enum ForgeAction {
 #[derive(Debug, Subcommand)]
 pub enum KeyAction {
     /// Makes a new key and seals every secret again under it, whether or not `serve` runs.
+    #[command(after_help = "Example: gitlab-jira key rotate --data-dir /var/lib/gitlab-jira")]
     Rotate {
         /// Which bundle, and how to answer.
         #[command(flatten)]
@@ -223,6 +238,7 @@ pub enum KeyAction {
 #[derive(Debug, Subcommand)]
 pub enum DlqAction {
     /// Lists dead-lettered messages, newest first.
+    #[command(after_help = "Example: gitlab-jira dlq list --limit 10")]
     List {
         /// At most this many.
         #[arg(long, default_value_t = 50)]
@@ -232,6 +248,7 @@ pub enum DlqAction {
         target: TargetArgs,
     },
     /// Puts dead-lettered messages back on their queue.
+    #[command(after_help = "Example: gitlab-jira dlq redrive --yes")]
     Redrive {
         /// Only the messages with these ids; all if none is given.
         ids: Vec<String>,
@@ -275,8 +292,10 @@ impl Action {
 impl SiteAction {
     fn command(self) -> anyhow::Result<(Command, TargetArgs)> {
         Ok(match self {
-            Self::Add { site, client_id, target, .. } => {
-                (Command::SiteAdd { site, client_id, client_secret: secret("Client secret")? }, target)
+            Self::Add { site, client_id, client_secret_stdin, target } => {
+                let option = SecretOption { name: "--client-secret-stdin", is_given: client_secret_stdin };
+                let client_secret = secret("Client secret", option)?;
+                (Command::SiteAdd { site, client_id, client_secret }, target)
             }
             Self::List { target } => (Command::SiteList, target),
             Self::Switch { site, to, keep_jira_data, target } => {

@@ -83,6 +83,10 @@ async fn answer_one(mut stream: UnixStream, operator: &Operator) -> anyhow::Resu
 pub async fn command(directory: &Path, command: Command) -> anyhow::Result<Result<Answer, Refusal>> {
     match UnixStream::connect(directory.join(SOCKET)).await {
         Ok(stream) => {
+            // Whatever is wrong with the file, the process that runs knows its settings.
+            if let Ok(Some((_, different))) = Settings::kept(directory, &environment) {
+                note_difference("runs", &different);
+            }
             let status = async || {
                 let stream = UnixStream::connect(directory.join(SOCKET)).await.ok()?;
                 ask(stream, &Command::Status).await.ok()
@@ -99,19 +103,32 @@ pub async fn command(directory: &Path, command: Command) -> anyhow::Result<Resul
     }
 }
 
-/// What `serve` last ran with in `directory`, or what the environment says where it never ran.
+/// What `serve` last ran with in `directory`. An earlier release kept no settings: then what the environment says.
 fn settings(directory: &Path) -> anyhow::Result<Settings> {
-    let environment = |name: &str| std::env::var(name).ok();
     let Some((settings, different)) = Settings::kept(directory, &environment)? else {
+        anyhow::ensure!(
+            environment("BASE_URL").is_some_and(|url| !url.trim().is_empty()),
+            "{} has no settings yet: start `gitlab-jira serve` once, or set its variables (`gitlab-jira serve --help`).",
+            directory.display()
+        );
         return Settings::from_env("");
     };
-    if !different.is_empty() {
+    note_difference("last ran", &different);
+    Ok(settings)
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Says which variables `serve` has other values of.
+fn note_difference(runs: &str, variables: &[String]) {
+    if !variables.is_empty() {
         warn(format_args!(
-            "Note: `gitlab-jira serve` last ran with other values of {}, which are used. Restart it to change them.",
-            different.join(", ")
+            "Note: `gitlab-jira serve` {runs} with other values of {}, which are used. Restart it to change them.",
+            variables.join(", ")
         ));
     }
-    Ok(settings)
 }
 
 async fn ask(mut stream: UnixStream, command: &Command) -> anyhow::Result<Result<Answer, Refusal>> {

@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod control;
 pub mod demo;
+pub mod failure;
 pub mod forge_manifest;
 pub mod listener;
 pub mod local;

@@ -21,7 +21,6 @@ use shared::bundle::{BACKFILL_QUEUE, EVENTS_QUEUE, HOUSEKEEPING};
 use shared::clock::SharedClock;
 use shared::config::{ForgeFunction, PageFunction};
 use shared::envelope::{Envelope, KeyFile};
-use shared::history::History;
 use shared::http::measured;
 use shared::page::PageApi;
 use shared::queue::SharedQueue;
@@ -63,6 +62,8 @@ pub struct Local {
     services: Services,
     engine: EmbeddedEngine,
     sync: EventSync,
+    steps: Backfill,
+    housekeeping: (LinkUpkeep, Housekeeping),
     page: PageFunction,
     // Held as long as the process owns the directory.
     _lock: File,
@@ -75,6 +76,7 @@ impl Local {
     /// When another process owns it, or something in it can't be read.
     pub async fn open(settings: Settings, directory: &Path, clock: SharedClock) -> anyhow::Result<Self> {
         let lock = lock(directory)?;
+        let is_new = !directory.join(STATE).exists() && !directory.join(KEY).exists();
         for name in [STATE, QUEUES] {
             keep_private(&directory.join(name))?;
         }
@@ -86,6 +88,10 @@ impl Local {
         let (events, backfill) = (queues.queue(EVENTS_QUEUE), queues.queue(BACKFILL_QUEUE));
         let queues = Queues { events: events.clone(), backfill: backfill.clone() };
         let key = KeyFile::open_or_create(&directory.join(KEY)).context("the key file can't be opened")?;
+        if is_new {
+            // Whoever mistyped the directory learns it here.
+            tracing::info!(directory = %directory.display(), "made a new bundle with a new key");
+        }
         let key = Arc::new(key);
         let envelope = Arc::new(Envelope::new(key.clone()));
         let services = Services::embedded(store.clone(), envelope, queues, clock.clone());
@@ -111,7 +117,21 @@ impl Local {
             key: Some(Arc::new(MasterKey::new(key))),
         });
         let sync = sync::build(&services, &settings.function(sync::Config::read)?)?;
-        Ok(Self { operator, events, backfill, settings, services, engine, sync, page, _lock: lock })
+        let steps = backfill::build(&services, &settings.function(backfill::Config::read)?)?;
+        let housekeeping = housekeeping::build(&services, &settings.function(housekeeping::Config::read)?)?;
+        Ok(Self {
+            operator,
+            events,
+            backfill,
+            settings,
+            services,
+            engine,
+            sync,
+            steps,
+            housekeeping,
+            page,
+            _lock: lock,
+        })
     }
 
     /// All HTTP functions, and `GET /healthz`.
@@ -157,11 +177,7 @@ impl Local {
     /// What looks after the tokens and hooks of links.
     #[must_use]
     pub fn upkeep(&self) -> LinkUpkeep {
-        LinkUpkeep {
-            hooks: self.operator.linking.hooks(),
-            steps: self.backfill.clone(),
-            clock: self.operator.clock.clone(),
-        }
+        self.housekeeping.0.clone()
     }
 
     /// Starts what runs by itself: the pumps of the queues, that of the events queue first, the removal of expired items,
@@ -175,19 +191,7 @@ impl Local {
             Box::pin(async move { sync.handle(batch).await })
         });
         let pump = tokio::spawn(Pump::new(self.events.clone()).run(handler));
-        let backfill = Backfill {
-            hooks: self.operator.linking.hooks(),
-            history: History {
-                store: self.operator.store.clone(),
-                sites: self.sync.sites.clone(),
-                gitlab: self.sync.gitlab.clone(),
-                queue: self.backfill.clone(),
-                limits: self.settings.pace,
-                clock: self.operator.clock.clone(),
-            },
-            queue: self.backfill.clone(),
-            clock: self.operator.clock.clone(),
-        };
+        let backfill = self.steps.clone();
         let handler: Handler = Arc::new(move |batch: Batch| {
             let backfill = backfill.clone();
             Box::pin(async move { backfill.handle(batch).await })
@@ -205,9 +209,8 @@ impl Local {
                 }
             }
         });
-        let housekeeping = Housekeeping { store: self.operator.store.clone() };
-        let housekeeping =
-            tokio::spawn(run_housekeeping(self.upkeep(), housekeeping, self.operator.clock.clone()));
+        let (upkeep, housekeeping) = self.housekeeping.clone();
+        let housekeeping = tokio::spawn(run_housekeeping(upkeep, housekeeping, self.operator.clock.clone()));
         vec![pump, steps, sweep, housekeeping]
     }
 }

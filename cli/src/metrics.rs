@@ -20,6 +20,36 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Of all metrics of this program.
 const PREFIX: &str = "gitlab_jira";
 
+/// What is measured, by the measures' names; Prometheus shows it beside the metric.
+const DESCRIPTIONS: [(&str, &str); 26] = [
+    ("RequestLatency", "time until an HTTP function answered"),
+    ("MessagesDone", "messages that were processed"),
+    ("MessagesDropped", "messages that needed no processing"),
+    ("MessagesWaiting", "times that a message was put back to wait"),
+    ("MessagesRetried", "times that a message failed and is tried again"),
+    ("MessagesDeadLettered", "messages that are not tried again"),
+    ("MessageAge", "time from the webhook until the message was done"),
+    ("JiraLatency", "time until Jira answered a call, or it failed"),
+    ("EntitiesAccepted", "entities that Jira accepted"),
+    ("EntitiesRejected", "entities that Jira rejected"),
+    ("EntitiesWaiting", "entities that wait to be sent again"),
+    ("EntitiesFailed", "entities that could not be sent"),
+    ("UnknownKeys", "issue keys that Jira has no issue for"),
+    ("GitlabLatency", "time until GitLab answered a call, or it failed"),
+    ("TokensRotated", "GitLab access tokens that were rotated"),
+    ("HooksRepaired", "webhooks that were made again or enabled"),
+    ("HookPlansBegun", "links whose project hooks are put in order"),
+    ("HistoryPages", "pages of history that were read from GitLab"),
+    ("HistoryProjectsEnded", "projects whose history has ended"),
+    ("HistoryTasksFailed", "parts of a project's history that could not be listed"),
+    ("HistoryListed", "entities that GitLab listed for history"),
+    ("HistorySent", "entities of history that Jira accepted"),
+    ("HistoryRefused", "entities of history that Jira rejected"),
+    ("HistoryUnread", "entities of history that could not be read"),
+    ("SitesNeedingAttention", "sites that need attention"),
+    ("LinksNeedingAttention", "links that need attention"),
+];
+
 /// Upper bounds in seconds: a request takes milliseconds, a message that waits takes hours.
 const BUCKETS: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0];
@@ -75,7 +105,7 @@ impl Metrics {
                 let times = times.entry(sample.name).or_insert_with(|| {
                     let times = Times::new_with_constructor(|| Histogram::new(BUCKETS));
                     let name = snake_case(sample.name);
-                    registry.register_with_unit(name, sample.what, Unit::Seconds, times.clone());
+                    registry.register_with_unit(name, description(sample), Unit::Seconds, times.clone());
                     times
                 });
                 times.get_or_create(&labels).observe(sample.number / 1e3);
@@ -122,8 +152,14 @@ where
     Family<Labels, M>: prometheus_client::registry::Metric + Clone + Default,
 {
     let family = Family::<Labels, M>::default();
-    registry.register(snake_case(sample.name), sample.what, family.clone());
+    registry.register(snake_case(sample.name), description(sample), family.clone());
     family
+}
+
+/// What a measure's metric is, or else the line that it is logged with.
+fn description(sample: Sample<'_>) -> &str {
+    let known = DESCRIPTIONS.iter().find(|(name, _)| *name == sample.name);
+    known.map_or(sample.what, |(_, description)| description)
 }
 
 /// `RequestLatency` as Prometheus writes it: `request_latency`.
@@ -140,7 +176,25 @@ fn snake_case(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// The page has every measure that there is.
+    #[test]
+    fn every_documented_metric_has_a_description() {
+        let page = include_str!("../../docs/OPERATIONS.md");
+        let section = page.split("## Metrics").nth(1).and_then(|rest| rest.split("\n##").next());
+        let rows = section
+            .expect("a section")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+        let documented = rows.flat_map(|row| row.split(", ")).map(|name| name.trim_matches('`'));
+        assert_eq!(
+            documented.collect::<BTreeSet<_>>(),
+            DESCRIPTIONS.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>()
+        );
+    }
 
     #[test]
     fn measures_are_histograms_counters_and_gauges() {

@@ -24,6 +24,9 @@ use crate::operate::Operator;
 /// Where the page is.
 const PAGE: &str = "/page";
 
+/// How the first site is added, in HTML.
+const FIRST_SITE: &str = "Install the app in Jira, or add OAuth credentials with <code>gitlab-jira site add</code>; then reload this page.";
+
 /// The cookie of a session.
 const COOKIE: &str = "gitlab-jira-page";
 
@@ -195,7 +198,7 @@ async fn sites(State(local): State<Local>) -> Result<Response, Error> {
     }
     let names: BTreeMap<String, String> =
         sites.iter().map(|site| (format!("{PAGE}/{}/", site.id), site.host().to_owned())).collect();
-    Ok(with_headers(page::choice(&assets(), &names)))
+    Ok(with_headers(page::choice(&assets(), &names, FIRST_SITE)))
 }
 
 async fn document(State(local): State<Local>, Path(site): Path<String>) -> Result<Response, Error> {

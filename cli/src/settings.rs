@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use shared::config::{
     ConfigError, Forge, Lifecycle, Variables, allowed_jira_sites, atlassian_api_url, gitlab_url, pace_limits,
 };
-use shared::history::PaceLimits;
 use url::Url;
 
 /// The variables that name a function's AWS resources.
@@ -95,8 +94,6 @@ pub struct Settings {
     pub atlassian_api_url: Url,
     /// Which sites may install, by host; empty means any.
     pub allowed_jira_sites: Vec<String>,
-    /// How often history may ask GitLab.
-    pub pace: PaceLimits,
     /// The variables that all of this was read from, for the functions' own configuration; none for those that are not set.
     variables: BTreeMap<String, Option<String>>,
 }
@@ -124,23 +121,22 @@ impl Settings {
         let forge = Forge::read(&mut variables);
         let gitlab_url = gitlab_url(&mut variables);
         let atlassian_api_url = atlassian_api_url(&mut variables);
-        let pace = pace_limits(&mut variables);
         // Read by functions alone, and kept with the others.
         for name in ["WEBHOOK_URL", "CONNECT_JS_URL", "REPLACED_COMMITS"] {
             let _ = variables.optional(name);
         }
+        let _ = pace_limits(&mut variables);
         let oauth_application_id = variables.optional("OAUTH_APPLICATION_ID");
         let allowed_jira_sites = allowed_jira_sites(&variables);
         let recorded = asked.borrow().clone();
-        let settings = lifecycle.zip(forge).zip(gitlab_url).zip(atlassian_api_url).zip(pace).map(
-            |((((lifecycle, forge), gitlab_url), atlassian_api_url), pace)| Self {
+        let settings = lifecycle.zip(forge).zip(gitlab_url).zip(atlassian_api_url).map(
+            |(((lifecycle, forge), gitlab_url), atlassian_api_url)| Self {
                 lifecycle,
                 forge,
                 gitlab_url,
                 oauth_application_id,
                 atlassian_api_url,
                 allowed_jira_sites,
-                pace,
                 variables: recorded,
             },
         );
@@ -212,9 +208,17 @@ impl Settings {
         resources: &dyn Fn(&str) -> Option<String>,
         read: impl FnOnce(&mut Variables<'_>) -> Option<T>,
     ) -> Result<T, ConfigError> {
-        let source = |name: &str| {
-            let resource = RESOURCES.contains(&name).then(|| resources(name)).flatten();
-            resource.or_else(|| self.variables.get(name).cloned().flatten())
+        let set = |name: &str| self.variables.get(name).cloned().flatten();
+        let source = |name: &str| match name {
+            // For functions that know no base URL of their own.
+            "WEBHOOK_URL" => {
+                let webhook_url = set(name).filter(|url| !url.trim().is_empty());
+                webhook_url.or_else(|| Some(self.lifecycle.identity.base_url.clone()))
+            }
+            _ => {
+                let resource = RESOURCES.contains(&name).then(|| resources(name)).flatten();
+                resource.or_else(|| set(name))
+            }
         };
         let mut variables = Variables::new(&source);
         let config = read(&mut variables);
@@ -318,5 +322,16 @@ mod tests {
         let (kept, different) = Settings::kept(directory.path(), &other).expect("readable").expect("kept");
         assert_eq!(kept.gitlab_url, ran_with.gitlab_url);
         assert_eq!(different, ["GITLAB_URL", "OAUTH_APPLICATION_ID"]);
+    }
+
+    #[test]
+    fn hooks_lead_to_the_base_url_unless_another_is_set() {
+        let webhook_url = |variables: &[(&str, &str)]| {
+            settings(variables).function(backfill::Config::read).expect("complete").webhook_url
+        };
+        let base = ("BASE_URL", "https://GitLab-Jira.example.com:443/");
+        assert_eq!(webhook_url(&[base, ("WEBHOOK_URL", " ")]), "https://gitlab-jira.example.com");
+        let other = ("WEBHOOK_URL", "https://hooks.example.com");
+        assert_eq!(webhook_url(&[base, other]), "https://hooks.example.com");
     }
 }

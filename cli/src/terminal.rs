@@ -37,15 +37,30 @@ pub fn warn(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Reads a secret, called `name`, from standard input, so that it is in no shell history and no list of processes. At a
-/// terminal it asks, and what is typed is not shown.
+/// Where a secret may come from beside a terminal: standard input, so that it is in no shell history and no list of processes.
+#[derive(Clone, Copy, Debug)]
+pub struct SecretOption {
+    /// The option that says so.
+    pub name: &'static str,
+    /// Whether it was given.
+    pub is_given: bool,
+}
+
+/// Reads a secret, called `name`. At a terminal it asks, and what is typed is not shown; else `option` must say that standard
+/// input has it.
 ///
 /// # Errors
-/// When there is none.
-pub fn secret(name: &str) -> anyhow::Result<Hidden> {
+/// When there is none. Where nobody can be asked that is wrong usage: a [`clap::Error`].
+pub fn secret(name: &str, option: SecretOption) -> anyhow::Result<Hidden> {
     let mut text = String::new();
     if io::stdin().is_terminal() {
         text = rpassword::prompt_password(format!("{name}: ")).context("the terminal can't be read")?;
+    } else if !option.is_given {
+        let message = format!(
+            "{name}: there is no terminal to ask at, so give it on standard input, with {}.",
+            option.name
+        );
+        return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, message).into());
     } else {
         io::stdin().take(MAX_SECRET).read_to_string(&mut text).context("standard input can't be read")?;
     }

@@ -180,7 +180,7 @@ async fn many_branches_are_removed_once_somebody_confirms_it() {
     assert_eq!(on_issues(&old, &names) as u64, MANY);
     let show =
         Command::History { link: link["subscription"].as_str().unwrap().into(), action: HistoryAction::Show };
-    let text = old.world.local.operator.run(show).await.unwrap().text();
+    let text = old.world.local.operator.run(show).await.unwrap().text(&[]);
     assert!(text.contains("acme/api: 120 of 121 branches on issues are gone in GitLab"), "{text}");
     assert!(text.contains("--remove-branches"), "{text}");
 

@@ -262,11 +262,11 @@ async fn a_disabled_feature_ends_its_own_task() {
         link: link["subscription"].as_str().unwrap().to_owned(),
         action: HistoryAction::Show,
     });
-    let text = answer.await.unwrap().text();
+    let text = answer.await.unwrap().text(&[]);
     assert!(text.contains("acme/api: merge requests can't be listed"), "{text}");
     assert!(!old.world.site.issue("PAY-7").branches.is_empty(), "the rest is there");
     let explain = Command::Explain { key: "PAY-8".to_owned(), project: Some("acme/api".to_owned()) };
-    let text = old.world.local.operator.run(explain).await.unwrap().text();
+    let text = old.world.local.operator.run(explain).await.unwrap().text(&[]);
     for part in
         ["of acme covers acme/api", "The history of acme/api was sent", "merge requests can't be listed"]
     {

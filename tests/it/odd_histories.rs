@@ -109,7 +109,7 @@ async fn a_project_that_is_deleted_midway_is_gone() {
         link: link["subscription"].as_str().unwrap().to_owned(),
         action: HistoryAction::Show,
     };
-    let text = old.world.local.operator.run(show).await.unwrap().text();
+    let text = old.world.local.operator.run(show).await.unwrap().text(&[]);
     assert!(text.contains("acme/gone is gone, or the token does not see it any more."), "{text}");
 }
 

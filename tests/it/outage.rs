@@ -117,7 +117,7 @@ fn to(delivery: &Delivery, world: &World, origin: &str) -> Delivery {
 /// The operator's overview, as JSON and as a person reads it.
 async fn status_of(stage: &Stage) -> (Value, String) {
     let status = stage.command(Command::Status).await;
-    let text = Answer::Status(serde_json::from_value(status.clone()).unwrap()).text();
+    let text = Answer::Status(serde_json::from_value(status.clone()).unwrap()).text(&[]);
     (status, text)
 }
 

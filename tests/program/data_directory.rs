@@ -144,3 +144,62 @@ fn the_key_is_rotated_whether_or_not_it_serves() {
     assert_eq!(key().len(), 32);
     drop(Served::start(data.path(), &[], &[]));
 }
+
+#[test]
+fn the_directory_of_the_environment_yields_to_what_is_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |arguments: &[&str], variable: &str| {
+        let mut command = program(arguments);
+        command.current_dir(folder.path()).env("GITLAB_JIRA_DATA_DIR", variable).env("HOME", folder.path());
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        let output = run(command, "");
+        (output.status.code(), text(&output.stderr).to_owned())
+    };
+    // AWS is asked, and not the directory.
+    let (code, stack) = error(&["status", "--stack", "gitlab-for-jira"], "elsewhere");
+    assert!(code == Some(1) && stack.starts_with("AWS can't be asked"), "{stack}");
+    let (code, other) = error(&["status", "--data-dir", "other"], "elsewhere");
+    assert!(code == Some(1) && other.starts_with("other is no bundle's data directory"), "{other}");
+    let (code, both) = error(&["status", "--stack", "gitlab-for-jira", "--data-dir", "other"], "");
+    assert!(code == Some(2) && both.contains("give one of them"), "{both}");
+    let (code, empty) = error(&["status"], "");
+    assert!(code == Some(1) && empty.starts_with(".data is no bundle's data directory"), "{empty}");
+    let (code, nameless) = error(&["status", "--data-dir", ""], "elsewhere");
+    assert!(code == Some(2) && nameless.contains("--data-dir is empty"), "{nameless}");
+}
+
+#[test]
+fn settings_that_differ_are_named_whether_or_not_it_serves() {
+    let data = tempfile::tempdir().unwrap();
+    let status = |variables: &[(&str, &str)]| {
+        let mut command = program(&["status", "--data-dir"]);
+        command.arg(data.path()).envs(variables.iter().copied());
+        let output = run(command, "");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr).to_owned()
+    };
+    let other = [("GITLAB_URL", "https://gitlab.example.com")];
+    let served = Served::start(data.path(), &[], &[]);
+    let running = status(&other);
+    assert!(running.contains("serve` runs with other values of GITLAB_URL"), "{running}");
+    assert_eq!(status(&[]), "");
+    drop(served);
+    let stopped = status(&other);
+    assert!(stopped.contains("serve` last ran with other values of GITLAB_URL"), "{stopped}");
+    assert_eq!(status(&[]), "");
+}
+
+#[test]
+fn a_directory_of_an_earlier_release_needs_serve_once() {
+    let data = tempfile::tempdir().unwrap();
+    drop(Served::start(data.path(), &[], &[]));
+    fs::remove_file(data.path().join("settings.json")).unwrap();
+    let mut status = program(&["status", "--data-dir"]);
+    status.arg(data.path());
+    let refused = run(status, "");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("start `gitlab-jira serve` once"), "{}", text(&refused.stderr));
+    let mut status = program(&["status", "--data-dir"]);
+    status.arg(data.path()).env("BASE_URL", "https://gitlab-jira.example.com");
+    assert!(run(status, "").status.success());
+}

@@ -26,3 +26,13 @@ fn logs_are_text_otherwise() {
     let unknown = run(program(&["serve", "--log-format", "xml"]), "");
     assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown.stderr));
 }
+
+#[test]
+fn a_new_bundle_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("mistyped");
+    let said =
+        |log: &str| log.lines().any(|line| line.contains("made a new bundle") && line.contains("mistyped"));
+    assert!(said(&Served::start(&data, &[], &[]).stop()));
+    assert!(!said(&Served::start(&data, &[], &[]).stop()));
+}

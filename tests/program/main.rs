@@ -7,6 +7,7 @@ mod aws;
 mod completions;
 mod data_directory;
 mod help;
+mod json;
 mod logs;
 mod metrics;
 mod prompts;

@@ -10,16 +10,35 @@ const TIMEOUT: Option<u64> = Some(30_000);
 const SITE_ADD: [&str; 7] =
     ["site", "add", "--site", "acme.atlassian.net", "--client-id", "id", "--client-secret-stdin"];
 
+const GROUP_LINK: [&str; 6] = ["group", "link", "--site", "acme.atlassian.net", "--group", "acme"];
+
 #[test]
 fn a_secret_that_is_typed_is_not_shown() {
     // Refused after the secret was read, because there is no such directory.
-    let arguments = [&SITE_ADD[..], &["--data-dir", "/dev/null/none"]].concat();
-    let mut terminal = spawn_command(program(&arguments), TIMEOUT).unwrap();
-    terminal.exp_string("Client secret: ").unwrap();
-    terminal.send_line("typed-by-hand").unwrap();
-    let rest = terminal.exp_eof().unwrap();
-    assert!(rest.contains("/dev/null/none"), "{rest}");
-    assert!(!rest.contains("typed-by-hand"), "{rest}");
+    for (arguments, question) in [
+        (&SITE_ADD[..], "Client secret: "),
+        (&SITE_ADD[..6], "Client secret: "),
+        (&GROUP_LINK, "GitLab token: "),
+    ] {
+        let arguments = [arguments, &["--data-dir", "/dev/null/none"]].concat();
+        let mut terminal = spawn_command(program(&arguments), TIMEOUT).unwrap();
+        terminal.exp_string(question).unwrap();
+        terminal.send_line("typed-by-hand").unwrap();
+        let rest = terminal.exp_eof().unwrap();
+        assert!(rest.contains("/dev/null/none"), "{arguments:?}: {rest}");
+        assert!(!rest.contains("typed-by-hand"), "{arguments:?}: {rest}");
+    }
+}
+
+#[test]
+fn a_script_says_that_the_secret_is_on_standard_input() {
+    for (arguments, option) in
+        [(&SITE_ADD[..6], "--client-secret-stdin"), (&GROUP_LINK, "--gitlab-token-stdin")]
+    {
+        let output = run(program(arguments), "secret\n");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(option), "{}", text(&output.stderr));
+    }
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{Confirmation, TargetArgs};
-use crate::operate::{Command, CredentialChoice, GroupLink};
-use crate::terminal::{confirm, secret};
+use crate::operate::{Command, CredentialChoice, GroupLink, Hidden};
+use crate::terminal::{SecretOption, confirm, secret};
 
 /// What unlinking does at Jira by default.
 const UNLINKED: &str = "deletes from Jira what no other link covers";
@@ -17,7 +17,7 @@ pub enum GroupAction {
         after_help = "Example: gitlab-jira group link --site acme.atlassian.net --group acme/payments --gitlab-token-stdin < token"
     )]
     Link {
-        /// The site's host name or clientKey.
+        /// The site's host name, clientKey or id.
         #[arg(long)]
         site: String,
         /// The group's full path.
@@ -26,8 +26,8 @@ pub enum GroupAction {
         /// Base URL of its GitLab instance; GITLAB_URL if missing.
         #[arg(long)]
         gitlab_url: Option<String>,
-        /// Reads a token of a Maintainer or Owner of the group from standard input, or asks for it at a terminal.
-        #[arg(long, required = true)]
+        /// Reads a token of a Maintainer or Owner of the group from standard input. At a terminal the command asks for it.
+        #[arg(long)]
         gitlab_token_stdin: bool,
         /// Creates no hook, and prints the secrets for one that you create by hand.
         #[arg(long)]
@@ -46,8 +46,9 @@ pub enum GroupAction {
         target: TargetArgs,
     },
     /// Lists linked groups.
+    #[command(after_help = "Example: gitlab-jira group list --site acme.atlassian.net")]
     List {
-        /// Only the groups of this site.
+        /// Only the groups of this site: its host name, clientKey or id.
         #[arg(long)]
         site: Option<String>,
         /// Which bundle, and how to answer.
@@ -55,6 +56,7 @@ pub enum GroupAction {
         target: TargetArgs,
     },
     /// Unlinks a group: removes its hooks and token, and from Jira what no other link covers.
+    #[command(after_help = "Example: gitlab-jira group unlink 01J8Z3W2V1 --gitlab-token-stdin < token")]
     Unlink {
         /// The link's id, as `group list` shows it.
         subscription: String,
@@ -80,14 +82,14 @@ impl GroupAction {
                 site,
                 group,
                 gitlab_url,
+                gitlab_token_stdin,
                 no_hook,
                 history,
                 project_keys,
                 credential,
                 target,
-                ..
             } => {
-                let gitlab_token = secret("GitLab token")?;
+                let gitlab_token = gitlab_token(gitlab_token_stdin)?;
                 let link = GroupLink {
                     site,
                     group,
@@ -106,9 +108,13 @@ impl GroupAction {
                 let consequence =
                     format!("This removes hooks and token of the link {subscription}, and {sent}.");
                 confirm(&consequence, confirmation.yes)?;
-                let gitlab_token = if gitlab_token_stdin { Some(secret("GitLab token")?) } else { None };
+                let gitlab_token = if gitlab_token_stdin { Some(gitlab_token(true)?) } else { None };
                 (Command::GroupUnlink { subscription, keep_jira_data, gitlab_token }, target)
             }
         })
     }
+}
+
+fn gitlab_token(is_given: bool) -> anyhow::Result<Hidden> {
+    secret("GitLab token", SecretOption { name: "--gitlab-token-stdin", is_given })
 }

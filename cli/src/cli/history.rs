@@ -8,7 +8,8 @@ use crate::operate::{Command, HistoryAction};
 /// Commands for a link's history.
 #[derive(Debug, Subcommand)]
 pub enum HistoryCommand {
-    /// Shows how far it has come, project by project.
+    /// Shows how far the history has come, project by project.
+    #[command(after_help = "Example: gitlab-jira history show 01J8Z3W2V1")]
     Show {
         /// The link's id, as `group list` shows it.
         link: String,
@@ -16,7 +17,7 @@ pub enum HistoryCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Starts over: sends what Jira does not have, as far as we know; with `--full` everything.
+    /// Starts the history over: sends what Jira does not have, as far as we know; with `--full` everything.
     #[command(after_help = "Example: gitlab-jira history resync 01J8Z3W2V1 --full")]
     Resync {
         /// The link's id, as `group list` shows it.
@@ -35,9 +36,10 @@ pub enum HistoryCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Audits the link: compares what GitLab has with what Jira accepted, as far back as history goes, and sends what
-    /// is missing. What is under two weeks old is sent as its event would have been. Branches that GitLab no longer has
-    /// are removed from issues. `history show` says what was found.
+    /// Compares what GitLab has with what Jira accepted, and sends what is missing.
+    ///
+    /// It goes as far back as history does. What is under two weeks old is sent as its event would have been. Branches that
+    /// GitLab no longer has are removed from issues. `history show` says what was found.
     #[command(after_help = "Example: gitlab-jira history audit 01J8Z3W2V1")]
     Audit {
         /// The link's id, as `group list` shows it.
@@ -50,7 +52,8 @@ pub enum HistoryCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Pauses it; live events go on.
+    /// Pauses the history; live events go on.
+    #[command(after_help = "Example: gitlab-jira history pause 01J8Z3W2V1")]
     Pause {
         /// The link's id, as `group list` shows it.
         link: String,
@@ -58,7 +61,8 @@ pub enum HistoryCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Goes on after a pause, or once what stopped it is fixed.
+    /// Goes on with the history after a pause, or once what stopped it is fixed.
+    #[command(after_help = "Example: gitlab-jira history resume 01J8Z3W2V1")]
     Resume {
         /// The link's id, as `group list` shows it.
         link: String,
@@ -66,7 +70,8 @@ pub enum HistoryCommand {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Ends it; what was sent stays.
+    /// Ends the history; what was sent stays.
+    #[command(after_help = "Example: gitlab-jira history cancel 01J8Z3W2V1")]
     Cancel {
         /// The link's id, as `group list` shows it.
         link: String,

@@ -1,9 +1,9 @@
 //! Options that several commands take.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use shared::telemetry::Format;
+
+use super::Bundle;
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,12 +26,9 @@ impl From<LogFormat> for Format {
 /// Which bundle a command is for, and how it answers.
 #[derive(Clone, Debug, Args)]
 pub struct TargetArgs {
-    /// The bundle's data directory.
-    #[arg(long, env = "GITLAB_JIRA_DATA_DIR", default_value = ".data")]
-    pub data_dir: PathBuf,
-    /// The bundle's CloudFormation stack instead, with your own AWS credentials.
-    #[arg(long, conflicts_with = "data_dir")]
-    pub stack: Option<String>,
+    /// The bundle.
+    #[command(flatten)]
+    pub bundle: Bundle,
     /// Prints the answer, or the error, as JSON.
     #[arg(long)]
     pub json: bool,

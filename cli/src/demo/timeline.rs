@@ -105,7 +105,7 @@ impl<'a> Teller<'a> {
     /// Asks the bundle why something is, or is not, on an issue.
     pub async fn explain(&self, key: &str) -> anyhow::Result<()> {
         let command = Command::Explain { key: key.to_owned(), project: None };
-        let answer = self.world.local.operator.run(command).await?.text();
+        let answer = self.world.local.operator.run(command).await?.text(&[]);
         say(format_args!("\n$ gitlab-jira explain {key}\n{answer}"));
         self.timeline.lock().explanations.insert(key.to_owned(), answer);
         Ok(())

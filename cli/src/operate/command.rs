@@ -24,7 +24,7 @@ pub enum Command {
     SiteList,
     /// `gitlab-jira site remove`: removes a site without links, with its connections.
     SiteRemove {
-        /// Host name or clientKey.
+        /// Host name, clientKey or id.
         site: String,
     },
     /// `gitlab-jira site recheck`: asks Jira again about project keys that it did not have.
@@ -46,7 +46,7 @@ pub enum Command {
     GroupLink(GroupLink),
     /// `gitlab-jira group list`.
     GroupList {
-        /// Only this site's: host name or clientKey.
+        /// Only this site's: host name, clientKey or id.
         site: Option<String>,
     },
     /// `gitlab-jira group unlink`: removes hooks and token, what no other link covers at Jira, and the link.
@@ -141,7 +141,7 @@ impl From<ConnectionName> for ConnectionKind {
 /// What linking a group needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GroupLink {
-    /// Host name or clientKey of the Jira site.
+    /// Host name, clientKey or id of the Jira site.
     pub site: String,
     /// Full path or id of the GitLab group.
     pub group: String,

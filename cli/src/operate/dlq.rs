@@ -6,6 +6,7 @@ use serde_json::Value;
 use shared::queue::DeadLetter;
 use shared::text::count;
 
+use super::next::Next;
 use super::text::{clean, table};
 use super::{Operator, Refusal};
 
@@ -112,8 +113,15 @@ impl DeadLetters {
         if self.dead > self.letters.len() as u64 {
             lines.push(format!("{} of {} are shown.", self.letters.len(), self.dead));
         }
-        lines.push("Next: gitlab-jira dlq redrive [ID...] puts them back on their queue".to_owned());
+        lines.push(
+            "To put them back on their queue, redrive them: all, or those with the ids that you give."
+                .to_owned(),
+        );
         lines
+    }
+
+    pub(super) fn next(&self) -> Vec<Next> {
+        if self.letters.is_empty() { Vec::new() } else { vec![Next::Redrive] }
     }
 }
 

@@ -302,8 +302,11 @@ fn history_note(link: &Subscription, progress: Option<&HistoryProgress>, is_unkn
     let show = format!("run `gitlab-jira history show {id}`");
     Some(match progress.plan.state {
         HistoryState::Running => {
-            let total = progress.total().map(|total| format!(" of {total}")).unwrap_or_default();
-            format!("The history of {group} has reached {}{total} projects: {show}.", progress.ended)
+            let reached = match progress.total() {
+                Some(total) => format!("{} of {}", progress.ended, count(total, "project", "projects")),
+                None => count(progress.ended, "project", "projects"),
+            };
+            format!("The history of {group} has reached {reached}: {show}.")
         }
         HistoryState::Paused => {
             format!("The history of {group} is paused: run `gitlab-jira history resume {id}`.")

@@ -18,6 +18,7 @@ use shared::linking::renew::RenewReport;
 use shared::linking::unlink::{UnlinkReport, UnlinkRequest};
 use shared::text::count;
 
+use super::next::Next;
 use super::text::{clean, day, notes, table};
 use super::{GroupLink, Operator, Refusal};
 
@@ -346,10 +347,15 @@ impl GroupLinked {
         lines.extend(self.projects.iter().flat_map(ProjectHooks::lines));
         lines.extend(notes(&self.notes));
         if self.history {
-            lines.push(format!("Its history is being sent: gitlab-jira history show {}", self.subscription));
+            lines.push("Its history is being sent.".to_owned());
         }
-        lines.push("Next: push a commit that names an issue, then run `gitlab-jira explain KEY`".to_owned());
+        lines.push("To try it, push a commit that names an issue, and explain the issue's key.".to_owned());
         lines
+    }
+
+    pub(super) fn next(&self) -> Vec<Next> {
+        let history = self.history.then_some(Next::ShowHistory { link: self.subscription });
+        history.into_iter().chain([Next::Explain]).collect()
     }
 }
 

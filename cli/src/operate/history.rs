@@ -12,6 +12,7 @@ use shared::history::audit::AuditSummary;
 use shared::history::control::{HistoryError, default_depth};
 use shared::text::count;
 
+use super::next::Next;
 use super::text::{clean, table};
 use super::{Operator, Refusal};
 
@@ -122,9 +123,12 @@ impl HistorySummary {
             HistoryState::Done => "history is sent",
             HistoryState::Failed(cause) => history_remedy(cause),
         };
-        let total = self.total.map_or_else(|| "?".to_owned(), |total| total.to_string());
-        let mut line =
-            format!("{state}: {} of {total} projects, {} of {} on issues", self.ended, self.sent, self.keyed);
+        let mut line = format!(
+            "{state}: {}, {} of {} on issues",
+            of_projects(self.ended, self.total),
+            self.sent,
+            self.keyed
+        );
         for (number, what) in [(self.refused, "refused by Jira"), (self.unread, "not readable")] {
             if number > 0 {
                 line.push_str(&format!(", {number} {what}"));
@@ -209,11 +213,7 @@ impl History {
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = match &self.progress {
             Some(progress) => self.progress_lines(progress),
-            None => vec![format!(
-                "{}: no history was begun. Next: gitlab-jira history resync {}",
-                clean(&self.group),
-                self.link
-            )],
+            None => vec![format!("{}: no history was begun.", clean(&self.group))],
         };
         if let Some(audit) = &self.audit {
             lines.push(String::new());
@@ -221,11 +221,16 @@ impl History {
             lines.extend(audit.named.iter().map(|missing| clean(missing_sentence(missing))));
             let failures = audit.failed_projects.iter().filter_map(project_history_remedy);
             lines.extend(failures.map(clean));
-            if audit.failed_projects.iter().any(|project| project.branches_gone() > 0) {
-                lines.push(format!("Next: gitlab-jira history audit {} --remove-branches", self.link));
-            }
         }
         lines
+    }
+
+    pub(super) fn next(&self) -> Vec<Next> {
+        let begin = self.progress.is_none().then_some(Next::BeginHistory { link: self.link });
+        let mut failed = self.audit.iter().flat_map(|audit| &audit.failed_projects);
+        let remove = failed.any(|project| project.branches_gone() > 0);
+        let remove = remove.then_some(Next::RemoveBranches { link: self.link });
+        [begin, remove].into_iter().flatten().collect()
     }
 
     fn progress_lines(&self, progress: &HistorySummary) -> Vec<String> {
@@ -247,13 +252,20 @@ impl History {
     }
 }
 
+/// How many projects have ended: `1 of 1 project`.
+fn of_projects(ended: u64, total: Option<u64>) -> String {
+    match total {
+        Some(total) => format!("{ended} of {}", count(total, "project", "projects")),
+        None => format!("{ended} of ? projects"),
+    }
+}
+
 /// What an audit has found, in a line.
 pub(super) fn audit_line(audit: &AuditSummary) -> String {
     let since = audit.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
-    let total = audit.total.map_or_else(|| "?".to_owned(), |total| total.to_string());
     let found = match audit.state {
         HistoryState::Running | HistoryState::Paused => {
-            return format!("An audit is under way: {} of {total} projects", audit.ended);
+            return format!("An audit is under way: {}", of_projects(audit.ended, audit.total));
         }
         HistoryState::Failed(cause) => return format!("The audit stopped. {}", history_remedy(cause)),
         HistoryState::Done | HistoryState::Cancelled => {

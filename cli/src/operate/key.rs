@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared::domain::{Connection, Hook, Installation, Subscription};
 use shared::envelope::{Context, Envelope, EnvelopeError, KeyFile, KeyFileError, Purpose, Sealed};
-use shared::linking::steps::token_context;
 use shared::telemetry::with_causes;
 use shared::text::count;
 use tokio::sync::RwLock;
@@ -128,7 +127,7 @@ impl Rotation<'_> {
         let mut of_plan = None;
         if let Some(kept) = link.hooks.as_ref().and_then(|plan| plan.token.as_ref()) {
             let of = || format!("the token for the hooks of the link {}", link.id);
-            of_plan = self.seal_again(kept, &token_context(link), of).await?;
+            of_plan = self.seal_again(kept, &Context::hook_plan_token(link.site, link.id), of).await?;
         }
         let sealed = sealed + u64::from(token.is_some()) + u64::from(of_plan.is_some());
         if sealed == 0 {
@@ -245,8 +244,7 @@ impl KeyRotated {
         let secrets = count(self.secrets, "secret", "secrets");
         vec![
             format!("Sealed {secrets} again under the new key, and removed the old one.{resumed}"),
-            "Next: copy the file `key` again; a backup of the state from before needs the old one."
-                .to_owned(),
+            "Copy the file `key` again; a backup of the state from before needs the old one.".to_owned(),
         ]
     }
 }

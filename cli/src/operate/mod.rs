@@ -9,6 +9,7 @@ mod forge;
 mod group;
 mod history;
 mod key;
+mod next;
 mod open;
 mod site;
 mod status;
@@ -32,6 +33,8 @@ use shared::telemetry::with_causes;
 
 use crate::forge_manifest::Setup;
 use crate::page::PageSessions;
+
+use next::Next;
 
 pub use command::{Command, ConnectionName, CredentialChoice, GroupLink, Hidden};
 pub use dlq::{DeadLetterSummary, DeadLetters, Redriven};
@@ -162,10 +165,10 @@ impl Answer {
         serde_json::to_value(self).map(|mut answer| answer["answer"].take()).unwrap_or_default()
     }
 
-    /// What a person reads at a terminal.
+    /// What a person reads at a terminal. `bundle` is what names the bundle on a command line, for the commands to give next.
     #[must_use]
-    pub fn text(&self) -> String {
-        let lines = match self {
+    pub fn text(&self, bundle: &[String]) -> String {
+        let mut lines = match self {
             Self::SiteAdded(answer) => answer.lines(),
             Self::Sites(answer) => answer.lines(),
             Self::SiteRemoved(answer) => answer.lines(),
@@ -184,7 +187,19 @@ impl Answer {
             Self::DeadLetters(answer) => answer.lines(),
             Self::Redriven(answer) => answer.lines(),
         };
+        lines.extend(self.next().iter().map(|next| next.line(bundle)));
         lines.join("\n")
+    }
+
+    fn next(&self) -> Vec<Next> {
+        match self {
+            Self::SiteAdded(answer) => answer.next(),
+            Self::GroupLinked(answer) => answer.next(),
+            Self::History(answer) => answer.next(),
+            Self::Status(answer) => answer.next(),
+            Self::DeadLetters(answer) => answer.next(),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether a script may go on: `doctor` fails where a check does.

@@ -15,6 +15,7 @@ use shared::store::missed::Missed;
 use shared::text::count;
 
 use super::history::audit_line;
+use super::next::Next;
 use super::text::{clean, table};
 use super::wording::condition_name;
 use super::{HistorySummary, NO_SITE, Operator, ProjectHooks, Refusal};
@@ -296,9 +297,11 @@ impl Status {
                 link.last_event.as_ref().map_or("no event yet".to_owned(), |at| format!("last event {at}"));
             format!("{} ({}): {last}", clean(&link.group), link.id)
         }));
-        if self.queues.values().any(|depth| depth.dead > 0) {
-            lines.push("Next: gitlab-jira dlq list".to_owned());
-        }
         lines
+    }
+
+    pub(super) fn next(&self) -> Vec<Next> {
+        let has_dead = self.queues.values().any(|depth| depth.dead > 0);
+        if has_dead { vec![Next::ListDeadLetters] } else { Vec::new() }
     }
 }

@@ -20,7 +20,7 @@ mod site;
 mod subscription;
 
 pub use api::Api;
-pub use associations::{Associations, MAX_ASSOCIATIONS};
+pub use associations::{Associations, MAX_ASSOCIATIONS, Service};
 pub use branch_history::{BranchHistory, RefUpdate};
 pub use entity::{EntityKey, EntityKind};
 pub use group_path::lies_under;

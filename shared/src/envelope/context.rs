@@ -73,7 +73,7 @@ impl Context {
     /// The context of the secret that `record` (the id of an installation, subscription or hook) of `site` keeps for
     /// `purpose`.
     #[must_use]
-    pub fn new(site: impl Into<String>, purpose: Purpose, record: impl Into<String>) -> Self {
+    pub(super) fn new(site: impl Into<String>, purpose: Purpose, record: impl Into<String>) -> Self {
         Self { site: site.into(), purpose, record: record.into() }
     }
 
@@ -97,6 +97,12 @@ impl Context {
     #[must_use]
     pub fn gitlab_token(site: impl fmt::Display, subscription: impl fmt::Display) -> Self {
         Self::new(site.to_string(), Purpose::GitlabToken, subscription.to_string())
+    }
+
+    /// The context of the token that a person gave for a plan of a link's project hooks.
+    #[must_use]
+    pub fn hook_plan_token(site: impl fmt::Display, subscription: impl fmt::Display) -> Self {
+        Self::new(site.to_string(), Purpose::GitlabToken, format!("{subscription}#hooks"))
     }
 
     /// The context of what a person signs in to GitLab with.
@@ -172,6 +178,7 @@ mod tests {
             (Context::hook("S", "L", None), "hook-secret", "L"),
             (Context::hook("S", "L", Some(7)), "hook-secret", "L#7"),
             (Context::gitlab_token("S", "L"), "gitlab-token", "L"),
+            (Context::hook_plan_token("S", "L"), "gitlab-token", "L#hooks"),
         ] {
             assert_eq!(context.canonical(), canonical(["S", purpose, record]));
             let (shared, own) = (context.encryption_context(), context.encryption_context_of_record());

@@ -326,7 +326,7 @@ async fn read_all(
     held_for: Duration,
 ) -> (Objects, Option<ReadError>) {
     let found = page.found.objects();
-    let origin = |index| Origin { index, trace: Ulid::nil(), received_before: false, held_for };
+    let origin = |index| Origin { index, trace: Ulid::nil(), held_for };
     let reads: Vec<_> =
         found.iter().enumerate().map(|(index, object)| read_one(*reader, origin(index), object)).collect();
     let mut objects = Objects { entities: Vec::new(), unread: BTreeMap::new() };

@@ -4,11 +4,11 @@
 
 use super::hooks::{HookAccess, HookAt, HookCare, HookError, HookSecrets, LinkHooks};
 use super::plan::{OverlappingLink, Plan, PlanNote};
-use super::steps::token_context;
 use super::{GitlabPurpose, Leftover, LinkError, Linking};
 use crate::domain::{
     CredentialMode, HookKind, HookPlan, PlanPurpose, Site, Subscription, SubscriptionId, SubscriptionState,
 };
+use crate::envelope::Context;
 use crate::gitlab::client::{GitlabError, HookOwner};
 
 /// In how many projects a hook is tried before the token counts as one that may not create any.
@@ -82,7 +82,8 @@ impl Linking {
         link: &Subscription,
         purpose: PlanPurpose,
     ) -> Result<HookPlan, LinkError> {
-        let token = self.envelope.seal(&plan.request.gitlab_token, &token_context(link)).await?;
+        let context = Context::hook_plan_token(link.site, link.id);
+        let token = self.envelope.seal(&plan.request.gitlab_token, &context).await?;
         Ok(HookPlan::new(purpose, self.clock.now(), Some(token)))
     }
 

@@ -14,7 +14,7 @@ use crate::domain::{
     Hook, HookDone, HookFailure, HookMark, HookPlan, PlanFailure, PlanPurpose, PlanState, Subscription,
     SubscriptionId,
 };
-use crate::envelope::{Context, EnvelopeError, Purpose};
+use crate::envelope::{Context, EnvelopeError};
 use crate::gitlab::client::{GitlabClient, GitlabError};
 use crate::gitlab::model::Project;
 use crate::gitlab::version::Version;
@@ -175,7 +175,9 @@ impl LinkHooks {
         plan: &HookPlan,
     ) -> Result<Result<GitlabClient, PlanFailure>, LinkError> {
         let opened = match (&plan.token, &link.credential) {
-            (Some(token), _) => self.envelope.open(token, &token_context(link)).await,
+            (Some(token), _) => {
+                self.envelope.open(token, &Context::hook_plan_token(link.site, link.id)).await
+            }
             (None, Some(credential)) => {
                 let context = Context::gitlab_token(link.site, link.id);
                 self.envelope.open(&credential.token, &context).await
@@ -321,12 +323,6 @@ impl Linking {
             }
         }
     }
-}
-
-/// What the token is sealed for that a person gave for a plan.
-#[must_use]
-pub fn token_context(link: &Subscription) -> Context {
-    Context::new(link.site.to_string(), Purpose::GitlabToken, format!("{}#hooks", link.id))
 }
 
 /// Whether `error` came because the project was deleted.

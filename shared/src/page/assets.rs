@@ -128,15 +128,16 @@ pub fn callback_page(assets: &str, callback: &Callback) -> String {
         .replace("{{content}}", &content)
 }
 
-/// The document in which whoever runs the bundle chooses a site: `sites` has their names by where they lead.
+/// The document in which whoever runs the bundle chooses a site: `sites` has their names by where they lead. `first_site` says,
+/// in HTML, how the first one is added.
 #[must_use]
-pub fn choice(assets: &str, sites: &BTreeMap<String, String>) -> String {
+pub fn choice(assets: &str, sites: &BTreeMap<String, String>, first_site: &'static str) -> String {
     let items = sites.iter().fold(String::new(), |mut items, (address, name)| {
         let _ = write!(items, "<li><a href=\"{}\">{}</a></li>", escaped(address), escaped(name));
         items
     });
     let content = if items.is_empty() {
-        "<h1>No Jira site yet</h1><p>Install the app in Jira, or add OAuth credentials with <code>gitlab-jira site add</code>; then reload this page.</p>".to_owned()
+        format!("<h1>No Jira site yet</h1><p>{first_site}</p>")
     } else {
         format!("<h1>Jira sites</h1><ul class=\"sites\">{items}</ul>")
     };

@@ -151,7 +151,6 @@ pub(super) fn of_connection(error: &ConnectionError, site: &Site) -> PageError {
 }
 
 /// A group was not linked.
-#[expect(clippy::too_many_lines, reason = "one sentence per variant")]
 pub(super) fn of_link(error: &LinkError, site: &Site) -> PageError {
     let host = site.host();
     match error {
@@ -195,27 +194,25 @@ pub(super) fn of_link(error: &LinkError, site: &Site) -> PageError {
             refused(format!("No project of {group} got a webhook. {}", no_hook(project, source, instance)))
         }
         LinkError::HookUnknown { webhook_url, hooks_page, cause } => {
-            let cause = of_link(cause, site);
-            PageError::new(
-                cause.cause,
-                format!(
-                    "{cause} If the group has a webhook to {webhook_url} now, remove it under {hooks_page}."
-                ),
-            )
+            let left =
+                format!("If the group has a webhook to {webhook_url} now, remove it under {hooks_page}.");
+            and(of_link(cause, site), &left)
         }
         LinkError::NotUndone { left, cause } => {
-            let cause = of_link(cause, site);
-            let left: Vec<String> = left.iter().map(leftover).collect();
-            PageError::new(
-                cause.cause,
-                format!("{cause} What was created so far could not all be removed: {}.", left.join(", ")),
-            )
+            let left = left.iter().map(leftover).collect::<Vec<_>>().join(", ");
+            let left = format!("What was created so far could not all be removed: {left}.");
+            and(of_link(cause, site), &left)
         }
         LinkError::Random => unavailable("The operating system gives no random numbers: try again."),
         LinkError::Store(_) | LinkError::Queue(_) | LinkError::Secret(_) => {
             unavailable("The app can't read or write its own state now: try again in a minute.")
         }
     }
+}
+
+/// An error, and what it left behind.
+fn and(cause: PageError, left: &str) -> PageError {
+    PageError::new(cause.cause, format!("{cause} {left}"))
 }
 
 /// A group was not unlinked, or only half.
@@ -340,7 +337,7 @@ pub(super) fn unlink_note(note: &UnlinkNote, site: &Site, link: &Subscription, w
             format!("If the group has a webhook to {webhook_url}, an Owner removes it under {hooks_page}.")
         }
         UnlinkNote::ProjectHooksLeft(left) => format!(
-            "{} still there: a Maintainer removes them in each project under Settings > Webhooks.",
+            "{} still there: a Maintainer removes each in its project under Settings > Webhooks.",
             count(left.len() as u64, "webhook of a project is", "webhooks of projects are")
         ),
         UnlinkNote::ProjectHooksUnknown(projects) => format!(

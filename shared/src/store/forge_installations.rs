@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::sites::installation_key;
-use super::{Key, Store, StoreError, When, digest};
+use super::site_keys::{forge_key, installation_key};
+use super::{Store, StoreError, When};
 use crate::clock::Timestamp;
 use crate::domain::{Connection, Installation, InstallationId, SiteId};
 
@@ -71,8 +71,4 @@ impl Store {
         }
         self.delete_installation(installation).await
     }
-}
-
-pub(super) fn forge_key(installation_id: &str) -> Key {
-    Key::new(format!("FORGE#{}", digest(installation_id)), "INSTALLATION")
 }

@@ -67,6 +67,7 @@ pub mod missed;
 pub mod outcomes;
 pub mod seen;
 pub mod sign_ins;
+mod site_keys;
 pub mod sites;
 pub mod subscriptions;
 mod write;

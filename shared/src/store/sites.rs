@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::forge_installations::{ForgePointer, forge_key};
+use super::forge_installations::ForgePointer;
+use super::site_keys::{client_key_key, cloud_key, forge_key, installation_key, site_key};
 use super::{Key, Store, StoreError, When, digest};
 use crate::clock::Timestamp;
 use crate::domain::{Connection, Installation, InstallationId, Site, SiteCondition, SiteId, SiteState};
@@ -241,20 +242,4 @@ impl Store {
             Err(error) => Err(error),
         }
     }
-}
-
-fn site_key(id: SiteId) -> Key {
-    Key::new(format!("SITE#{id}"), "SITE")
-}
-
-fn cloud_key(cloud_id: &str) -> Key {
-    Key::new(format!("CLOUD#{cloud_id}"), "SITE")
-}
-
-fn client_key_key(client_key: &str) -> Key {
-    Key::new(format!("CLIENT#{}", digest(client_key)), "INSTALLATION")
-}
-
-pub(super) fn installation_key(installation: &Installation) -> Key {
-    Key::new(format!("SITE#{}", installation.site), format!("INSTALLATION#{}", installation.id))
 }

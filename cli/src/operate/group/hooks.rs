@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use shared::domain::{HookPlan, PlanState};
 use shared::health;
+use shared::text::count;
 
 use crate::operate::text::clean;
 
@@ -70,8 +71,8 @@ impl ProjectHooks {
     #[must_use]
     pub fn progress(&self) -> String {
         match self.total {
-            Some(total) => format!("{} of {total} projects", self.seen.min(total)),
-            None => format!("{} projects", self.seen),
+            Some(total) => format!("{} of {}", self.seen.min(total), count(total, "project", "projects")),
+            None => count(self.seen, "project", "projects"),
         }
     }
 
@@ -94,5 +95,21 @@ impl ProjectHooks {
             lines.push(format!("No hook in {more} more."));
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ProjectHooks;
+
+    #[test]
+    fn progress_is_counted_in_words() {
+        let progress = |seen, total| {
+            let (state, cause, failed) = ("running".to_owned(), None, Vec::new());
+            ProjectHooks { state, cause, hooked: 0, seen, total, without_hook: 0, failed }.progress()
+        };
+        assert_eq!(progress(1, None), "1 project");
+        assert_eq!(progress(0, Some(1)), "0 of 1 project");
+        assert_eq!(progress(5, Some(2)), "2 of 2 projects");
     }
 }

@@ -12,6 +12,7 @@ use shared::outbound::{GuardError, is_atlassian_site, is_listed_site};
 use shared::store::StoreError;
 use url::Url;
 
+use crate::operate::next::Next;
 use crate::operate::text::{clean, notes};
 use crate::operate::wording::{late, of_envelope, origin, unreachable};
 use crate::operate::{Operator, Refusal};
@@ -274,7 +275,10 @@ impl SiteAdded {
         let host = clean(&self.host);
         let mut lines = vec![format!("{host} is added as {}; this connection is {role}.", self.site)];
         lines.extend(notes(&self.notes));
-        lines.push(format!("Next: gitlab-jira group link --site {host} --group GROUP"));
         lines
+    }
+
+    pub(in crate::operate) fn next(&self) -> Vec<Next> {
+        vec![Next::LinkGroup { site: self.host.clone() }]
     }
 }

@@ -146,7 +146,7 @@ async fn deliveries_that_led_to_nothing_are_found() {
     };
     bench.operator.store.record_ignored(link.id, &[ignored]).await.unwrap();
     for about in ["PAY-1", id] {
-        let text = bench.operator.run(explain(about)).await.unwrap().text();
+        let text = bench.operator.run(explain(about)).await.unwrap().text(&[]);
         assert!(text.contains("acme/api pipeline 31") && text.contains("no token"), "{text}");
     }
     let notes = bench.done(explain("00000000-0000-0000-0000-000000000000")).await["notes"].to_string();

@@ -13,7 +13,7 @@ async fn the_manifest_has_the_bundles_addresses_and_can_be_put_into_a_file() {
     let bench = Bench::new().await;
     let answer = bench.operator.run(command(APP_ID)).await.unwrap();
     assert_eq!(answer.json()["bundle_app_id"], Value::Null);
-    let printed = answer.text();
+    let printed = answer.text(&[]);
     assert!(printed.contains(&format!("baseUrl: \"{BASE_URL}\"")), "{printed}");
     assert!(printed.contains(&format!("homeUrl: \"{}\"", bench.gitlab.url())), "{printed}");
     assert_eq!(format!("{printed}\n"), answer.json()["manifest"].as_str().unwrap());

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::pending::PendingEntity;
 use super::record::{Record, explained};
 use crate::clock::Timestamp;
-use crate::domain::{Associations, EntityKind, KeyFilter, KeyRule, Site, SubscriptionId};
+use crate::domain::{EntityKind, KeyFilter, KeyRule, Site, SubscriptionId};
 use crate::store::outcomes::Verdict;
 use crate::sync::entity::Content;
 
@@ -27,7 +27,7 @@ pub(super) fn filter(
         let allowed = allowed.get(&pending.entity.link.subscription).copied().unwrap_or_default();
         let filter = KeyFilter { allowed, suppressed: &suppressed };
         let (keys, refused) = pending.entity.associations.issue_keys.clone().filtered(&filter);
-        let associations = Associations::from(keys);
+        let associations = pending.entity.associations.with_issue_keys(keys);
         if !refused.is_empty() {
             record.may_bring_more(&pending);
             if associations.is_empty() && refused.iter().all(|(_, rule)| *rule == KeyRule::NotAllowed) {

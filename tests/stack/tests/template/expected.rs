@@ -131,7 +131,7 @@ fn of_table(actions: &[&str]) -> String {
 }
 
 fn a_context() -> Context {
-    Context::new("", Purpose::SharedSecret, "")
+    Context::installation("", "", Purpose::SharedSecret)
 }
 
 fn of_key(sid: &str, action: &str, purposes: &[Purpose], context: &EncryptionContext) -> String {

@@ -143,7 +143,7 @@ async fn pauses_for_one_issue_grow_with_how_long_a_message_has_waited() {
         .await;
         let held = |(held, _): &(u64, u64)| {
             let held_for = Duration::from_secs(*held);
-            let origin = Origin { index: 0, trace: Ulid::nil(), received_before: false, held_for };
+            let origin = Origin { index: 0, trace: Ulid::nil(), held_for };
             PendingEntity { origins: vec![origin], ..commit(usize::try_from(*held).expect("few")).into() }
         };
         let entities = expected.iter().map(held).collect();
