@@ -15,6 +15,7 @@ mod force_pushes;
 mod forge;
 mod history;
 mod hostile;
+mod keyless;
 mod odd_histories;
 mod ordering;
 mod outage;

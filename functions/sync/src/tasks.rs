@@ -242,12 +242,14 @@ impl ReadTask<'_> {
 
     /// What the hooks say by themselves; of several versions of an entity the newest is chosen later.
     fn hooks_alone(&self) -> Vec<PendingEntity> {
-        self.events
-            .iter()
-            .flat_map(|event| {
-                hook::entities(self.source, &event.event, event.delivery.as_deref(), event.received_at)
-            })
-            .collect()
+        let entities = self.events.iter().flat_map(|event| {
+            hook::entities(self.source, &event.event, event.delivery.as_deref(), event.received_at)
+        });
+        // What could be read at other times may have keys that the hook does not know of.
+        let may_have_keys = |pending: &PendingEntity| {
+            self.reader.is_some() && pending.entity.associations.is_empty() && !pending.is_deletion()
+        };
+        entities.filter(|pending| !may_have_keys(pending)).collect()
     }
 }
 

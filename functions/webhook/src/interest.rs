@@ -3,10 +3,11 @@
 use shared::domain::IssueKeys;
 use shared::gitlab::hooks::HookEvent;
 use shared::store::intake_answers::IntakeAnswer;
+use shared::sync::transform::issue_keys;
 
 /// Why an event that names `named` can lead to nothing, if so. Pipelines and deployments get their keys from elsewhere; a
-/// push without keys may be to the branch of a merge request that has some. Only the API tells. A merge request without keys
-/// may have lost them, unless its hook says what else changed.
+/// push without keys may be to the branch of a merge request that has some. Only the API tells. What has no keys may have lost
+/// them: a merge request unless its hook says what else changed, what runs for one, and a feature flag, whose hook never does.
 pub(crate) fn leads_to_nothing(
     event: &HookEvent,
     named: &IssueKeys,
@@ -14,15 +15,15 @@ pub(crate) fn leads_to_nothing(
 ) -> Option<IntakeAnswer> {
     match event {
         HookEvent::Push(_) if has_token => None,
-        HookEvent::MergeRequest { untold_changes: true, .. } => None,
-        HookEvent::Push(_) | HookEvent::MergeRequest { .. } | HookEvent::FeatureFlag(_) => {
+        HookEvent::MergeRequest { untold_changes: true, .. } | HookEvent::FeatureFlag(_) => None,
+        HookEvent::Push(_) | HookEvent::MergeRequest { .. } => {
             named.is_empty().then_some(IntakeAnswer::NoIssueKeys)
         }
         HookEvent::BranchDeleted { .. } => None,
         HookEvent::Pipeline(pipeline) => {
-            // It may run for a merge request, which the hook names itself.
-            let has_keys = !named.is_empty() || pipeline.merge_requests.iter().any(|it| !it.keys.is_empty());
-            (!has_token && !has_keys).then_some(IntakeAnswer::TokenMissing)
+            // The merge requests of its ref, which it belongs to the issues of, only the API tells.
+            let is_known = !pipeline.merge_requests.is_empty() || !issue_keys(pipeline).is_empty();
+            (!has_token && !is_known).then_some(IntakeAnswer::TokenMissing)
         }
         HookEvent::Deployment(_) => (!has_token).then_some(IntakeAnswer::TokenMissing),
     }

@@ -97,7 +97,8 @@ impl HookEvent {
                 merge_request.keys.clone().union(removed_keys)
             }
             Self::FeatureFlag(flag) => flag.keys.clone(),
-            Self::Pipeline(pipeline) => of_branch(&pipeline.git_ref).union(&pipeline.commit_keys),
+            Self::Pipeline(pipeline) => of_branch(&pipeline.git_ref)
+                .union(pipeline.commit_keys.as_ref().unwrap_or(&IssueKeys::default())),
             Self::Deployment(_) => IssueKeys::default(),
         }
     }

@@ -61,7 +61,7 @@ impl RawPipelineEvent {
         let raw = required(self.object_attributes, KIND, "object_attributes")?;
         let project = self.project.project(None, KIND)?;
         let id = required(raw.id, KIND, "object_attributes.id")?;
-        let message = self.commit.as_ref().and_then(|commit| commit.message.as_deref()).unwrap_or_default();
+        let message = self.commit.and_then(|commit| commit.message);
         let pipeline = Pipeline {
             id,
             iid: raw.iid,
@@ -71,7 +71,7 @@ impl RawPipelineEvent {
             status: required(raw.status, KIND, "object_attributes.status")?,
             updated_at: raw.finished_at,
             web_url: raw.url.unwrap_or_else(|| format!("{}/-/pipelines/{id}", project.web_url)),
-            commit_keys: IssueKeys::extract([message]),
+            commit_keys: message.map(|message| IssueKeys::extract([message.as_str()])),
             merge_requests: self.merge_request.and_then(RawPipelineMergeRequest::read).into_iter().collect(),
             tests: None,
         };

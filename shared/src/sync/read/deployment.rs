@@ -1,5 +1,6 @@
 //! Deployments: what their hook leaves out, and the issues of everything they bring.
 
+use super::cache::Listed;
 use super::{Deployment, GitlabError, IssueKeys, PendingEntity, ProjectReader, Read};
 use crate::store::deployed::Deployed;
 
@@ -24,9 +25,14 @@ impl ProjectReader<'_> {
         if let (None, Some(id)) = (&environment.tier, environment.id) {
             environment.tier = self.tier(id).await?;
         }
-        deployment.keys = self.deployment_keys(&deployment).await?;
+        let keys = self.deployment_keys(&deployment).await?;
+        deployment.keys = keys.items;
         if deployment.status == "success" {
             self.remember_success(&deployment).await;
+        }
+        // It may bring issues that could not be found.
+        if deployment.keys.is_empty() && !keys.is_all {
+            return Ok(Vec::new());
         }
         Ok(self
             .source
@@ -50,14 +56,15 @@ impl ProjectReader<'_> {
     }
 
     /// The keys of its merge requests, and of the commits that are new in its environment.
-    async fn deployment_keys(&self, deployment: &Deployment) -> Read<IssueKeys> {
+    async fn deployment_keys(&self, deployment: &Deployment) -> Read<Listed<IssueKeys>> {
         let about = format!("{} {}", deployment.id, deployment.sha);
         let key = self.reader.cache_key(self.source.project.id, about);
         if let Some(known) = self.reader.access.cache.deployment_keys.get(&key).await {
-            return Ok(known);
+            return Ok(Listed { items: known, is_all: true });
         }
         let mut keys = IssueKeys::default();
-        for merge_request in self.merge_requests_on(&deployment.sha, &deployment.git_ref).await? {
+        let on = self.merge_requests_on(&deployment.sha, &deployment.git_ref).await?;
+        for merge_request in on.items {
             keys.merge(&merge_request.keys);
         }
         keys.merge(&self.commit(&deployment.sha).await?.keys);
@@ -67,7 +74,7 @@ impl ProjectReader<'_> {
         if !keys.is_empty() {
             self.reader.access.cache.deployment_keys.insert(key, keys.clone()).await;
         }
-        Ok(keys)
+        Ok(Listed { items: keys, is_all: on.is_all })
     }
 
     /// The commits that are new in the environment: those since the last success there, whatever its ref was. None of a

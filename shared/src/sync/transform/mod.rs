@@ -12,6 +12,8 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use build::issue_keys;
+
 use aws_lc_rs::digest;
 
 use super::entity::{Content, Entity, EntityVersion, Link};
