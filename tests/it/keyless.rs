@@ -123,3 +123,14 @@ async fn an_audit_takes_off_what_lost_its_last_key() {
     assert_eq!((&audit["repaired"], &audit["missing"]), (&0.into(), &0.into()), "{audit}");
     assert_eq!(audit["keyed"].as_u64().unwrap() + 3, before["keyed"].as_u64().unwrap(), "{audit}");
 }
+
+/// The keys of a pipeline's branch are not the pipeline's own, and its merge requests only a token could tell of.
+#[tokio::test]
+async fn a_pipeline_that_only_its_branch_names_is_noted() {
+    let stage = without_token().await;
+    stage.api.push("PAY-9-ci", [commit("no key").adds("a", 1)]).await;
+    stage.api.start_pipeline("PAY-9-ci").await.status("success").await;
+    stage.settled().await;
+    assert!(stage.world.site.issue("PAY-9").builds.is_empty());
+    assert!(stage.explains("PAY-9", "token_missing").await);
+}

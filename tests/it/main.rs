@@ -16,6 +16,7 @@ mod forge;
 mod history;
 mod hostile;
 mod keyless;
+mod listings;
 mod odd_histories;
 mod ordering;
 mod outage;

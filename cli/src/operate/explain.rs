@@ -227,7 +227,13 @@ impl DeliveryOutcome {
             IntakeAnswer::Outside => "its project is outside the linked group",
             IntakeAnswer::NotUnderstood => "it does not say what it is about",
             IntakeAnswer::TokenMissing => "the link has no token to read it with: link the group with one",
-            IntakeAnswer::CommitsLeftOut => "of so many commits only the newest 500 were looked through",
+            IntakeAnswer::CommitsLeftOut => "of so many commits only the newest were looked through",
+            IntakeAnswer::MergeRequestsLeftOut => {
+                "its commit is in so many merge requests that only the newest were looked through"
+            }
+            IntakeAnswer::DeploymentsLeftOut => {
+                "so much was deployed after it that what is new in it could not be told; only its own commit counts"
+            }
         }
     }
 }

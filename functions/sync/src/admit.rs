@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use shared::clock::Timestamp;
 use shared::domain::{Subscription, lies_under};
-use shared::gitlab::hooks::{self, HookError, HookEvent, ParsedHook};
+use shared::gitlab::hooks::{self, HookError, HookEvent};
 use shared::gitlab::model::Project;
 use shared::queue::disposition::Disposition;
 use shared::store::StoreError;
@@ -101,7 +101,7 @@ impl EventSync {
         answer: IntakeAnswer,
     ) {
         let issue_keys = event.event.named_keys().as_slice().to_vec();
-        let label = ParsedHook { project: event.project, event: event.event }.label();
+        let label = event.event.label(&event.project);
         let (at, delivery) = (event.received_at, event.delivery);
         let answered = AnsweredDelivery { at, delivery, label, issue_keys, answer };
         if let Err(error) = self.store.record_answers(subscription.id, &[answered]).await {

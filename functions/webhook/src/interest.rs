@@ -16,6 +16,8 @@ pub(crate) fn leads_to_nothing(
     match event {
         HookEvent::Push(_) if has_token => None,
         HookEvent::MergeRequest { untold_changes: true, .. } | HookEvent::FeatureFlag(_) => None,
+        // The commits that the hook does not list may have keys.
+        HookEvent::Push(push) if named.is_empty() && !push.carries_all() => Some(IntakeAnswer::TokenMissing),
         HookEvent::Push(_) | HookEvent::MergeRequest { .. } => {
             named.is_empty().then_some(IntakeAnswer::NoIssueKeys)
         }
@@ -26,5 +28,13 @@ pub(crate) fn leads_to_nothing(
             (!has_token && !is_known).then_some(IntakeAnswer::TokenMissing)
         }
         HookEvent::Deployment(_) => (!has_token).then_some(IntakeAnswer::TokenMissing),
+    }
+}
+
+/// What an event that goes on leaves out: a hook lists the newest 20 commits of a push, and only the API the others.
+pub(crate) fn leaves_out(event: &HookEvent, has_token: bool) -> Option<IntakeAnswer> {
+    match event {
+        HookEvent::Push(push) if !has_token && !push.carries_all() => Some(IntakeAnswer::CommitsLeftOut),
+        _ => None,
     }
 }

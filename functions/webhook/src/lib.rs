@@ -153,7 +153,9 @@ fn answer_to_gitlab(answer: IntakeAnswer) -> Answer {
         IntakeAnswer::NotUnderstood => INCOMPLETE,
         IntakeAnswer::TokenMissing => TOKEN_MISSING,
         // Known only when it is read.
-        IntakeAnswer::CommitsLeftOut => ACCEPTED,
+        IntakeAnswer::CommitsLeftOut
+        | IntakeAnswer::MergeRequestsLeftOut
+        | IntakeAnswer::DeploymentsLeftOut => ACCEPTED,
     }
 }
 
@@ -226,16 +228,17 @@ impl Webhook {
         if open.hook.project_id.is_some_and(|project| project != delivery.project.id) {
             return Err(Error::new(StatusCode::FORBIDDEN, "This hook speaks for another project."));
         }
-        let keys = delivery.event.named_keys();
+        let has_token = open.subscription.credential.is_some();
+        let (label, keys) = (delivery.event.label(&delivery.project), delivery.event.named_keys());
         let coverage = self.coverage(hook.subscription, &delivery.project).await;
-        let nothing = (coverage == Some(Coverage::Outside)).then_some(IntakeAnswer::Outside).or_else(|| {
-            interest::leads_to_nothing(&delivery.event, &keys, open.subscription.credential.is_some())
-        });
+        let nothing = (coverage == Some(Coverage::Outside))
+            .then_some(IntakeAnswer::Outside)
+            .or_else(|| interest::leads_to_nothing(&delivery.event, &keys, has_token));
         if let Some(answer) = nothing {
-            let label = delivery.label();
             self.note_answer(hook, arrived_at, answer, label, &keys).await;
             return Ok(answer_to_gitlab(answer));
         }
+        let left_out = interest::leaves_out(&delivery.event, has_token);
         let received_at = self.received_at(hook, open, arrived_at).await;
         let (id, project) = (hook.delivery_id(), &delivery.project);
         let messages = EventMessage::split(hook.subscription, received_at, id, project, delivery.event);
@@ -244,6 +247,9 @@ impl Webhook {
             return Err(Error::unavailable(error));
         }
         note_accepted(hook, &messages, &keys);
+        if let Some(answer) = left_out {
+            self.note_answer(hook, arrived_at, answer, label, &keys).await;
+        }
         Ok(ACCEPTED)
     }
 

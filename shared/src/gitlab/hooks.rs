@@ -35,23 +35,6 @@ pub struct ParsedHook {
     pub event: HookEvent,
 }
 
-impl ParsedHook {
-    /// What it is about, as people call it: `acme/api pipeline 7`.
-    #[must_use]
-    pub fn label(&self) -> String {
-        let path = &self.project.path;
-        match &self.event {
-            HookEvent::Push(Push { branch, .. }) | HookEvent::BranchDeleted { branch, .. } => {
-                format!("{path} branch {branch}")
-            }
-            HookEvent::MergeRequest { merge_request, .. } => format!("{path}!{}", merge_request.iid),
-            HookEvent::Pipeline(pipeline) => format!("{path} pipeline {}", pipeline.id),
-            HookEvent::Deployment(deployment) => format!("{path} deployment {}", deployment.id),
-            HookEvent::FeatureFlag(flag) => format!("{path} flag {}", flag.name),
-        }
-    }
-}
-
 /// The events that Jira hears of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -84,6 +67,21 @@ pub enum HookEvent {
 }
 
 impl HookEvent {
+    /// What it is about, as people call it: `acme/api pipeline 7`.
+    #[must_use]
+    pub fn label(&self, project: &Project) -> String {
+        let path = &project.path;
+        match self {
+            Self::Push(Push { branch, .. }) | Self::BranchDeleted { branch, .. } => {
+                format!("{path} branch {branch}")
+            }
+            Self::MergeRequest { merge_request, .. } => format!("{path}!{}", merge_request.iid),
+            Self::Pipeline(pipeline) => format!("{path} pipeline {}", pipeline.id),
+            Self::Deployment(deployment) => format!("{path} deployment {}", deployment.id),
+            Self::FeatureFlag(flag) => format!("{path} flag {}", flag.name),
+        }
+    }
+
     /// The issues that it names itself.
     #[must_use]
     pub fn named_keys(&self) -> IssueKeys {

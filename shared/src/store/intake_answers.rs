@@ -28,8 +28,12 @@ pub enum IntakeAnswer {
     NotUnderstood,
     /// What it is about can only be read with a token, and the link has none.
     TokenMissing,
-    /// It went on, but so many commits were pushed at once that only the newest were looked through.
+    /// It went on, but it brings so many commits that only the newest were looked through.
     CommitsLeftOut,
+    /// It went on, but its commit is in so many merge requests that only the newest were looked through.
+    MergeRequestsLeftOut,
+    /// It went on, but so much was deployed after it that what was deployed before it was not found.
+    DeploymentsLeftOut,
 }
 
 /// A delivery that led to nothing.

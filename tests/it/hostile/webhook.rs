@@ -388,6 +388,19 @@ async fn projects_outside_the_group_are_told_by_their_path() {
     assert_eq!(world.site.issue("PAY-1").commits.len(), 1);
 }
 
+/// What a hook does not list only a token could tell of.
+#[tokio::test]
+async fn a_push_whose_commits_are_not_listed_names_the_missing_token() {
+    let (_world, manual, _) = by_hand(CredentialChoice::None).await;
+    let mut body = push_of(2_000_000, "acme/api", "no key");
+    let answer = manual.tell(body.to_string()).await;
+    assert_eq!(answer.text().await.unwrap(), "No issue keys.");
+    (body["commits"], body["total_commits_count"]) = (json!([]), json!(0));
+    body["before"] = json!("0f1c2d3e4b5a69788796a5b4c3d2e1f009182736");
+    let answer = manual.tell(body.to_string()).await;
+    assert_eq!(answer.text().await.unwrap(), "The link has no token to read this with.");
+}
+
 /// GitLab's Free tier has no group hooks: each project has one of its own, and it speaks for no other.
 #[tokio::test]
 async fn a_project_hook_speaks_for_its_project_only() {

@@ -256,24 +256,6 @@ impl ProjectReader<'_> {
         Ok(read)
     }
 
-    /// The merge requests that contain a commit.
-    async fn merge_requests_of(&self, sha: &str) -> Read<Listed<Arc<Vec<MergeRequest>>>> {
-        let cache = &self.reader.access.cache.of_commit;
-        let key = self.reader.cache_key(self.source.project.id, sha.to_owned());
-        if let Some(known) = cache.get(&key).await {
-            return Ok(known);
-        }
-        let (read, is_all) =
-            match self.reader.client.merge_requests_of_commit(&self.source.project, sha).await {
-                // The commit is gone, and which merge requests contained it can't be told any more.
-                Err(GitlabError::NotFound) => (Vec::new(), false),
-                read => (read?, true),
-            };
-        let read = Listed { items: Arc::new(read), is_all };
-        remember(cache, key, &read).await;
-        Ok(read)
-    }
-
     /// A commit with its files, unless it has them already.
     async fn with_files(&self, mut commit: Commit) -> Read<Commit> {
         if !commit.files.is_empty() {

@@ -1,9 +1,15 @@
 //! Pipelines: their merge requests and what their tests said.
 
+use std::sync::Arc;
+
 use super::cache::Listed;
-use super::{GitlabError, IssueKeys, MergeRequest, PendingEntity, Pipeline, ProjectReader, Read};
+use super::{GitlabError, IssueKeys, MergeRequest, PendingEntity, Pipeline, ProjectReader, Read, remember};
 use crate::gitlab::model::PipelineMergeRequest;
-use crate::sync::transform::issue_keys;
+use crate::store::intake_answers::IntakeAnswer;
+use crate::sync::transform::{issue_keys, short};
+
+/// Pages of the merge requests of a commit that are looked through: one is in few, but for those that many branches begin at.
+const MERGE_REQUEST_PAGES: u32 = 5;
 
 impl ProjectReader<'_> {
     pub(super) async fn pipeline(&self, known: &Pipeline) -> Read<Vec<PendingEntity>> {
@@ -52,6 +58,38 @@ impl ProjectReader<'_> {
             };
         }
         Ok(pipeline)
+    }
+
+    /// The merge requests that contain a commit.
+    async fn merge_requests_of(&self, sha: &str) -> Read<Listed<Arc<Vec<MergeRequest>>>> {
+        let cache = &self.reader.access.cache.of_commit;
+        let key = self.reader.cache_key(self.source.project.id, sha.to_owned());
+        if let Some(known) = cache.get(&key).await {
+            return Ok(known);
+        }
+        let read = match self.list_merge_requests_of(sha).await {
+            // The commit is gone, and which merge requests contained it can't be told any more.
+            Err(GitlabError::NotFound) => Listed { items: Arc::default(), is_all: false },
+            read => read?,
+        };
+        remember(cache, key, &read).await;
+        Ok(read)
+    }
+
+    async fn list_merge_requests_of(&self, sha: &str) -> Read<Listed<Arc<Vec<MergeRequest>>>> {
+        let project = &self.source.project;
+        let (mut found, mut next) = (Vec::new(), Some(1));
+        while let Some(page) = next.filter(|page| *page <= MERGE_REQUEST_PAGES) {
+            let read = self.reader.client.merge_requests_of_commit(project, sha, page).await?;
+            found.extend(read.items);
+            next = read.next;
+        }
+        if next.is_some() {
+            let keys = found.iter().fold(IssueKeys::default(), |keys, it| keys.union(&it.keys));
+            let label = format!("{}@{}", project.path, short(sha));
+            self.reader.note_answer(label, &keys, IntakeAnswer::MergeRequestsLeftOut).await;
+        }
+        Ok(Listed { items: Arc::new(found), is_all: next.is_none() })
     }
 
     /// The merge request that a ref is of (`refs/merge-requests/41/merge`), or those that contain a commit and come from the

@@ -13,6 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use build::issue_keys;
+pub(super) use commit::short;
 
 use aws_lc_rs::digest;
 
