@@ -124,6 +124,27 @@ async fn an_audit_takes_off_what_lost_its_last_key() {
     assert_eq!(audit["keyed"].as_u64().unwrap() + 3, before["keyed"].as_u64().unwrap(), "{audit}");
 }
 
+/// What turns out to name no issue once it is read is known to whoever looks for it.
+#[tokio::test]
+async fn explain_tells_of_what_named_no_issue_when_it_was_read() {
+    let stage = Stage::new().await;
+    let held = stage.world.gitlab.hold_deliveries();
+    stage.api.push("feature", [commit("no key").adds("a", 1)]).await;
+    stage.api.start_pipeline("feature").await.status("success").await;
+    stage.api.deploy("production", "feature").status("success").await;
+    let deliveries = held.take();
+    drop(held);
+    assert!(deliveries.len() >= 3);
+    for delivery in &deliveries {
+        delivery.send().await.unwrap();
+    }
+    stage.settled().await;
+    for delivery in &deliveries {
+        let key = delivery.header("webhook-id").unwrap().to_owned();
+        assert!(stage.explains(&key, "no_issue_keys").await, "{}", delivery.json()["object_kind"]);
+    }
+}
+
 /// The keys of a pipeline's branch are not the pipeline's own, and its merge requests only a token could tell of.
 #[tokio::test]
 async fn a_pipeline_that_only_its_branch_names_is_noted() {

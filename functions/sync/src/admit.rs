@@ -12,12 +12,13 @@ use shared::gitlab::model::Project;
 use shared::queue::disposition::Disposition;
 use shared::store::StoreError;
 use shared::store::coverage::{Coverage, Proof};
-use shared::store::intake_answers::{AnsweredDelivery, IntakeAnswer};
+use shared::store::intake_answers::IntakeAnswer;
 use shared::sync::auth::AuthError;
 use shared::sync::message::{EventMessage, Payload, UnverifiedDelivery};
 use shared::sync::read::GitlabReader;
 use ulid::Ulid;
 
+use crate::answers::Answers;
 use crate::link::Decisions;
 use crate::tasks::{self, CONCURRENCY, Instead};
 use crate::{BatchItem, EventSync, STORE_BACKOFF, disposition_of};
@@ -41,13 +42,14 @@ pub(crate) struct AdmittedEvent {
 }
 
 impl EventSync {
-    /// The events of `items` that are processed; `decisions` learns what becomes of the others.
+    /// The events of `items` that are processed; `decisions` learns what becomes of the others, and `answers` why.
     pub(crate) async fn admit(
         &self,
         subscription: &Subscription,
         gitlab: Option<&GitlabReader<'_>>,
         items: &[BatchItem],
         decisions: &mut Decisions,
+        answers: &mut Answers,
     ) -> Vec<AdmittedEvent> {
         let now = self.clock.now();
         let mut events = Vec::with_capacity(items.len());
@@ -86,27 +88,11 @@ impl EventSync {
                 Some(Ok(Coverage::Outside)) | None => {
                     let reason = "The project is outside the linked group.".to_owned();
                     decisions.add(event.index, Disposition::Drop { reason });
-                    self.note_answer(subscription, event, IntakeAnswer::Outside).await;
+                    answers.add(&event, IntakeAnswer::Outside);
                 }
             }
         }
         admitted
-    }
-
-    /// Remembers an event that leads to nothing, for whoever looks for it.
-    pub(crate) async fn note_answer(
-        &self,
-        subscription: &Subscription,
-        event: AdmittedEvent,
-        answer: IntakeAnswer,
-    ) {
-        let issue_keys = event.event.named_keys().as_slice().to_vec();
-        let label = event.event.label(&event.project);
-        let (at, delivery) = (event.received_at, event.delivery);
-        let answered = AnsweredDelivery { at, delivery, label, issue_keys, answer };
-        if let Err(error) = self.store.record_answers(subscription.id, &[answered]).await {
-            tracing::warn!(%error, "could not remember an event that leads to nothing");
-        }
     }
 
     async fn payload(&self, message: &EventMessage) -> Result<(Project, HookEvent), Disposition> {

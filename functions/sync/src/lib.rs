@@ -4,6 +4,7 @@
 //! dead-letter queue with the reason; none is lost. How GitLab is read and what reaches Jira belongs to `shared::sync`.
 
 mod admit;
+mod answers;
 mod config;
 mod link;
 mod nearer;

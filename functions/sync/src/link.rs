@@ -16,6 +16,7 @@ use shared::sync::read::{GitlabReader, ProjectBatch, ProjectReader};
 use shared::sync::transform::{Source, issue_keys};
 
 use crate::admit::AdmittedEvent;
+use crate::answers::Answers;
 use crate::tasks::{self, ReadResult, ReadTask};
 use crate::{BatchItem, EventSync};
 
@@ -78,8 +79,9 @@ impl EventSync {
         let site = &open.site;
         let mut decisions = Decisions(work.all(&Disposition::Done));
         let gitlab = self.gitlab.reader(subscription).await?;
-        let events = self.admit(subscription, gitlab.as_ref(), items, &mut decisions).await;
-        let events = self.without_unknown(site, subscription, gitlab.is_some(), events).await?;
+        let mut answers = Answers::of(subscription);
+        let events = self.admit(subscription, gitlab.as_ref(), items, &mut decisions, &mut answers).await;
+        let events = self.without_unknown(site, subscription, gitlab.is_some(), events, &mut answers).await?;
         let sources = sources(site, subscription, &events);
         let (gitlab, unread, now) = (gitlab.as_ref(), ProjectBatch::default(), self.clock.now());
         let projects = sources.iter().map(|project| tasks_of(project, gitlab, site.id, &unread, now));
@@ -89,7 +91,10 @@ impl EventSync {
         let mut versions = Vec::new();
         for result in tasks::run(tasks.collect(), deadline).await {
             match result {
-                ReadResult::Entities(entities) => versions.extend(entities),
+                ReadResult::Entities { entities, keyless } => {
+                    keyless.into_iter().for_each(|event| answers.add(event, IntakeAnswer::NoIssueKeys));
+                    versions.extend(entities);
+                }
                 ReadResult::Instead(instead) => {
                     instead.into_iter().for_each(|(position, instead)| decisions.add(position, instead));
                 }
@@ -105,6 +110,7 @@ impl EventSync {
         });
         let deliveries: HashSet<_> = settled.filter_map(|(_, item)| item.delivery()).collect();
         self.remember(deliveries).await;
+        answers.record(&self.store).await;
         Ok(decisions.0)
     }
 
@@ -115,6 +121,7 @@ impl EventSync {
         subscription: &Subscription,
         has_token: bool,
         mut events: Vec<AdmittedEvent>,
+        answers: &mut Answers,
     ) -> Result<Vec<AdmittedEvent>, StoreError> {
         let keyless: BTreeMap<usize, (EntityKey, IntakeAnswer)> = events
             .iter()
@@ -130,10 +137,8 @@ impl EventSync {
         let is_unknown = |event: &mut AdmittedEvent| {
             keyless.get(&event.index).is_some_and(|(entity, _)| !known.contains_key(entity))
         };
-        let unknown: Vec<_> = events.extract_if(.., is_unknown).collect();
-        for event in unknown {
-            let (_, answer) = keyless[&event.index];
-            self.note_answer(subscription, event, answer).await;
+        for event in events.extract_if(.., is_unknown) {
+            answers.add(&event, keyless[&event.index].1);
         }
         Ok(events)
     }

@@ -65,8 +65,12 @@ pub(crate) struct ReadTask<'a> {
 }
 
 /// What a task led to: versions of entities, or what becomes of its messages instead.
-pub(crate) enum ReadResult {
-    Entities(Vec<PendingEntity>),
+pub(crate) enum ReadResult<'a> {
+    Entities {
+        entities: Vec<PendingEntity>,
+        /// The events, where no entity has keys.
+        keyless: Vec<&'a AdmittedEvent>,
+    },
     Instead(Vec<(usize, Disposition)>),
 }
 
@@ -143,13 +147,13 @@ fn time_to_read(deadline: Deadline) -> Duration {
 }
 
 /// Runs tasks side by side, as far as there is time.
-pub(crate) async fn run(tasks: Vec<ReadTask<'_>>, deadline: Deadline) -> Vec<ReadResult> {
+pub(crate) async fn run(tasks: Vec<ReadTask<'_>>, deadline: Deadline) -> Vec<ReadResult<'_>> {
     let tasks: Vec<_> = tasks.into_iter().map(|task| run_one(task, deadline)).collect();
     stream::iter(tasks).buffer_unordered(CONCURRENCY).collect().await
 }
 
 // Boxed, so that the compiler sees that it is `Send`.
-fn run_one(task: ReadTask<'_>, deadline: Deadline) -> BoxFuture<'_, ReadResult> {
+fn run_one(task: ReadTask<'_>, deadline: Deadline) -> BoxFuture<'_, ReadResult<'_>> {
     async move {
         match tokio::time::timeout(time_to_read(deadline), task.entities()).await {
             Ok(read) => task.result(read),
@@ -162,8 +166,8 @@ fn run_one(task: ReadTask<'_>, deadline: Deadline) -> BoxFuture<'_, ReadResult> 
     .boxed()
 }
 
-impl ReadTask<'_> {
-    fn result(&self, read: Result<Vec<PendingEntity>, Disposition>) -> ReadResult {
+impl<'a> ReadTask<'a> {
+    fn result(&self, read: Result<Vec<PendingEntity>, Disposition>) -> ReadResult<'a> {
         match read {
             Ok(mut entities) => {
                 let origins: Vec<Origin> = self
@@ -178,7 +182,9 @@ impl ReadTask<'_> {
                 for entity in &mut entities {
                     entity.origins.clone_from(&origins);
                 }
-                ReadResult::Entities(entities)
+                let is_keyless = entities.iter().all(|it| it.entity.associations.is_empty());
+                let keyless = if is_keyless { self.events.clone() } else { Vec::new() };
+                ReadResult::Entities { entities, keyless }
             }
             Err(disposition) => ReadResult::Instead(
                 self.events.iter().map(|event| (event.index, disposition.clone())).collect(),
@@ -220,7 +226,7 @@ impl ReadTask<'_> {
         })
     }
 
-    fn branch<'a>(&'a self, name: &'a str) -> Object<'a> {
+    fn branch<'b>(&'b self, name: &'b str) -> Object<'b> {
         let pushes = self.events.iter().filter_map(|event| match &event.event {
             HookEvent::Push(push) => Some(push),
             _ => None,
@@ -242,9 +248,10 @@ impl ReadTask<'_> {
 
     /// What the hooks say by themselves; of several versions of an entity the newest is chosen later.
     fn hooks_alone(&self) -> Vec<PendingEntity> {
-        let entities = self.events.iter().flat_map(|event| {
+        let of_hook = |event: &&'a AdmittedEvent| {
             hook::entities(self.source, &event.event, event.delivery.as_deref(), event.received_at)
-        });
+        };
+        let entities = self.events.iter().flat_map(of_hook);
         // What could be read at other times may have keys that the hook does not know of.
         let may_have_keys = |pending: &PendingEntity| {
             self.reader.is_some() && pending.entity.associations.is_empty() && !pending.is_deletion()
