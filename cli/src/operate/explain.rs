@@ -226,6 +226,7 @@ impl DeliveryOutcome {
             IntakeAnswer::NoIssueKeys => "it names no issue",
             IntakeAnswer::Outside => "its project is outside the linked group",
             IntakeAnswer::NotUnderstood => "it does not say what it is about",
+            IntakeAnswer::OtherProject => "it came through the hook of another project",
             IntakeAnswer::TokenMissing => "the link has no token to read it with: link the group with one",
             IntakeAnswer::CommitsLeftOut => "of so many commits only the newest were looked through",
             IntakeAnswer::MergeRequestsLeftOut => {

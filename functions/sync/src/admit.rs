@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use shared::clock::Timestamp;
 use shared::domain::{Subscription, lies_under};
-use shared::gitlab::hooks::{self, HookError, HookEvent};
+use shared::gitlab::hooks::{self, HookError, HookEvent, ParsedHook};
 use shared::gitlab::model::Project;
 use shared::queue::disposition::Disposition;
 use shared::store::StoreError;
@@ -37,6 +37,8 @@ pub(crate) struct AdmittedEvent {
     pub(crate) delivery: Option<String>,
     pub(crate) project: Project,
     pub(crate) event: HookEvent,
+    /// What it lacks that a read tells.
+    pub(crate) missing: Option<String>,
     /// For how long its message has waited and been tried.
     pub(crate) held_for: Duration,
 }
@@ -56,7 +58,7 @@ impl EventSync {
         for (index, item) in items.iter().enumerate() {
             let message = &item.message.body;
             match self.payload(message).await {
-                Ok((project, event)) => events.push(AdmittedEvent {
+                Ok(ParsedHook { project, event, missing }) => events.push(AdmittedEvent {
                     index,
                     trace: item.message.id,
                     received_at: self.received_at(subscription, message).await,
@@ -64,6 +66,7 @@ impl EventSync {
                     delivery: message.delivery_id().map(str::to_owned),
                     project,
                     event,
+                    missing,
                     held_for: item.message.held_for(now),
                 }),
                 Err(disposition) => decisions.add(index, disposition),
@@ -76,9 +79,14 @@ impl EventSync {
         let mut admitted = Vec::with_capacity(events.len());
         for event in events {
             match coverage.get(&event.project.id) {
-                Some(Ok(Coverage::Inside)) => match nearer.get(&event.project.id) {
-                    None => admitted.push(event),
-                    Some(link) => {
+                Some(Ok(Coverage::Inside)) => match (nearer.get(&event.project.id), &event.missing) {
+                    (None, Some(missing)) if gitlab.is_none() => {
+                        let reason = format!("It can't be read without a token, and {missing}.");
+                        decisions.add(event.index, Disposition::Drop { reason });
+                        answers.add(&event, IntakeAnswer::NotUnderstood);
+                    }
+                    (None, _) => admitted.push(event),
+                    (Some(link), _) => {
                         let reason =
                             format!("The link {link}, whose group is nearer to the project, brings it.");
                         decisions.add(event.index, Disposition::Drop { reason });
@@ -95,9 +103,9 @@ impl EventSync {
         admitted
     }
 
-    async fn payload(&self, message: &EventMessage) -> Result<(Project, HookEvent), Disposition> {
+    async fn payload(&self, message: &EventMessage) -> Result<ParsedHook, Disposition> {
         match &message.intake {
-            Payload::Verified { project, event } => Ok((project.clone(), event.clone())),
+            Payload::Verified(hook) => Ok(hook.clone()),
             Payload::Unverified(unverified) => self.authenticate(message, unverified).await,
         }
     }
@@ -117,7 +125,7 @@ impl EventSync {
         &self,
         message: &EventMessage,
         unverified: &UnverifiedDelivery,
-    ) -> Result<(Project, HookEvent), Disposition> {
+    ) -> Result<ParsedHook, Disposition> {
         let credentials = unverified.credentials();
         match self.authenticator.authenticate(message.subscription, &credentials, message.received_at).await {
             Ok(open) => {
@@ -130,7 +138,7 @@ impl EventSync {
                         reason: "The hook speaks for another project.".to_owned(),
                     });
                 }
-                Ok((delivery.project, delivery.event))
+                Ok(delivery)
             }
             Err(error @ (AuthError::Unknown | AuthError::Refused(_))) => {
                 Err(Disposition::Drop { reason: format!("Not authentic: {error}.") })

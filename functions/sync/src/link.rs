@@ -151,6 +151,7 @@ fn keyless(
     source: impl FnOnce() -> Source,
 ) -> Option<(EntityKey, IntakeAnswer)> {
     match &event.event {
+        _ if event.missing.is_some() => None,
         HookEvent::MergeRequest { merge_request, untold_changes: true, .. }
             if event.event.named_keys().is_empty() =>
         {

@@ -200,17 +200,15 @@ impl<'a> ReadTask<'a> {
             Ok(entities) => return Ok(entities),
             Err(error) => error,
         };
-        // A deployment's hook does not even say its number: without a read there is nothing to send.
+        let too_little = self.says_too_little();
         let held_for = match self.held_for() {
-            held_for if self.is_deployment() && may_pass(&error) => held_for.min(HOOK_ONLY_AFTER),
+            held_for if too_little.is_some() && may_pass(&error) => held_for.min(HOOK_ONLY_AFTER),
             held_for => held_for,
         };
-        match instead_of_read(error, held_for, self.now) {
-            Instead::HookOnly if self.is_deployment() => Err(Disposition::Fail {
-                reason: "A deployment needs a token with which GitLab lets it be read.".to_owned(),
-            }),
-            Instead::HookOnly => Ok(self.hooks_alone()),
-            Instead::Decided(disposition) => Err(disposition),
+        match (instead_of_read(error, held_for, self.now), too_little) {
+            (Instead::HookOnly, Some(reason)) => Err(Disposition::Fail { reason }),
+            (Instead::HookOnly, None) => Ok(self.hooks_alone()),
+            (Instead::Decided(disposition), _) => Err(disposition),
         }
     }
 
@@ -238,8 +236,16 @@ impl<'a> ReadTask<'a> {
         Object::Branch { name, pushes: pushes.collect(), deleted_head }
     }
 
-    fn is_deployment(&self) -> bool {
-        self.events.iter().any(|event| matches!(event.event, HookEvent::Deployment(_)))
+    /// Why the hooks are of no use by themselves, if so. A deployment's does not even say its number.
+    fn says_too_little(&self) -> Option<String> {
+        let reasons = self.events.iter().map(|event| match (&event.event, &event.missing) {
+            (HookEvent::Deployment(_), _) => {
+                Some("A deployment needs a token with which GitLab lets it be read.".to_owned())
+            }
+            (_, Some(missing)) => Some(format!("GitLab does not let it be read, and {missing}.")),
+            _ => None,
+        });
+        reasons.collect::<Option<Vec<_>>>()?.pop()
     }
 
     fn held_for(&self) -> Duration {
@@ -251,7 +257,7 @@ impl<'a> ReadTask<'a> {
         let of_hook = |event: &&'a AdmittedEvent| {
             hook::entities(self.source, &event.event, event.delivery.as_deref(), event.received_at)
         };
-        let entities = self.events.iter().flat_map(of_hook);
+        let entities = self.events.iter().filter(|event| event.missing.is_none()).flat_map(of_hook);
         // What could be read at other times may have keys that the hook does not know of.
         let may_have_keys = |pending: &PendingEntity| {
             self.reader.is_some() && pending.entity.associations.is_empty() && !pending.is_deletion()

@@ -1,7 +1,7 @@
 //! Whether an event can lead to anything.
 
 use shared::domain::IssueKeys;
-use shared::gitlab::hooks::HookEvent;
+use shared::gitlab::hooks::{HookEvent, ParsedHook};
 use shared::store::intake_answers::IntakeAnswer;
 use shared::sync::transform::issue_keys;
 
@@ -9,11 +9,13 @@ use shared::sync::transform::issue_keys;
 /// push without keys may be to the branch of a merge request that has some. Only the API tells. What has no keys may have lost
 /// them: a merge request unless its hook says what else changed, what runs for one, and a feature flag, whose hook never does.
 pub(crate) fn leads_to_nothing(
-    event: &HookEvent,
+    hook: &ParsedHook,
     named: &IssueKeys,
     has_token: bool,
 ) -> Option<IntakeAnswer> {
-    match event {
+    match &hook.event {
+        // What it does not say may have keys.
+        _ if hook.missing.is_some() && has_token => None,
         HookEvent::Push(_) if has_token => None,
         HookEvent::MergeRequest { untold_changes: true, .. } | HookEvent::FeatureFlag(_) => None,
         // The commits that the hook does not list may have keys.

@@ -26,6 +26,8 @@ pub enum IntakeAnswer {
     Outside,
     /// It does not say what it is about.
     NotUnderstood,
+    /// It came through the hook of another project than the one it is about.
+    OtherProject,
     /// What it is about can only be read with a token, and the link has none.
     TokenMissing,
     /// It went on, but it brings so many commits that only the newest were looked through.
