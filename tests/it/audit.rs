@@ -11,13 +11,13 @@ use standins::jira::Api;
 
 use crate::history::{ISSUES, Old};
 
-const AUDIT: HistoryAction = HistoryAction::Audit { remove_branches: false };
+pub const AUDIT: HistoryAction = HistoryAction::Audit { remove_branches: false };
 
 /// So many failed deliveries make GitLab disable a hook until a test delivery succeeds.
-const DISABLED: u32 = 40;
+pub const DISABLED: u32 = 40;
 
 /// What the audit of a link has found in the end.
-async fn audited(old: &Old, link: &Value) -> Value {
+pub async fn audited(old: &Old, link: &Value) -> Value {
     for _ in 0..600 {
         let audit = old.history(link, HistoryAction::Show).await["audit"].take();
         if audit["state"] == "done" {

@@ -16,6 +16,8 @@ mod force_pushes;
 mod forge;
 mod history;
 mod hostile;
+mod keyless;
+mod listings;
 mod odd_histories;
 mod ordering;
 mod outage;

@@ -331,7 +331,7 @@ proptest! {
     fn messages_survive_the_queue(body in hook_body(), key: Option<String>, position: prop::sample::Index, byte: u8, at: i64) {
         let Ok(delivery) = hooks::parse(body.to_string().as_bytes()) else { return Ok(()) };
         let id = SubscriptionId::generate();
-        for message in EventMessage::split(id, Timestamp(at), key.as_deref(), &delivery.project, delivery.event) {
+        for message in EventMessage::split(id, Timestamp(at), key.as_deref(), delivery) {
             let text = message.outgoing(Timestamp(at)).unwrap().body;
             let received = |body: String| Received { receipt: String::new(), group: String::new(), body, receives: 1 };
             prop_assert_eq!(&Message::<EventMessage>::read(&received(text.clone())).unwrap(), &message);

@@ -1,6 +1,7 @@
 //! What most stories start from: an installed site, a linked group, and a person who works in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gitlab_jira::demo::world::World;
 use gitlab_jira::operate::{Command, CredentialChoice};
@@ -66,6 +67,18 @@ impl Stage {
     /// What an operator command answers.
     pub async fn command(&self, command: Command) -> Value {
         self.world.command(command).await.unwrap()
+    }
+
+    /// Whether `explain` says `word` of an issue or a delivery; what comes in is noted every few seconds.
+    pub async fn explains(&self, key: &str, word: &str) -> bool {
+        for _ in 0..80 {
+            let command = Command::Explain { key: key.to_owned(), project: None };
+            if self.command(command).await["deliveries"].to_string().contains(word) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        false
     }
 
     /// How many messages were dead-lettered.

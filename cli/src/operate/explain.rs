@@ -226,8 +226,15 @@ impl DeliveryOutcome {
             IgnoreReason::NoIssueKeys => "it names no issue",
             IgnoreReason::Outside => "its project is outside the linked group",
             IgnoreReason::NotUnderstood => "it does not say what it is about",
+            IgnoreReason::OtherProject => "it came through the hook of another project",
             IgnoreReason::TokenMissing => "the link has no token to read it with: link the group with one",
-            IgnoreReason::CommitsLeftOut => "of so many commits only the newest 500 were looked through",
+            IgnoreReason::CommitsLeftOut => "of so many commits only the newest were looked through",
+            IgnoreReason::MergeRequestsLeftOut => {
+                "its commit is in so many merge requests that only the newest were looked through"
+            }
+            IgnoreReason::DeploymentsLeftOut => {
+                "so much was deployed after it that what is new in it could not be told; only its own commit counts"
+            }
         }
     }
 }

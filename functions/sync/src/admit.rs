@@ -13,12 +13,13 @@ use shared::queue::disposition::Disposition;
 use shared::queue::worker::Deadline;
 use shared::store::StoreError;
 use shared::store::coverage::{Certainty, Coverage};
-use shared::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
+use shared::store::ignored_deliveries::IgnoreReason;
 use shared::sync::auth::AuthError;
 use shared::sync::message::{EventMessage, Payload, UnverifiedDelivery};
 use shared::sync::read::GitlabReader;
 use ulid::Ulid;
 
+use crate::ignored::IgnoredEvents;
 use crate::link::Decisions;
 use crate::tasks::{self, CONCURRENCY, Instead};
 use crate::{BatchItem, EventSync, STORE_BACKOFF, disposition_of};
@@ -35,18 +36,21 @@ pub(crate) struct AdmittedEvent {
     pub(crate) delivery: Option<String>,
     pub(crate) project: Project,
     pub(crate) event: HookEvent,
+    /// What it lacks that a read tells.
+    pub(crate) missing: Option<String>,
     /// For how long its message has waited and been tried.
     pub(crate) held_for: Duration,
 }
 
 impl EventSync {
-    /// The events of `items` that are processed; `decisions` learns what becomes of the others.
+    /// The events of `items` that are processed; `decisions` learns what becomes of the others, and `ignored` why.
     pub(crate) async fn admit(
         &self,
         subscription: &Subscription,
         gitlab: Option<&GitlabReader<'_>>,
         items: &[BatchItem],
         decisions: &mut Decisions,
+        ignored: &mut IgnoredEvents,
         deadline: Deadline,
     ) -> Vec<AdmittedEvent> {
         let now = self.clock.now();
@@ -54,13 +58,14 @@ impl EventSync {
         for (index, item) in items.iter().enumerate() {
             let message = &item.message.body;
             match self.payload(message).await {
-                Ok((project, event)) => events.push(AdmittedEvent {
+                Ok(ParsedHook { project, event, missing }) => events.push(AdmittedEvent {
                     index,
                     trace: item.message.id,
                     received_at: self.received_at(subscription, message).await,
                     delivery: message.delivery_id().map(str::to_owned),
                     project,
                     event,
+                    missing,
                     held_for: item.message.held_for(now),
                 }),
                 Err(disposition) => decisions.add(index, disposition),
@@ -73,9 +78,14 @@ impl EventSync {
         let mut admitted = Vec::with_capacity(events.len());
         for event in events {
             match coverage.get(&event.project.id) {
-                Some(Ok(Coverage::Inside)) => match nearer.get(&event.project.id) {
-                    None => admitted.push(event),
-                    Some(link) => {
+                Some(Ok(Coverage::Inside)) => match (nearer.get(&event.project.id), &event.missing) {
+                    (None, Some(missing)) if gitlab.is_none() => {
+                        let reason = format!("It can't be read without a token, and {missing}.");
+                        decisions.add(event.index, Disposition::Drop { reason });
+                        ignored.add(&event, IgnoreReason::NotUnderstood);
+                    }
+                    (None, _) => admitted.push(event),
+                    (Some(link), _) => {
                         let reason =
                             format!("The link {link}, whose group is nearer to the project, brings it.");
                         decisions.add(event.index, Disposition::Drop { reason });
@@ -85,32 +95,16 @@ impl EventSync {
                 Some(Ok(Coverage::Outside)) | None => {
                     let reason = "The project is outside the linked group.".to_owned();
                     decisions.add(event.index, Disposition::Drop { reason });
-                    self.note_ignored(subscription, event, IgnoreReason::Outside).await;
+                    ignored.add(&event, IgnoreReason::Outside);
                 }
             }
         }
         admitted
     }
 
-    /// Remembers an ignored event, for `explain`.
-    pub(crate) async fn note_ignored(
-        &self,
-        subscription: &Subscription,
-        event: AdmittedEvent,
-        answer: IgnoreReason,
-    ) {
-        let issue_keys = event.event.named_keys().as_slice().to_vec();
-        let label = ParsedHook { project: event.project, event: event.event }.label();
-        let (at, delivery) = (event.received_at, event.delivery);
-        let ignored = IgnoredDelivery { at, delivery, label, issue_keys, answer };
-        if let Err(error) = self.store.record_ignored(subscription.id, &[ignored]).await {
-            tracing::warn!(%error, "could not remember an event that leads to nothing");
-        }
-    }
-
-    async fn payload(&self, message: &EventMessage) -> Result<(Project, HookEvent), Disposition> {
+    async fn payload(&self, message: &EventMessage) -> Result<ParsedHook, Disposition> {
         match &message.payload {
-            Payload::Verified { project, event } => Ok((project.clone(), event.clone())),
+            Payload::Verified(hook) => Ok(hook.clone()),
             Payload::Unverified(unverified) => self.authenticate(message, unverified).await,
         }
     }
@@ -129,7 +123,7 @@ impl EventSync {
         &self,
         message: &EventMessage,
         unverified: &UnverifiedDelivery,
-    ) -> Result<(Project, HookEvent), Disposition> {
+    ) -> Result<ParsedHook, Disposition> {
         let credentials = unverified.credentials();
         match self.authenticator.authenticate(message.subscription, &credentials, message.received_at).await {
             Ok(open) => {
@@ -142,7 +136,7 @@ impl EventSync {
                         reason: "The hook speaks for another project.".to_owned(),
                     });
                 }
-                Ok((delivery.project, delivery.event))
+                Ok(delivery)
             }
             Err(error @ (AuthError::Unknown | AuthError::Refused(_))) => {
                 Err(Disposition::Drop { reason: format!("Not authentic: {error}.") })

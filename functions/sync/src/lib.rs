@@ -6,6 +6,7 @@
 
 mod admit;
 mod config;
+mod ignored;
 mod link;
 mod nearer;
 mod tasks;

@@ -13,9 +13,10 @@ use shared::store::StoreError;
 use shared::store::ignored_deliveries::IgnoreReason;
 use shared::sync::apply::AllowedKeys;
 use shared::sync::read::{GitlabReader, ProjectBatch, ProjectReader};
-use shared::sync::transform::Source;
+use shared::sync::transform::{Source, issue_keys};
 
 use crate::admit::AdmittedEvent;
+use crate::ignored::IgnoredEvents;
 use crate::tasks::{self, ReadResult, ReadTask};
 use crate::{BatchItem, EventSync};
 
@@ -78,8 +79,11 @@ impl EventSync {
         let site = &open.site;
         let mut decisions = Decisions(work.all(&Disposition::Done));
         let gitlab = self.gitlab.reader(subscription).await?;
-        let events = self.admit(subscription, gitlab.as_ref(), items, &mut decisions, deadline).await;
-        let events = self.without_unknown(site, subscription, events).await?;
+        let mut ignored = IgnoredEvents::of(subscription);
+        let admitted =
+            self.admit(subscription, gitlab.as_ref(), items, &mut decisions, &mut ignored, deadline);
+        let events = admitted.await;
+        let events = self.without_unknown(site, subscription, gitlab.is_some(), events, &mut ignored).await?;
         let sources = sources(site, subscription, &events);
         let (gitlab, unread, now) = (gitlab.as_ref(), ProjectBatch::default(), self.clock.now());
         let projects = sources.iter().map(|project| tasks_of(project, gitlab, site.id, &unread, now));
@@ -89,7 +93,10 @@ impl EventSync {
         let mut versions = Vec::new();
         for result in tasks::run(tasks.collect(), deadline).await {
             match result {
-                ReadResult::Entities(entities) => versions.extend(entities),
+                ReadResult::Entities { entities, keyless } => {
+                    keyless.into_iter().for_each(|event| ignored.add(event, IgnoreReason::NoIssueKeys));
+                    versions.extend(entities);
+                }
                 ReadResult::Instead(instead) => {
                     instead.into_iter().for_each(|(position, instead)| decisions.add(position, instead));
                 }
@@ -105,41 +112,63 @@ impl EventSync {
         });
         let deliveries: HashSet<_> = settled.filter_map(|(_, item)| item.delivery()).collect();
         self.remember(deliveries).await;
+        ignored.record(&self.store).await;
         Ok(decisions.0)
     }
 
-    /// `events` without those of merge requests that name no issue and that Jira never heard of: they would be read for
-    /// nothing.
+    /// `events` without those that name no issue, of what Jira never heard of: they would be read for nothing.
     async fn without_unknown(
         &self,
         site: &Site,
         subscription: &Subscription,
+        has_token: bool,
         mut events: Vec<AdmittedEvent>,
+        ignored: &mut IgnoredEvents,
     ) -> Result<Vec<AdmittedEvent>, StoreError> {
-        let keyless: BTreeMap<usize, EntityKey> = events
+        let keyless: BTreeMap<usize, (EntityKey, IgnoreReason)> = events
             .iter()
-            .filter_map(|event| match &event.event {
-                HookEvent::MergeRequest { merge_request, untold_changes: true, .. }
-                    if event.event.named_keys().is_empty() =>
-                {
-                    let source = source(site, subscription, &[event]);
-                    let id = source.merge_request_id(merge_request.id);
-                    Some((event.index, source.key(EntityKind::PullRequest, id)))
-                }
-                _ => None,
+            .filter_map(|event| {
+                let source = || source(site, subscription, &[event]);
+                Some((event.index, keyless(event, has_token, source)?))
             })
             .collect();
         if keyless.is_empty() {
             return Ok(events);
         }
-        let known = self.store.ledger(site.id, keyless.values()).await?;
-        let is_unknown =
-            |event: &mut AdmittedEvent| keyless.get(&event.index).is_some_and(|key| !known.contains_key(key));
-        let unknown: Vec<_> = events.extract_if(.., is_unknown).collect();
-        for event in unknown {
-            self.note_ignored(subscription, event, IgnoreReason::NoIssueKeys).await;
+        let known = self.store.ledger(site.id, keyless.values().map(|(entity, _)| entity)).await?;
+        let is_unknown = |event: &mut AdmittedEvent| {
+            keyless.get(&event.index).is_some_and(|(entity, _)| !known.contains_key(entity))
+        };
+        for event in events.extract_if(.., is_unknown) {
+            ignored.add(&event, keyless[&event.index].1);
         }
         Ok(events)
+    }
+}
+
+/// The entity that an event is about which names no issue, and why it leads to nothing if Jira does not have that entity.
+fn keyless(
+    event: &AdmittedEvent,
+    has_token: bool,
+    source: impl FnOnce() -> Source,
+) -> Option<(EntityKey, IgnoreReason)> {
+    match &event.event {
+        _ if event.missing.is_some() => None,
+        HookEvent::MergeRequest { merge_request, untold_changes: true, .. }
+            if event.event.named_keys().is_empty() =>
+        {
+            let source = source();
+            let id = source.merge_request_id(merge_request.id);
+            Some((source.key(EntityKind::PullRequest, id), IgnoreReason::NoIssueKeys))
+        }
+        HookEvent::FeatureFlag(flag) if flag.keys.is_empty() => {
+            Some((source().feature_flag(flag, event.received_at).key, IgnoreReason::NoIssueKeys))
+        }
+        // With a token its merge requests are read, and may have keys.
+        HookEvent::Pipeline(pipeline) if !has_token && issue_keys(pipeline).is_empty() => {
+            Some((source().build(pipeline, event.received_at, true)?.key, IgnoreReason::TokenMissing))
+        }
+        _ => None,
     }
 }
 

@@ -65,8 +65,12 @@ pub(crate) struct ReadTask<'a> {
 }
 
 /// What a task led to: versions of entities, or what becomes of its messages instead.
-pub(crate) enum ReadResult {
-    Entities(Vec<PendingEntity>),
+pub(crate) enum ReadResult<'a> {
+    Entities {
+        entities: Vec<PendingEntity>,
+        /// The events, where no entity has keys.
+        keyless: Vec<&'a AdmittedEvent>,
+    },
     Instead(Vec<(usize, Disposition)>),
 }
 
@@ -149,13 +153,13 @@ pub(crate) fn out_of_time(now: Timestamp) -> Disposition {
 }
 
 /// Runs tasks side by side, as far as there is time.
-pub(crate) async fn run(tasks: Vec<ReadTask<'_>>, deadline: Deadline) -> Vec<ReadResult> {
+pub(crate) async fn run(tasks: Vec<ReadTask<'_>>, deadline: Deadline) -> Vec<ReadResult<'_>> {
     let tasks: Vec<_> = tasks.into_iter().map(|task| run_one(task, deadline)).collect();
     stream::iter(tasks).buffer_unordered(CONCURRENCY).collect().await
 }
 
 // Boxed, so that the compiler sees that it is `Send`.
-fn run_one(task: ReadTask<'_>, deadline: Deadline) -> BoxFuture<'_, ReadResult> {
+fn run_one(task: ReadTask<'_>, deadline: Deadline) -> BoxFuture<'_, ReadResult<'_>> {
     async move {
         match tokio::time::timeout(time_to_read(deadline), task.entities()).await {
             Ok(read) => task.result(read),
@@ -165,8 +169,8 @@ fn run_one(task: ReadTask<'_>, deadline: Deadline) -> BoxFuture<'_, ReadResult> 
     .boxed()
 }
 
-impl ReadTask<'_> {
-    fn result(&self, read: Result<Vec<PendingEntity>, Disposition>) -> ReadResult {
+impl<'a> ReadTask<'a> {
+    fn result(&self, read: Result<Vec<PendingEntity>, Disposition>) -> ReadResult<'a> {
         match read {
             Ok(mut entities) => {
                 let origins: Vec<Origin> = self
@@ -177,7 +181,9 @@ impl ReadTask<'_> {
                 for entity in &mut entities {
                     entity.origins.clone_from(&origins);
                 }
-                ReadResult::Entities(entities)
+                let is_keyless = entities.iter().all(|it| it.entity.associations.is_empty());
+                let keyless = if is_keyless { self.events.clone() } else { Vec::new() };
+                ReadResult::Entities { entities, keyless }
             }
             Err(disposition) => ReadResult::Instead(
                 self.events.iter().map(|event| (event.index, disposition.clone())).collect(),
@@ -193,17 +199,15 @@ impl ReadTask<'_> {
             Ok(entities) => return Ok(entities),
             Err(error) => error,
         };
-        // A deployment's hook does not even say its number: without a read there is nothing to send.
+        let too_little = self.says_too_little();
         let held_for = match self.held_for() {
-            held_for if self.is_deployment() && may_pass(&error) => held_for.min(HOOK_ONLY_AFTER),
+            held_for if too_little.is_some() && may_pass(&error) => held_for.min(HOOK_ONLY_AFTER),
             held_for => held_for,
         };
-        match instead_of_read(error, held_for, self.now) {
-            Instead::HookOnly if self.is_deployment() => Err(Disposition::Fail {
-                reason: "A deployment needs a token with which GitLab lets it be read.".to_owned(),
-            }),
-            Instead::HookOnly => Ok(self.hooks_alone()),
-            Instead::Decided(disposition) => Err(disposition),
+        match (instead_of_read(error, held_for, self.now), too_little) {
+            (Instead::HookOnly, Some(reason)) => Err(Disposition::Fail { reason }),
+            (Instead::HookOnly, None) => Ok(self.hooks_alone()),
+            (Instead::Decided(disposition), _) => Err(disposition),
         }
     }
 
@@ -219,7 +223,7 @@ impl ReadTask<'_> {
         })
     }
 
-    fn branch<'a>(&'a self, name: &'a str) -> Object<'a> {
+    fn branch<'b>(&'b self, name: &'b str) -> Object<'b> {
         let pushes = self.events.iter().filter_map(|event| match &event.event {
             HookEvent::Push(push) => Some(push),
             _ => None,
@@ -231,8 +235,16 @@ impl ReadTask<'_> {
         Object::Branch { name, pushes: pushes.collect(), deleted_head }
     }
 
-    fn is_deployment(&self) -> bool {
-        self.events.iter().any(|event| matches!(event.event, HookEvent::Deployment(_)))
+    /// Why the hooks are of no use by themselves, if so. A deployment's does not even say its number.
+    fn says_too_little(&self) -> Option<String> {
+        let reasons = self.events.iter().map(|event| match (&event.event, &event.missing) {
+            (HookEvent::Deployment(_), _) => {
+                Some("A deployment needs a token with which GitLab lets it be read.".to_owned())
+            }
+            (_, Some(missing)) => Some(format!("GitLab does not let it be read, and {missing}.")),
+            _ => None,
+        });
+        reasons.collect::<Option<Vec<_>>>()?.pop()
     }
 
     fn held_for(&self) -> Duration {
@@ -241,12 +253,15 @@ impl ReadTask<'_> {
 
     /// What the hooks say by themselves; of several versions of an entity the newest is chosen later.
     fn hooks_alone(&self) -> Vec<PendingEntity> {
-        self.events
-            .iter()
-            .flat_map(|event| {
-                hook::entities(self.source, &event.event, event.delivery.as_deref(), event.received_at)
-            })
-            .collect()
+        let of_hook = |event: &&'a AdmittedEvent| {
+            hook::entities(self.source, &event.event, event.delivery.as_deref(), event.received_at)
+        };
+        let entities = self.events.iter().filter(|event| event.missing.is_none()).flat_map(of_hook);
+        // What could be read at other times may have keys that the hook does not know of.
+        let may_have_keys = |pending: &PendingEntity| {
+            self.reader.is_some() && pending.entity.associations.is_empty() && !pending.is_deletion()
+        };
+        entities.filter(|pending| !may_have_keys(pending)).collect()
     }
 }
 

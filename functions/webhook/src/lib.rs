@@ -143,6 +143,8 @@ const OUTSIDE: Answer = (StatusCode::OK, "The project is outside the linked grou
 const NO_KEYS: Answer = (StatusCode::OK, "No issue keys.");
 const IGNORED: Answer = (StatusCode::OK, "Nothing to do for this kind of event.");
 const INCOMPLETE: Answer = (StatusCode::OK, "The event does not say what it is about.");
+// Not an error either: GitLab disables hooks that are answered 4xx, and this one has proved to be ours.
+const OTHER_PROJECT: Answer = (StatusCode::OK, "This hook speaks for another project.");
 const NOT_UNDERSTOOD: Answer = (StatusCode::OK, "The body is not a GitLab event.");
 const TOKEN_MISSING: Answer = (StatusCode::OK, "The link has no token to read this with.");
 
@@ -151,9 +153,12 @@ fn answer_to_gitlab(answer: IgnoreReason) -> Answer {
         IgnoreReason::NoIssueKeys => NO_KEYS,
         IgnoreReason::Outside => OUTSIDE,
         IgnoreReason::NotUnderstood => INCOMPLETE,
+        IgnoreReason::OtherProject => OTHER_PROJECT,
         IgnoreReason::TokenMissing => TOKEN_MISSING,
         // Known only when it is read.
-        IgnoreReason::CommitsLeftOut => ACCEPTED,
+        IgnoreReason::CommitsLeftOut
+        | IgnoreReason::MergeRequestsLeftOut
+        | IgnoreReason::DeploymentsLeftOut => ACCEPTED,
     }
 }
 
@@ -224,26 +229,35 @@ impl Webhook {
             }
         };
         if open.hook.project_id.is_some_and(|project| project != delivery.project.id) {
-            return Err(Error::new(StatusCode::FORBIDDEN, "This hook speaks for another project."));
+            let (label, keys) = (delivery.event.label(&delivery.project), delivery.event.named_keys());
+            self.note_ignored(hook, arrived_at, IgnoreReason::OtherProject, label, &keys).await;
+            return Ok(OTHER_PROJECT);
         }
-        let keys = delivery.event.named_keys();
+        let has_token = open.subscription.credential.is_some();
+        if let Some(missing) = delivery.missing.clone().filter(|_| !has_token) {
+            self.note_not_understood(hook, arrived_at, missing).await;
+            return Ok(INCOMPLETE);
+        }
+        let (label, keys) = (delivery.event.label(&delivery.project), delivery.event.named_keys());
         let coverage = self.coverage(hook.subscription, &delivery.project).await;
-        let nothing = (coverage == Some(Coverage::Outside)).then_some(IgnoreReason::Outside).or_else(|| {
-            interest::leads_to_nothing(&delivery.event, &keys, open.subscription.credential.is_some())
-        });
+        let nothing = (coverage == Some(Coverage::Outside))
+            .then_some(IgnoreReason::Outside)
+            .or_else(|| interest::leads_to_nothing(&delivery, &keys, has_token));
         if let Some(answer) = nothing {
-            let label = delivery.label();
             self.note_ignored(hook, arrived_at, answer, label, &keys).await;
             return Ok(answer_to_gitlab(answer));
         }
+        let left_out = interest::leaves_out(&delivery.event, has_token);
         let received_at = self.received_at(hook, open, arrived_at).await;
-        let (id, project) = (hook.delivery_id(), &delivery.project);
-        let messages = EventMessage::split(hook.subscription, received_at, id, project, delivery.event);
+        let messages = EventMessage::split(hook.subscription, received_at, hook.delivery_id(), delivery);
         if let Err(error) = self.queue.send(self.outgoing(&messages)?).await {
             self.mark_missed(hook.subscription, arrived_at).await;
             return Err(Error::unavailable(error));
         }
         note_accepted(hook, &messages, &keys);
+        if let Some(answer) = left_out {
+            self.note_ignored(hook, arrived_at, answer, label, &keys).await;
+        }
         Ok(ACCEPTED)
     }
 

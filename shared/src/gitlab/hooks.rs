@@ -27,29 +27,15 @@ use push::RawPush;
 const MAX_REVIEWERS: usize = 50;
 
 /// What a delivery says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ParsedHook {
     /// The project it speaks of.
     pub project: Project,
     /// What happened.
     pub event: HookEvent,
-}
-
-impl ParsedHook {
-    /// What it is about, as people call it: `acme/api pipeline 7`.
-    #[must_use]
-    pub fn label(&self) -> String {
-        let path = &self.project.path;
-        match &self.event {
-            HookEvent::Push(Push { branch, .. }) | HookEvent::BranchDeleted { branch, .. } => {
-                format!("{path} branch {branch}")
-            }
-            HookEvent::MergeRequest { merge_request, .. } => format!("{path}!{}", merge_request.iid),
-            HookEvent::Pipeline(pipeline) => format!("{path} pipeline {}", pipeline.id),
-            HookEvent::Deployment(deployment) => format!("{path} deployment {}", deployment.id),
-            HookEvent::FeatureFlag(flag) => format!("{path} flag {}", flag.name),
-        }
-    }
+    /// What the event lacks that a read of what it names tells, in words. It is of no use where nothing can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// The events that Jira hears of.
@@ -84,6 +70,21 @@ pub enum HookEvent {
 }
 
 impl HookEvent {
+    /// What it is about, as people call it: `acme/api pipeline 7`.
+    #[must_use]
+    pub fn label(&self, project: &Project) -> String {
+        let path = &project.path;
+        match self {
+            Self::Push(Push { branch, .. }) | Self::BranchDeleted { branch, .. } => {
+                format!("{path} branch {branch}")
+            }
+            Self::MergeRequest { merge_request, .. } => format!("{path}!{}", merge_request.iid),
+            Self::Pipeline(pipeline) => format!("{path} pipeline {}", pipeline.id),
+            Self::Deployment(deployment) => format!("{path} deployment {}", deployment.id),
+            Self::FeatureFlag(flag) => format!("{path} flag {}", flag.name),
+        }
+    }
+
     /// The issues that it names itself.
     #[must_use]
     pub fn named_keys(&self) -> IssueKeys {
@@ -97,7 +98,8 @@ impl HookEvent {
                 merge_request.keys.clone().union(removed_keys)
             }
             Self::FeatureFlag(flag) => flag.keys.clone(),
-            Self::Pipeline(pipeline) => of_branch(&pipeline.git_ref).union(&pipeline.commit_keys),
+            Self::Pipeline(pipeline) => of_branch(&pipeline.git_ref)
+                .union(pipeline.commit_keys.as_ref().unwrap_or(&IssueKeys::default())),
             Self::Deployment(_) => IssueKeys::default(),
         }
     }
@@ -222,6 +224,27 @@ struct Kind {
 
 fn required<T>(value: Option<T>, kind: &'static str, field: &'static str) -> Result<T, HookError> {
     value.ok_or(HookError::Incomplete { kind, field })
+}
+
+/// Fields that an event lacks and can do without where it is only asked what it is about.
+struct Gaps {
+    kind: &'static str,
+    first: Option<String>,
+}
+
+impl Gaps {
+    fn of(kind: &'static str) -> Self {
+        Self { kind, first: None }
+    }
+
+    /// A field, or nothing in its place.
+    fn fill<T: Default>(&mut self, value: Option<T>, field: &'static str) -> T {
+        let kind = self.kind;
+        required(value, kind, field).unwrap_or_else(|error| {
+            self.first.get_or_insert_with(|| error.to_string());
+            T::default()
+        })
+    }
 }
 
 /// A SHA of zeros stands for "no commit".
@@ -480,6 +503,25 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// What a read tells may be missing, and is named.
+    #[test]
+    fn what_identifies_an_object_is_enough() {
+        let lacking = [
+            (1, "/object_attributes/title", "the merge_request event lacks object_attributes.title"),
+            (1, "/object_attributes/id", "the merge_request event lacks object_attributes.id"),
+            (2, "/object_attributes/ref", "the pipeline event lacks object_attributes.ref"),
+            (2, "/object_attributes/status", "the pipeline event lacks object_attributes.status"),
+            (3, "/environment", "the deployment event lacks environment"),
+            (4, "/object_attributes/active", "the feature_flag event lacks object_attributes.active"),
+        ];
+        for (kind, field, words) in lacking {
+            let mut event = whole_events().remove(kind);
+            assert_eq!(parse_value(&event).expect("as documented").missing, None);
+            *event.pointer_mut(field).expect("it is there") = Value::Null;
+            assert_eq!(parse_value(&event).expect("an event").missing.as_deref(), Some(words));
         }
     }
 

@@ -230,9 +230,9 @@ pub struct Pipeline {
     pub updated_at: Option<Timestamp>,
     /// Its page.
     pub web_url: String,
-    /// Keys in the message of its commit.
-    #[serde(default, skip_serializing_if = "IssueKeys::is_empty")]
-    pub commit_keys: IssueKeys,
+    /// Keys in the message of its commit; none where the message is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_keys: Option<IssueKeys>,
     /// The merge requests it runs for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merge_requests: Vec<PipelineMergeRequest>,

@@ -57,6 +57,8 @@ impl PageEnd {
 struct Objects {
     entities: Vec<PendingEntity>,
     unread: BTreeMap<usize, String>,
+    /// Those that turned out to name no issue, by their positions.
+    keyless: BTreeSet<usize>,
 }
 
 /// What a project's pages are read and sent with.
@@ -190,7 +192,7 @@ impl History {
             Err(end) => return Ok(end),
         };
         let causes = causes(objects.unread, refused, &applied.left_out);
-        let wanted = |index: &usize| !applied.unwanted.contains(index);
+        let wanted = |index: &usize| !applied.unwanted.contains(index) && !objects.keyless.contains(index);
         let missing = causes.into_iter().filter(|(index, _)| wanted(index)).map(|(index, cause)| {
             let label = found[index].label(&project.project);
             MissingEntity { label, cause }
@@ -203,7 +205,8 @@ impl History {
             listed: page.listed,
             keyed,
             sent: keyed - missing.len() as u64,
-            added: applied.added.len() as u64,
+            // What left its issues was there before.
+            added: applied.added.difference(&objects.keyless).count() as u64,
             refused: number(|cause| matches!(cause, MissingCause::Refused(_))),
             unread: number(|cause| matches!(cause, MissingCause::Unread(_))),
         };
@@ -329,11 +332,17 @@ async fn read_all(
     let origin = |index| Origin { index, trace: Ulid::nil(), held_for };
     let reads: Vec<_> =
         found.iter().enumerate().map(|(index, object)| read_one(*reader, origin(index), object)).collect();
-    let mut objects = Objects { entities: Vec::new(), unread: BTreeMap::new() };
+    let mut objects = Objects { entities: Vec::new(), unread: BTreeMap::new(), keyless: BTreeSet::new() };
     let mut reads = stream::iter(reads).buffer_unordered(CONCURRENCY);
     while let Some((index, read)) = reads.next().await {
         match read {
-            Ok(entities) => objects.entities.extend(entities),
+            Ok(entities) => {
+                let is_branch = matches!(found[index], Object::Branch { .. });
+                if !is_branch && entities.iter().all(|it| it.entity.associations.is_empty()) {
+                    objects.keyless.insert(index);
+                }
+                objects.entities.extend(entities);
+            }
             Err(ReadError::Gone) => {}
             Err(ReadError::HookOnly) => {
                 objects.unread.insert(index, "the token does not see it".to_owned());

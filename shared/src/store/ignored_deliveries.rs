@@ -26,10 +26,16 @@ pub enum IgnoreReason {
     Outside,
     /// It does not say what it is about.
     NotUnderstood,
+    /// It came through the hook of another project than the one it is about.
+    OtherProject,
     /// What it is about can only be read with a token, and the link has none.
     TokenMissing,
-    /// It was processed, but so many commits were pushed at once that only the newest were read.
+    /// It went on, but it brings so many commits that only the newest were looked through.
     CommitsLeftOut,
+    /// It went on, but its commit is in so many merge requests that only the newest were looked through.
+    MergeRequestsLeftOut,
+    /// It went on, but so much was deployed after it that what was deployed before it was not found.
+    DeploymentsLeftOut,
 }
 
 /// A delivery that was ignored.

@@ -140,7 +140,7 @@ impl Store {
         for (entity, written) in recorded {
             match written {
                 Written::Refused => met.higher.push(entity),
-                Written::Over(entry) => drop(met.lower.insert(entity, entry)),
+                Written::Over(entry) => drop(met.lower.insert(entity, *entry)),
                 Written::New => {}
             }
         }
@@ -181,7 +181,7 @@ impl Store {
             let when = When::Below("number", below);
             let written = match self.put_over(&key(site, &entity), &entry, when, lifetime).await {
                 Err(StoreError::Conflict) => Written::Refused,
-                written => written?.map_or(Written::New, Written::Over),
+                written => written?.map_or(Written::New, |entry| Written::Over(Box::new(entry))),
             };
             Ok((entity, written))
         }
@@ -194,7 +194,7 @@ enum Written {
     /// There was nothing before it.
     New,
     /// It is in the place of this one.
-    Over(LedgerEntry),
+    Over(Box<LedgerEntry>),
     /// What is there has a number that is not lower.
     Refused,
 }

@@ -6,8 +6,8 @@ use ulid::Ulid;
 
 use crate::clock::Timestamp;
 use crate::domain::SubscriptionId;
-use crate::gitlab::hooks::HookEvent;
-use crate::gitlab::model::{Project, Push};
+use crate::gitlab::hooks::{HookEvent, ParsedHook};
+use crate::gitlab::model::Push;
 use crate::queue::disposition::Message;
 
 /// The largest message: small enough that a batch of hundreds fits a function's memory.
@@ -33,14 +33,9 @@ pub struct EventMessage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "intake", rename_all = "snake_case")]
 pub enum Payload {
-    /// An authenticated delivery.
-    Verified {
-        /// The project it speaks of.
-        project: Project,
-        /// What happened.
-        event: HookEvent,
-    },
-    /// A delivery that was queued while secrets could not be read; `sync` authenticates it.
+    /// A delivery that proved where it came from.
+    Verified(ParsedHook),
+    /// A delivery taken in while secrets could not be read; `sync` verifies it.
     Unverified(UnverifiedDelivery),
 }
 
@@ -71,16 +66,17 @@ impl EventMessage {
         subscription: SubscriptionId,
         received_at: Timestamp,
         delivery: Option<&str>,
-        project: &Project,
-        event: HookEvent,
+        hook: ParsedHook,
     ) -> Vec<Message<Self>> {
+        let ParsedHook { project, event, missing } = hook;
         let events = match event {
             HookEvent::Push(push) => spread(push).into_iter().map(HookEvent::Push).collect(),
             event => vec![event],
         };
         let id = Ulid::new();
         let parts = events.into_iter().enumerate().map(|(part, event)| {
-            let payload = Payload::Verified { project: project.clone(), event };
+            let (project, missing) = (project.clone(), missing.clone());
+            let payload = Payload::Verified(ParsedHook { project, event, missing });
             let delivery = delivery.map(|id| format!("{id}/{part}"));
             let body = Self { subscription, received_at, delivery, payload };
             let mut message = Message::new(subscription.to_string(), received_at, body);
@@ -111,7 +107,7 @@ fn spread(push: Push) -> Vec<Push> {
 mod tests {
     use super::*;
     use crate::domain::IssueKeys;
-    use crate::gitlab::model::{Commit, Person};
+    use crate::gitlab::model::{Commit, Person, Project};
 
     fn commit(number: usize) -> Commit {
         Commit {
@@ -140,15 +136,15 @@ mod tests {
             SubscriptionId::generate(),
             Timestamp(1),
             Some("id"),
-            &Project::default(),
-            HookEvent::Push(push.clone()),
+            ParsedHook { project: Project::default(), event: HookEvent::Push(push.clone()), missing: None },
         );
         assert!(messages.len() > 1);
         let (mut together, id) = (Vec::new(), messages[0].id);
         for message in messages {
             assert_eq!(message.id, id, "one delivery has one id");
             assert!(message.outgoing(Timestamp(1)).expect("JSON").body.len() <= MAX_MESSAGE);
-            let Payload::Verified { event: HookEvent::Push(part), .. } = message.body.payload else {
+            let Payload::Verified(ParsedHook { event: HookEvent::Push(part), .. }) = message.body.payload
+            else {
                 panic!("not a push")
             };
             together.extend(part.commits);

@@ -174,15 +174,16 @@ impl GitlabClient {
         Ok(page.map(|merge_request| merge_request.merge_request(project)).items)
     }
 
-    /// The merge requests that contain a commit.
+    /// A page of the merge requests that contain a commit, newest first.
     pub async fn merge_requests_of_commit(
         &self,
         project: &Project,
         sha: &str,
-    ) -> Result<Vec<MergeRequest>, GitlabError> {
+        page: u32,
+    ) -> Result<Page<MergeRequest>, GitlabError> {
         let path = ["projects", &project.id.to_string(), "repository", "commits", sha, "merge_requests"];
-        let page = self.page::<RawMergeRequest>(&path, &[], 1).await?;
-        Ok(page.map(|merge_request| merge_request.merge_request(project)).items)
+        let page = self.page::<RawMergeRequest>(&path, &[], page).await?;
+        Ok(page.map(|merge_request| merge_request.merge_request(project)))
     }
 
     /// A pipeline, without the keys of its commit and merge requests.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::push::RawCommit;
-use super::{HookError, HookEvent, ParsedHook, RawProject, is_sha, required};
+use super::{Gaps, HookError, HookEvent, ParsedHook, RawProject, is_sha, required};
 use crate::clock::Timestamp;
 use crate::domain::IssueKeys;
 use crate::gitlab::date;
@@ -61,21 +61,22 @@ impl RawPipelineEvent {
         let raw = required(self.object_attributes, KIND, "object_attributes")?;
         let project = self.project.project(None, KIND)?;
         let id = required(raw.id, KIND, "object_attributes.id")?;
-        let message = self.commit.as_ref().and_then(|commit| commit.message.as_deref()).unwrap_or_default();
+        let mut gaps = Gaps::of(KIND);
+        let message = self.commit.and_then(|commit| commit.message);
         let pipeline = Pipeline {
             id,
             iid: raw.iid,
-            git_ref: required(raw.git_ref, KIND, "object_attributes.ref")?,
+            git_ref: gaps.fill(raw.git_ref, "object_attributes.ref"),
             tag: raw.tag.unwrap_or(false),
-            sha: required(raw.sha, KIND, "object_attributes.sha")?,
-            status: required(raw.status, KIND, "object_attributes.status")?,
+            sha: gaps.fill(raw.sha, "object_attributes.sha"),
+            status: gaps.fill(raw.status, "object_attributes.status"),
             updated_at: raw.finished_at,
             web_url: raw.url.unwrap_or_else(|| format!("{}/-/pipelines/{id}", project.web_url)),
-            commit_keys: IssueKeys::extract([message]),
+            commit_keys: message.map(|message| IssueKeys::extract([message.as_str()])),
             merge_requests: self.merge_request.and_then(RawPipelineMergeRequest::read).into_iter().collect(),
             tests: None,
         };
-        Ok(ParsedHook { project, event: HookEvent::Pipeline(pipeline) })
+        Ok(ParsedHook { project, event: HookEvent::Pipeline(pipeline), missing: gaps.first })
     }
 }
 
@@ -114,10 +115,11 @@ impl RawDeployment {
         const KIND: &str = "deployment";
         let project = self.project.project(None, KIND)?;
         let sha = self.commit_url.as_deref().and_then(|url| url.rsplit('/').next()).filter(|sha| is_sha(sha));
+        let mut gaps = Gaps::of(KIND);
         let deployment = Deployment {
             id: required(self.deployment_id, KIND, "deployment_id")?,
             iid: None,
-            status: required(self.status, KIND, "status")?,
+            status: gaps.fill(self.status, "status"),
             updated_at: self.status_changed_at,
             git_ref: self.git_ref.unwrap_or_default(),
             sha: sha.unwrap_or_default().to_owned(),
@@ -126,13 +128,13 @@ impl RawDeployment {
                 .map(|url| DeploymentJob { web_url: Some(url), ..DeploymentJob::default() }),
             environment: Environment {
                 id: None,
-                name: required(self.environment, KIND, "environment")?,
+                name: gaps.fill(self.environment, "environment"),
                 tier: self.environment_tier,
                 external_url: self.environment_external_url,
             },
             keys: IssueKeys::default(),
         };
-        Ok(ParsedHook { project, event: HookEvent::Deployment(deployment) })
+        Ok(ParsedHook { project, event: HookEvent::Deployment(deployment), missing: gaps.first })
     }
 }
 
@@ -163,13 +165,14 @@ impl RawFeatureFlagEvent {
         const KIND: &str = "feature_flag";
         let raw = required(self.object_attributes, KIND, "object_attributes")?;
         let project = self.project.project(None, KIND)?;
+        let mut gaps = Gaps::of(KIND);
         let flag = FeatureFlag {
             name: required(raw.name, KIND, "object_attributes.name")?,
             keys: IssueKeys::extract([raw.description.as_deref().unwrap_or_default()]),
-            active: required(raw.active, KIND, "object_attributes.active")?,
+            active: gaps.fill(raw.active, "object_attributes.active"),
             updated_at: None,
             strategies: Vec::new(),
         };
-        Ok(ParsedHook { project, event: HookEvent::FeatureFlag(flag) })
+        Ok(ParsedHook { project, event: HookEvent::FeatureFlag(flag), missing: gaps.first })
     }
 }

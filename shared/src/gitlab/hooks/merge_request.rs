@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::push::RawCommit;
-use super::{HookError, HookEvent, MAX_REVIEWERS, ParsedHook, RawPerson, RawProject, required};
+use super::{Gaps, HookError, HookEvent, MAX_REVIEWERS, ParsedHook, RawPerson, RawProject, required};
 use crate::clock::Timestamp;
 use crate::domain::IssueKeys;
 use crate::gitlab::date;
@@ -101,10 +101,11 @@ impl RawMergeRequestEvent {
         let project = self.project.project(raw.target_project_id, KIND)?;
         let removed_keys = removed_keys(&self.changes);
         let reviewers = self.reviewers.into_iter().take(MAX_REVIEWERS).map(RawReviewer::reviewer).collect();
-        let merge_request = raw.merge_request(&project, reviewers)?;
+        let mut gaps = Gaps::of(KIND);
+        let merge_request = raw.merge_request(&project, reviewers, &mut gaps)?;
         let untold_changes = self.changes.are_missing();
         let event = HookEvent::MergeRequest { merge_request, removed_keys, untold_changes };
-        Ok(ParsedHook { project, event })
+        Ok(ParsedHook { project, event, missing: gaps.first })
     }
 }
 
@@ -120,24 +121,29 @@ impl RawReviewer {
 }
 
 impl RawMergeRequest {
-    fn merge_request(self, project: &Project, reviewers: Vec<Reviewer>) -> Result<MergeRequest, HookError> {
-        const KIND: &str = "merge_request";
-        let iid = required(self.iid, KIND, "object_attributes.iid")?;
-        let title = required(self.title, KIND, "object_attributes.title")?;
+    /// `gaps` learns what is missing beside its number.
+    fn merge_request(
+        self,
+        project: &Project,
+        reviewers: Vec<Reviewer>,
+        gaps: &mut Gaps,
+    ) -> Result<MergeRequest, HookError> {
+        let iid = required(self.iid, gaps.kind, "object_attributes.iid")?;
+        let title = gaps.fill(self.title, "object_attributes.title");
         let description = self.description.unwrap_or_default();
-        let source_branch = required(self.source_branch, KIND, "object_attributes.source_branch")?;
+        let source_branch = gaps.fill(self.source_branch, "object_attributes.source_branch");
         Ok(MergeRequest {
-            id: required(self.id, KIND, "object_attributes.id")?,
+            id: gaps.fill(self.id, "object_attributes.id"),
             iid,
             keys: IssueKeys::extract([title.as_str(), description.as_str()]),
             title: clean(&title, 1024),
-            state: required(self.state, KIND, "object_attributes.state")?,
+            state: gaps.fill(self.state, "object_attributes.state"),
             draft: self.draft.or(self.work_in_progress).unwrap_or(false),
             author: None,
             reviewers,
             notes: 0,
             source_branch,
-            target_branch: required(self.target_branch, KIND, "object_attributes.target_branch")?,
+            target_branch: gaps.fill(self.target_branch, "object_attributes.target_branch"),
             source_project_id: self.source_project_id,
             source_project_url: self.source.and_then(|source| source.web_url.or(source.homepage)),
             updated_at: self.updated_at,

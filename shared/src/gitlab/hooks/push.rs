@@ -57,7 +57,7 @@ impl RawPush {
                 total,
             })
         };
-        Ok(ParsedHook { project, event })
+        Ok(ParsedHook { project, event, missing: None })
     }
 }
 

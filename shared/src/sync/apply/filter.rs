@@ -1,23 +1,26 @@
 //! Which issue keys may be sent: an entity loses those that its link or its site does not allow, and one that has none left
-//! is not sent.
+//! leaves the issues that it may be on.
 
 use std::collections::BTreeMap;
 
+use super::Operation;
 use super::pending::PendingEntity;
 use super::record::{Record, explained};
 use crate::clock::Timestamp;
-use crate::domain::{EntityKind, KeyFilter, KeyRule, Site, SubscriptionId};
+use crate::domain::{KeyFilter, KeyRule, Site, SubscriptionId};
 use crate::store::outcomes::Verdict;
 use crate::sync::entity::Content;
 
 /// The project keys that each link lets through; empty lists let every key through.
 pub type AllowedKeys<'a> = BTreeMap<SubscriptionId, &'a [String]>;
 
-/// Removes the keys that must not be sent, and the entities that are left without any. `record` says which and why.
+/// Removes the keys that must not be sent. What is left without any, or had none, becomes a deletion: its name may have lost
+/// them since it was sent. Whether Jira has it at all, the ledger says later. `record` says which keys were removed and why.
 pub(super) fn filter(
     site: &Site,
     allowed: &AllowedKeys<'_>,
     pending: Vec<PendingEntity>,
+    operation: Operation,
     now: Timestamp,
     record: &mut Record,
 ) -> Vec<PendingEntity> {
@@ -45,13 +48,11 @@ pub(super) fn filter(
         } else if !associations.is_empty() {
             pending.entity.set_associations(associations);
             kept.push(pending);
-        } else if pending.entity.key.kind == EntityKind::PullRequest
-            && !pending.entity.associations.is_empty()
-        {
-            // Its title names only keys that must not be sent: it leaves the issues that it may be on.
+        } else if pending.entity.associations.is_empty() || operation == Operation::Live {
+            // History lists all of a link's group, and what this link does not send of it another may have sent.
+            pending.filtered = !pending.entity.associations.is_empty();
             pending.entity.associations = associations;
             pending.entity.content = Content::Deleted;
-            pending.filtered = true;
             kept.push(pending);
         }
     }

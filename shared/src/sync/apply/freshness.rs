@@ -48,7 +48,8 @@ pub(super) fn decide(
             continue;
         }
         let version = newest.entity.version;
-        if last.is_some_and(|last| operation.has_sent(key.kind, &version, last)) {
+        // What has lost its keys says so with the date and rank that it had before.
+        if !newest.is_deletion() && last.is_some_and(|last| operation.has_sent(key.kind, &version, last)) {
             continue;
         }
         match version.freshness(last, now) {
@@ -120,8 +121,10 @@ fn newest(versions: Vec<PendingEntity>) -> Option<PendingEntity> {
     versions.into_iter().filter(|version| version.update.is_none()).reduce(|mut ours, mut theirs| {
         let mut origins = std::mem::take(&mut ours.origins);
         origins.append(&mut theirs.origins);
-        let newer = if theirs.entity.version.supersedes(&ours.entity.version) { theirs } else { ours };
-        PendingEntity { origins, ..newer }
+        let (old, new) = (&ours.entity.version, &theirs.entity.version);
+        // Of two that were read in the same moment, the one that found keys has seen more.
+        let is_newer = new.supersedes(old) || (ours.is_deletion() && !old.supersedes(new));
+        PendingEntity { origins, ..if is_newer { theirs } else { ours } }
     })
 }
 

@@ -81,7 +81,7 @@ impl Apply {
         versions: Vec<PendingEntity>,
     ) -> Result<Applied, StoreError> {
         let (id, now, mut record) = (site.id, self.clock.now(), Record::default());
-        let versions = filter::filter(&site, allowed, versions, now, &mut record);
+        let versions = filter::filter(&site, allowed, versions, self.operation, now, &mut record);
         let ledger = self.store.ledger(id, versions.iter().map(|version| &version.entity.key)).await?;
         let decided = freshness::decide(versions, &ledger, self.operation, now);
         self.store.annotate_sent(id, decided.annotations).await?;

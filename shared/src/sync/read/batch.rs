@@ -88,12 +88,14 @@ impl<'a> Needs<'a> {
                     needs
                         .merge_requests
                         .extend(known.merge_requests.iter().map(|merge_request| merge_request.iid));
-                    if !known.tag {
+                    if !known.tag && !known.git_ref.is_empty() {
                         needs.source_branches.insert(&known.git_ref);
                     }
                 }
                 Object::Deployment(known) => {
-                    needs.environments.insert(&known.environment.name);
+                    if !known.environment.name.is_empty() {
+                        needs.environments.insert(&known.environment.name);
+                    }
                     if !known.git_ref.is_empty() {
                         needs.source_branches.insert(&known.git_ref);
                     }

@@ -1,6 +1,6 @@
 //! Branches: the commits that were pushed, and the branch as it is now.
 
-use super::hook::deleted_branch;
+use super::hook::{deleted_branch, keyless_branch};
 use super::{Branch, Commit, GitlabError, IssueKeys, PendingEntity, ProjectReader, Push, Read, Timestamp};
 use crate::store::ignored_deliveries::IgnoreReason;
 
@@ -103,11 +103,11 @@ impl ProjectReader<'_> {
         known_at: Timestamp,
     ) -> Read<Option<PendingEntity>> {
         let keys = self.branch_keys(&branch.name, &branch.head.sha).await?;
-        if keys.is_empty() {
-            return Ok(None);
+        if keys.items.is_empty() {
+            return Ok(keys.is_all.then(|| keyless_branch(self.source, &branch.name, known_at)));
         }
         let known = pushed.iter().find(|commit| commit.sha == branch.head.sha).cloned();
         let head = self.with_files(known.unwrap_or(branch.head)).await?;
-        Ok(Some(self.source.branch(&branch.name, &head, keys, known_at).into()))
+        Ok(Some(self.source.branch(&branch.name, &head, keys.items, known_at).into()))
     }
 }

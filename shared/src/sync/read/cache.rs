@@ -21,8 +21,16 @@ const MAX_LOOKUPS: u64 = 2_000;
 /// A cache key: instance, project, and what is looked up.
 pub(super) type CacheKey = (Arc<str>, u64, String);
 
+/// What was asked for, as far as it was found.
+#[derive(Clone, Debug)]
+pub(super) struct Listed<T> {
+    pub(super) items: T,
+    /// Whether there is no more. Else what is not among them proves nothing.
+    pub(super) is_all: bool,
+}
+
 /// Merge requests by what they were asked for.
-pub(super) type MergeRequests = Cache<CacheKey, Arc<Vec<MergeRequest>>>;
+pub(super) type MergeRequests = Cache<CacheKey, Listed<Arc<Vec<MergeRequest>>>>;
 
 /// GitLab's answers that hold for a moment, shared by all batches of a process.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ const COMMIT_PAGES: u32 = 3;
 pub struct HistoryPage {
     /// How many things it lists.
     pub listed: u64,
-    /// Those of them that name an issue, or may do so.
+    /// Those of them that name an issue, or may do so; in an audit also those that issues show all the same.
     pub found: Found,
     /// Where the listing goes on; none at its end.
     pub next: Option<Cursor>,
@@ -125,13 +125,13 @@ impl ProjectReader<'_> {
             HistoryTask::FeatureFlags => self.list_feature_flags(cursor).await,
             HistoryTask::DeletedBranches => return self.list_deleted_branches(cursor, plan).await,
         };
-        match page {
-            Ok(page) => {
-                self.reader.succeeded().await;
-                Ok(page)
-            }
-            Err(error) => Err(self.not_listed(error).await),
-        }
+        let mut page = match page {
+            Ok(page) => page,
+            Err(error) => return Err(self.not_listed(error).await),
+        };
+        self.reader.succeeded().await;
+        self.leave_out_keyless(&mut page, plan.kind).await?;
+        Ok(page)
     }
 
     /// What it means that a listing of the project is not answered.
@@ -162,7 +162,7 @@ impl ProjectReader<'_> {
         let (client, project) = (&self.reader.client, &self.source.project);
         let page = client.merge_requests_before(project, cursor.before, cursor.page).await?;
         let listing = Listing::of(&page, cursor, |merge_request| merge_request.updated_at);
-        Ok(listing.page(Found::MergeRequests(with_keys(page.items, |it| &it.keys)), ProjectBatch::default()))
+        Ok(listing.page(Found::MergeRequests(page.items), ProjectBatch::default()))
     }
 
     async fn list_branches(&self, cursor: Cursor) -> Read<HistoryPage> {
@@ -188,7 +188,7 @@ impl ProjectReader<'_> {
         for commit in &page.items {
             self.keep(commit).await;
         }
-        Ok(listing.page(Found::Commits(with_keys(page.items, |it| &it.keys)), ProjectBatch::default()))
+        Ok(listing.page(Found::Commits(page.items), ProjectBatch::default()))
     }
 
     async fn list_pipelines(&self, cursor: Cursor) -> Read<HistoryPage> {
@@ -198,14 +198,13 @@ impl ProjectReader<'_> {
         self.find_commits(&page.items, cursor.before).await?;
         for pipeline in &mut page.items {
             pipeline.commit_keys = match self.commit(&pipeline.sha).await {
-                Ok(commit) => commit.keys,
-                Err(GitlabError::NotFound) => IssueKeys::default(),
+                Ok(commit) => Some(commit.keys),
+                Err(GitlabError::NotFound) => None,
                 Err(error) => return Err(error),
             };
         }
         let refs = page.items.iter().map(|pipeline| pipeline.git_ref.as_str());
         let batch = self.read_merge_requests_of(refs).await;
-        page.items.retain(|pipeline| may_have_keys(pipeline, &batch));
         Ok(listing.page(Found::Pipelines(page.items), batch))
     }
 
@@ -251,10 +250,9 @@ impl ProjectReader<'_> {
         let known_at = self.reader.now();
         let page = self.reader.client.feature_flags(&self.source.project, cursor.page).await?;
         let listing = Listing::of(&page, Cursor { before: None, ..cursor }, |_| None);
-        let found = with_keys(page.items, |flag| &flag.keys);
-        let known = found.iter().map(|flag| (flag.name.clone(), (known_at, flag.clone())));
+        let known = page.items.iter().map(|flag| (flag.name.clone(), (known_at, flag.clone())));
         let batch = ProjectBatch { feature_flags: known.collect(), ..ProjectBatch::default() };
-        Ok(listing.page(Found::FeatureFlags(found), batch))
+        Ok(listing.page(Found::FeatureFlags(page.items), batch))
     }
 }
 
@@ -274,25 +272,5 @@ impl Listing {
 
     fn page(self, found: Found, batch: ProjectBatch) -> HistoryPage {
         HistoryPage { listed: self.listed, found, next: self.next, last: self.last, batch }
-    }
-}
-
-fn with_keys<T>(mut items: Vec<T>, keys: impl Fn(&T) -> &IssueKeys) -> Vec<T> {
-    items.retain(|item| !keys(item).is_empty());
-    items
-}
-
-/// Whether a pipeline names an issue, or its merge requests are not known.
-fn may_have_keys(pipeline: &Pipeline, batch: &ProjectBatch) -> bool {
-    if !pipeline.commit_keys.is_empty() || !IssueKeys::extract([pipeline.git_ref.as_str()]).is_empty() {
-        return true;
-    }
-    if pipeline.git_ref.starts_with("refs/") {
-        // Few enough, and its merge request's own keys decide.
-        return true;
-    }
-    match batch.of_branches.get(&pipeline.git_ref) {
-        Some(found) => found.iter().any(|it| !it.merge_request.keys.is_empty()),
-        None => !pipeline.tag,
     }
 }

@@ -6,7 +6,7 @@ use crate::gitlab::hooks::HookEvent;
 use crate::gitlab::model::{Commit, MergeRequest, Person, Push};
 use crate::sync::apply::PendingEntity;
 use crate::sync::entity::Entity;
-use crate::sync::transform::Source;
+use crate::sync::transform::{Source, issue_keys};
 
 /// The entities of an event that came in at `known_at` with the delivery that GitLab calls `delivery`, from its hook alone.
 #[must_use]
@@ -32,6 +32,12 @@ pub fn entities(
             entity.version.rank -= u8::from(*untold_changes);
             vec![entity.into()]
         }
+        // Only what runs for a merge request says whether it has lost its keys.
+        HookEvent::Pipeline(pipeline)
+            if pipeline.merge_requests.is_empty() && issue_keys(pipeline).is_empty() =>
+        {
+            Vec::new()
+        }
         HookEvent::Pipeline(pipeline) => {
             source.build(pipeline, known_at, true).into_iter().map(PendingEntity::from).collect()
         }
@@ -53,6 +59,12 @@ pub(super) fn deleted_branch(
     let keys = IssueKeys::extract([branch]);
     let entity = source.deleted(source.branch_key(branch), label, keys, known_at);
     PendingEntity { deleted_head: Some(before.to_owned()), ..entity.into() }
+}
+
+/// That a branch is there and names no issue any more: its last key stood in a merge request.
+pub(super) fn keyless_branch(source: &Source, branch: &str, known_at: Timestamp) -> PendingEntity {
+    let label = format!("{}:{branch}", source.project.path);
+    source.deleted(source.branch_key(branch), label, IssueKeys::default(), known_at).into()
 }
 
 /// A merge request, or its deletion when no key is left in it.

@@ -1,6 +1,6 @@
 //! Merge requests, and the source branch of those that are open.
 
-use super::hook::merge_request_entity;
+use super::hook::{keyless_branch, merge_request_entity};
 use super::{GitlabError, MergeRequest, PendingEntity, ProjectReader, Read};
 use crate::gitlab::model::Reviewer;
 
@@ -89,9 +89,10 @@ impl ProjectReader<'_> {
         // The merge request has just changed: what is kept about its branch is old.
         let key = self.reader.cache_key(self.source.project.id, format!("{} {name}", branch.head.sha));
         self.reader.access.cache.of_branch.invalidate(&key).await;
-        let keys = self.branch_keys(name, &branch.head.sha).await?.union(&merge_request.keys);
+        let of_branch = self.branch_keys(name, &branch.head.sha).await?;
+        let keys = of_branch.items.union(&merge_request.keys);
         if keys.is_empty() {
-            return Ok(None);
+            return Ok(of_branch.is_all.then(|| keyless_branch(self.source, name, known_at)));
         }
         let head = self.with_files(branch.head).await?;
         Ok(Some(self.source.branch(name, &head, keys, known_at).into()))

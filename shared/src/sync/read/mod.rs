@@ -25,6 +25,7 @@ mod deployment;
 mod feature_flag;
 pub mod history;
 pub mod hook;
+mod keyless;
 mod merge_request;
 mod pipeline;
 mod reader;
@@ -37,7 +38,7 @@ pub use cache::GitlabCache;
 pub use reader::{GitlabAccess, GitlabReader, GroupListing, ReadError};
 pub use replaced_commits::ReplacedCommits;
 
-use self::cache::{CacheKey, MergeRequests};
+use self::cache::{CacheKey, Listed, MergeRequests};
 use super::apply::PendingEntity;
 use super::transform::Source;
 use crate::clock::Timestamp;
@@ -219,53 +220,38 @@ impl ProjectReader<'_> {
     }
 
     /// The branch's own keys and those of its open merge requests.
-    async fn branch_keys(&self, branch: &str, head: &str) -> Read<IssueKeys> {
+    async fn branch_keys(&self, branch: &str, head: &str) -> Read<Listed<IssueKeys>> {
         let own = IssueKeys::extract([branch]);
         let open = self.open_merge_requests(branch, head).await?;
-        let here = open.iter().filter(|it| it.source_project_id == Some(self.source.project.id));
-        Ok(here.fold(own, |keys, merge_request| keys.union(&merge_request.keys)))
+        let here = open.items.iter().filter(|it| it.source_project_id == Some(self.source.project.id));
+        let keys = here.fold(own, |keys, merge_request| keys.union(&merge_request.keys));
+        Ok(Listed { items: keys, is_all: open.is_all })
     }
 
     /// The open merge requests from a branch with a given head.
-    async fn open_merge_requests(&self, branch: &str, head: &str) -> Read<Arc<Vec<MergeRequest>>> {
+    async fn open_merge_requests(&self, branch: &str, head: &str) -> Read<Listed<Arc<Vec<MergeRequest>>>> {
         if let Some(all) = self.batch.of_branches.get(branch) {
             let open = all.iter().map(|it| &it.merge_request).filter(|it| it.state == "opened");
-            return Ok(Arc::new(open.cloned().collect()));
+            return Ok(Listed { items: Arc::new(open.cloned().collect()), is_all: true });
         }
         let cache = &self.reader.access.cache.of_branch;
         let key = self.reader.cache_key(self.source.project.id, format!("{head} {branch}"));
         if let Some(known) = cache.get(&key).await {
             return Ok(known);
         }
-        let read = match self.reader.client.open_merge_requests(&self.source.project, branch).await {
+        let (read, is_all) = match self.reader.client.open_merge_requests(&self.source.project, branch).await
+        {
             // A list is never unknown while its project is known.
             Err(GitlabError::NotFound) if branch.contains('/') => match self.not_found().await {
                 GitlabError::NotFound => {
                     self.reader.note_slashes().await;
-                    Vec::new()
+                    (Vec::new(), false)
                 }
                 error => return Err(error),
             },
-            read => read?,
+            read => (read?, true),
         };
-        let read = Arc::new(read);
-        remember(cache, key, &read).await;
-        Ok(read)
-    }
-
-    /// The merge requests that contain a commit.
-    async fn merge_requests_of(&self, sha: &str) -> Read<Arc<Vec<MergeRequest>>> {
-        let cache = &self.reader.access.cache.of_commit;
-        let key = self.reader.cache_key(self.source.project.id, sha.to_owned());
-        if let Some(known) = cache.get(&key).await {
-            return Ok(known);
-        }
-        let read = match self.reader.client.merge_requests_of_commit(&self.source.project, sha).await {
-            // The commit is gone; no merge request contains it.
-            Err(GitlabError::NotFound) => Vec::new(),
-            read => read?,
-        };
-        let read = Arc::new(read);
+        let read = Listed { items: Arc::new(read), is_all };
         remember(cache, key, &read).await;
         Ok(read)
     }
@@ -292,8 +278,8 @@ impl ProjectReader<'_> {
 }
 
 /// Only what was found is kept: GitLab links commits, branches and merge requests a moment after it sends their hooks.
-async fn remember(cache: &MergeRequests, key: CacheKey, found: &Arc<Vec<MergeRequest>>) {
-    if !found.is_empty() {
+async fn remember(cache: &MergeRequests, key: CacheKey, found: &Listed<Arc<Vec<MergeRequest>>>) {
+    if !found.items.is_empty() {
         cache.insert(key, found.clone()).await;
     }
 }

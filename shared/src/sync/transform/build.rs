@@ -59,7 +59,9 @@ pub fn issue_keys(pipeline: &Pipeline) -> IssueKeys {
     pipeline
         .merge_requests
         .iter()
-        .fold(pipeline.commit_keys.clone(), |keys, merge_request| keys.union(&merge_request.keys))
+        .fold(pipeline.commit_keys.clone().unwrap_or_default(), |keys, merge_request| {
+            keys.union(&merge_request.keys)
+        })
 }
 
 /// A merge request's pipeline runs on `refs/merge-requests/7/head`; people know its source branch.

@@ -105,6 +105,7 @@ impl Source {
     }
 }
 
-pub(super) fn short(sha: &str) -> &str {
+/// As much of a SHA as people read.
+pub(in crate::sync) fn short(sha: &str) -> &str {
     sha.get(..SHORT_SHA).unwrap_or(sha)
 }

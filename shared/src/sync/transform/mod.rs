@@ -12,6 +12,9 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use build::issue_keys;
+pub(super) use commit::short;
+
 use aws_lc_rs::digest;
 
 use super::entity::{Content, Entity, EntityVersion, Link};

@@ -132,7 +132,7 @@ fn pipeline() -> Pipeline {
         status: "success".to_owned(),
         updated_at: Some(CHANGED_AT),
         web_url: format!("{PROJECT_URL}/-/pipelines/5001"),
-        commit_keys: IssueKeys::extract(["PAY-7"]),
+        commit_keys: Some(IssueKeys::extract(["PAY-7"])),
         merge_requests: vec![PipelineMergeRequest {
             iid: 7,
             source_branch: "PAY-7-retry".to_owned(),
@@ -319,7 +319,7 @@ fn more_keys_than_jira_takes_are_cut_and_counted() {
         let keys = keys(count);
         let source = source();
         let commit = Commit { keys: keys.clone(), ..commit() };
-        let pipeline = Pipeline { commit_keys: keys.clone(), merge_requests: Vec::new(), ..pipeline() };
+        let pipeline = Pipeline { commit_keys: Some(keys.clone()), merge_requests: Vec::new(), ..pipeline() };
         let entities = [
             source.commit(&commit, KNOWN_AT),
             source.branch("main", &commit, keys.clone(), KNOWN_AT),

@@ -213,7 +213,7 @@ fn build(project: u64, number: u64) -> Entity {
         iid: Some(number),
         git_ref: "main".to_owned(),
         status: "running".to_owned(),
-        commit_keys: IssueKeys::extract(["PAY-1"]),
+        commit_keys: Some(IssueKeys::extract(["PAY-1"])),
         ..model::Pipeline::default()
     };
     source(project).build(&pipeline, KNOWN_AT, false).expect("it has a number")

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::jira::model::{Build, BuildState, TestInfo};
-use crate::sync::transform::build;
 
 fn sent(pipeline: &Pipeline) -> Build {
     content!(source().build(pipeline, KNOWN_AT, false).expect("it has a number"), Build)
@@ -63,13 +62,13 @@ fn tests_are_counted_or_left_out() {
 #[test]
 fn keys_come_from_the_commit_and_then_from_the_merge_requests() {
     assert_eq!(sent(&pipeline()).issue_keys, ["PAY-7", "PAY-8"]);
-    assert_eq!(build::issue_keys(&pipeline()).as_slice(), ["PAY-7", "PAY-8"]);
+    assert_eq!(issue_keys(&pipeline()).as_slice(), ["PAY-7", "PAY-8"]);
 }
 
 /// M4: it belongs to no issue; whoever sends leaves it out.
 #[test]
 fn a_pipeline_without_keys_has_none() {
-    let keyless = Pipeline { commit_keys: IssueKeys::default(), merge_requests: Vec::new(), ..pipeline() };
+    let keyless = Pipeline { commit_keys: None, merge_requests: Vec::new(), ..pipeline() };
     let entity = source().build(&keyless, KNOWN_AT, false).expect("it has a number");
     assert!(entity.associations.is_empty());
 }
