@@ -318,7 +318,7 @@ async fn what_is_in_flight_at_each_of_many_ends_waits_longer_each_time() {
     let open = || EmbeddedQueues::open(&path, clock.clone()).unwrap().queue("events");
     open().send(vec![message("a", "poison")]).await.unwrap();
     let mut pauses = Vec::new();
-    for _ in 0..14 {
+    for _ in 0..32 {
         let queue = open();
         let mut pause = 0;
         while queue.receive(1, MINUTE, &HashSet::new()).await.unwrap().is_empty() {
@@ -331,7 +331,8 @@ async fn what_is_in_flight_at_each_of_many_ends_waits_longer_each_time() {
         assert_eq!(bodies(&received), ["another"], "others go on");
         queue.delete(&receipts(&received)).await.unwrap();
     }
-    assert_eq!(pauses, [0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    assert_eq!(pauses[..21], [0; 21]);
+    assert_eq!(pauses[21..], [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
 }
 
 #[tokio::test]

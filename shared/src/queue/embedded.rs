@@ -7,7 +7,7 @@
 //! an earlier delivery is accepted and does nothing
 //! (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html>). Unlike SQS it
 //! knows when its only consumer dies: what was in flight is visible again as soon as the file is opened, or after a pause if
-//! that happened to it several times.
+//! that happened to it often.
 //!
 //! # Durability
 //!
