@@ -59,7 +59,7 @@ impl From<Entity> for PendingEntity {
 impl PendingEntity {
     /// Whether Jira may be told later to delete it, which depends on whether Jira may have it.
     pub(super) fn can_be_deleted(&self) -> bool {
-        matches!(self.entity.key.kind, EntityKind::Branch | EntityKind::PullRequest) && !self.is_deletion()
+        self.entity.key.kind != EntityKind::Commit && !self.is_deletion()
     }
 
     /// For how long the oldest of its messages has waited and been tried.
