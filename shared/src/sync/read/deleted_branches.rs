@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::history::{Found, HistoryPage, ListError};
+use super::history::{Found, HistoryPage, ListError, ShownBranch};
 use super::{ProjectBatch, ProjectReader};
 use crate::domain::{BranchHistory, Cursor, EntityKind, HistoryPlan, TaskFailure};
 use crate::store::ledger::LedgerEntry;
@@ -18,15 +18,6 @@ const MAX_REMOVED: usize = 100;
 /// So many branches of a project may be removed without being asked; or one in ten, if that is more.
 const FEW: usize = 20;
 const ONE_IN: usize = 10;
-
-/// A branch that issues show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShownBranch {
-    /// Its name.
-    pub name: String,
-    /// The head that it had when it was sent.
-    pub head: String,
-}
 
 impl ShownBranch {
     /// None where the entry does not say its name.

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::deleted_branches::ShownBranch;
 use super::{
     Commit, Deployment, FeatureFlag, MergeRequest, Object, Pipeline, ProjectBatch, ProjectReader, Read,
     ReadError,
@@ -16,6 +15,15 @@ use crate::store::StoreError;
 
 /// Pages of commits that are looked through for those of a page of pipelines, before each is asked for by itself.
 const COMMIT_PAGES: u32 = 3;
+
+/// A branch that issues show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownBranch {
+    /// Its name.
+    pub name: String,
+    /// The head that it had when it was sent.
+    pub head: String,
+}
 
 /// A page of a listing.
 #[derive(Debug)]
