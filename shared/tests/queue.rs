@@ -332,7 +332,7 @@ async fn what_is_in_flight_at_each_of_many_ends_waits_longer_each_time() {
         queue.delete(&receipts(&received)).await.unwrap();
     }
     assert_eq!(pauses[..21], [0; 21]);
-    assert_eq!(pauses[21..], [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    assert_eq!(pauses[21..], [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]);
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ const MAX_DELIVERIES: usize = 64;
 /// Updates that may wait for others at the same time.
 const MAX_WAITING: usize = 32;
 
+/// Gaps that are remembered at the same time.
+const MAX_GAPS: usize = 8;
+
 /// What a push hook says of a branch. A branch that is not there has no head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefUpdate {
@@ -45,6 +48,10 @@ pub struct BranchHistory {
     /// Since when updates wait for others, by delivery.
     #[serde(default)]
     waiting: BTreeMap<String, Timestamp>,
+    /// Heads that no known update led to, where updates were no longer waited for, and when the update that replaced each
+    /// came in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<(Option<String>, Timestamp)>,
     /// When the newest of its updates came in.
     newest: Timestamp,
 }
@@ -73,6 +80,7 @@ impl BranchHistory {
             was_absent: false,
             deliveries,
             waiting,
+            gaps: Vec::new(),
             newest: at,
         }
     }
@@ -99,6 +107,7 @@ impl BranchHistory {
         let mut seen: BTreeSet<String> = history.deliveries.iter().cloned().collect();
         let mut left: Vec<ReceivedUpdate<'_>> = order.iter().map(|index| updates[*index]).collect();
         left.retain(|(update, _)| update.before != update.after && seen.insert(update.delivery.clone()));
+        left.retain(|update| !history.fills_gap(*update));
         history.settle(&left);
         if !history.accept(&left) {
             while let Some(placeable) = history.next_placeable(&left) {
@@ -189,8 +198,27 @@ impl BranchHistory {
         }
         self.waiting.remove(&update.delivery);
         if at > self.newest {
+            self.gaps.push((update.before.clone(), at));
+            let surplus = self.gaps.len().saturating_sub(MAX_GAPS);
+            self.gaps.drain(..surplus);
             (self.head, self.base, self.newest) = (update.after.clone(), Base::Settled, at);
         }
+        self.deliveries.push(update.delivery.clone());
+        true
+    }
+}
+
+impl BranchHistory {
+    /// Whether an update leads to a head that was replaced before anybody knew of it. It came in, or was processed, too late to
+    /// be waited for, and is older than what replaced it. What leads there after all late ones have come in is new.
+    fn fills_gap(&mut self, (update, at): ReceivedUpdate<'_>) -> bool {
+        let leads_there = |(head, replaced_at): &(Option<String>, Timestamp)| {
+            *head == update.after && at.since(*replaced_at) <= SETTLING_TIME
+        };
+        let Some(index) = self.gaps.iter().position(leads_there) else { return false };
+        // What led to its own predecessor may be late as well.
+        self.gaps[index].0.clone_from(&update.before);
+        self.waiting.remove(&update.delivery);
         self.deliveries.push(update.delivery.clone());
         true
     }
@@ -289,6 +317,20 @@ mod tests {
         let deletion = update("1", "c", "");
         let (known, placed) = BranchHistory::place(Some(known), &[(&deletion, later(5))], later(8));
         assert_eq!((known.expect("known").head(), placed), (None, vec![true]));
+    }
+
+    #[test]
+    fn what_comes_after_it_was_no_longer_waited_for_is_older_than_what_replaced_it() {
+        let (known, _) = history(&[("", "a", 0), ("c", "", 5)]);
+        let deletion = update("1", "c", "");
+        let (known, _) = BranchHistory::place(Some(known), &[(&deletion, later(5))], later(8));
+        let late = [update("3", "b", "c"), update("2", "a", "b")];
+        let received: Vec<_> = late.iter().map(|update| (update, later(6))).collect();
+        let (known, placed) = BranchHistory::place(known, &received, later(12));
+        assert_eq!((known.as_ref().and_then(BranchHistory::head), placed), (None, vec![true, true]));
+        let restored = update("4", "", "c");
+        let (known, _) = BranchHistory::place(known, &[(&restored, later(20))], later(20));
+        assert_eq!(known.expect("known").head(), Some("c"), "what leads there much later is new");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::queue::{DeadLetter, Depth, Outgoing, RETENTION, Received, never_finis
 
 /// Receives after which a message is dead-lettered. More than on SQS: when the process ends, all its messages in flight count,
 /// and the same ones may be in flight each time, such as those to a site that hangs. With [`recover`]'s pauses a message that
-/// kills the process does so for six hours.
+/// kills the process does so for more than an hour.
 pub(super) const MAX_RECEIVES: u32 = 100;
 
 /// The layout of the file. A file with a higher number was written by a newer release.
@@ -69,8 +69,8 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<bool> {
 /// somebody kills again and again must not wait for its own work.
 const RECEIVES_WITHOUT_PAUSE: u32 = 20;
 
-/// The longest such pause, in milliseconds.
-const MAX_PAUSE: i64 = 5 * 60 * 1000;
+/// The longest such pause, in milliseconds: shorter than a push waits for the one before it.
+const MAX_PAUSE: i64 = 60 * 1000;
 
 /// Makes visible what was in flight when the last process ended: at once, or if that happened often to a message,
 /// after a pause that doubles each time, so that one that kills the process leaves time for the others.
