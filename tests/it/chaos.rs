@@ -184,6 +184,10 @@ async fn play(mut stage: Stage, bundle: &mut impl Bundle, events: usize) {
         differences = stage.differences(&projects, &neighbours);
         let queue = bundle.queue().await;
         let is_empty = ["ready", "delayed", "in_flight"].iter().all(|state| queue[state] == 0);
+        if is_empty {
+            // What was on the queue while they were looked for has arrived by now.
+            differences = stage.differences(&projects, &neighbours);
+        }
         if differences.is_empty() || is_empty {
             break;
         }

@@ -48,12 +48,20 @@ pub struct BranchHistory {
     /// Since when updates wait for others, by delivery.
     #[serde(default)]
     waiting: BTreeMap<String, Timestamp>,
-    /// Heads that no known update led to, where updates were no longer waited for, and when the update that replaced each
-    /// came in.
+    /// Where updates were no longer waited for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    gaps: Vec<(Option<String>, Timestamp)>,
+    gaps: Vec<Gap>,
     /// When the newest of its updates came in.
     newest: Timestamp,
+}
+
+/// Updates are missing that led from one head to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Gap {
+    from: Option<String>,
+    to: Option<String>,
+    /// When the update that followed them came in.
+    closed_at: Timestamp,
 }
 
 /// Where the history begins.
@@ -198,7 +206,7 @@ impl BranchHistory {
         }
         self.waiting.remove(&update.delivery);
         if at > self.newest {
-            self.gaps.push((update.before.clone(), at));
+            self.gaps.push(Gap { from: self.head.clone(), to: update.before.clone(), closed_at: at });
             let surplus = self.gaps.len().saturating_sub(MAX_GAPS);
             self.gaps.drain(..surplus);
             (self.head, self.base, self.newest) = (update.after.clone(), Base::Settled, at);
@@ -209,15 +217,22 @@ impl BranchHistory {
 }
 
 impl BranchHistory {
-    /// Whether an update leads to a head that was replaced before anybody knew of it. It came in, or was processed, too late to
-    /// be waited for, and is older than what replaced it. What leads there after all late ones have come in is new.
+    /// Whether an update is one that was no longer waited for: it is older than what followed it, whenever it came in. What
+    /// leads to the same head after all late ones have come in is new.
     fn fills_gap(&mut self, (update, at): ReceivedUpdate<'_>) -> bool {
-        let leads_there = |(head, replaced_at): &(Option<String>, Timestamp)| {
-            *head == update.after && at.since(*replaced_at) <= SETTLING_TIME
+        // Many updates lead to no head, but only one from where the gap begins.
+        let belongs_there = |gap: &Gap| {
+            gap.to == update.after
+                && (gap.to.is_some() || gap.from == update.before)
+                && at.since(gap.closed_at) <= SETTLING_TIME
         };
-        let Some(index) = self.gaps.iter().position(leads_there) else { return false };
-        // What led to its own predecessor may be late as well.
-        self.gaps[index].0.clone_from(&update.before);
+        let Some(index) = self.gaps.iter().position(belongs_there) else { return false };
+        if self.gaps[index].from == update.before {
+            self.gaps.remove(index);
+        } else {
+            // What led to its own predecessor may be late as well.
+            self.gaps[index].to.clone_from(&update.before);
+        }
         self.waiting.remove(&update.delivery);
         self.deliveries.push(update.delivery.clone());
         true
@@ -331,6 +346,21 @@ mod tests {
         let restored = update("4", "", "c");
         let (known, _) = BranchHistory::place(known, &[(&restored, later(20))], later(20));
         assert_eq!(known.expect("known").head(), Some("c"), "what leads there much later is new");
+    }
+
+    #[test]
+    fn a_deletion_is_no_late_one_of_a_branch_that_was_made_anew_meanwhile() {
+        let known = [("", "a", 0), ("", "b", 5)];
+        let (known, _) = history(&known);
+        let made_anew = update("1", "", "b");
+        let (known, _) = BranchHistory::place(Some(known), &[(&made_anew, later(5))], later(8));
+        assert_eq!(known.as_ref().and_then(BranchHistory::head), Some("b"));
+        let late = update("2", "a", "");
+        let (known, _) = BranchHistory::place(known, &[(&late, later(6))], later(9));
+        assert_eq!(known.as_ref().and_then(BranchHistory::head), Some("b"), "it was before");
+        let deleted = update("3", "b", "");
+        let (known, _) = BranchHistory::place(known, &[(&deleted, later(6))], later(9));
+        assert_eq!(known.expect("known").head(), None);
     }
 
     #[test]
