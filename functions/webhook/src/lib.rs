@@ -21,7 +21,7 @@ use shared::bundle::WEBHOOK;
 use shared::clock::{SharedClock, Timestamp};
 use shared::config::Variables;
 use shared::domain::{IssueKeys, SubscriptionId};
-use shared::gitlab::hooks::{HookError, parse};
+use shared::gitlab::hooks::{HookError, ParsedHook, parse};
 use shared::gitlab::model::Project;
 use shared::http::Error;
 use shared::queue::disposition::Message;
@@ -238,16 +238,17 @@ impl Webhook {
             self.note_not_understood(hook, arrived_at, missing).await;
             return Ok(INCOMPLETE);
         }
-        let (label, keys) = (delivery.event.label(&delivery.project), delivery.event.named_keys());
+        let keys = delivery.event.named_keys();
         let coverage = self.coverage(hook.subscription, &delivery.project).await;
         let nothing = (coverage == Some(Coverage::Outside))
             .then_some(IgnoreReason::Outside)
             .or_else(|| interest::leads_to_nothing(&delivery, &keys, has_token));
+        let label = |delivery: &ParsedHook| delivery.event.label(&delivery.project);
         if let Some(answer) = nothing {
-            self.note_ignored(hook, arrived_at, answer, label, &keys).await;
+            self.note_ignored(hook, arrived_at, answer, label(&delivery), &keys).await;
             return Ok(answer_to_gitlab(answer));
         }
-        let left_out = interest::leaves_out(&delivery.event, has_token);
+        let left_out = interest::leaves_out(&delivery.event, has_token).map(|it| (it, label(&delivery)));
         let received_at = self.received_at(hook, open, arrived_at).await;
         let messages = EventMessage::split(hook.subscription, received_at, hook.delivery_id(), delivery);
         if let Err(error) = self.queue.send(self.outgoing(&messages)?).await {
@@ -255,7 +256,7 @@ impl Webhook {
             return Err(Error::unavailable(error));
         }
         note_accepted(hook, &messages, &keys);
-        if let Some(answer) = left_out {
+        if let Some((answer, label)) = left_out {
             self.note_ignored(hook, arrived_at, answer, label, &keys).await;
         }
         Ok(ACCEPTED)

@@ -145,6 +145,27 @@ impl BranchHistory {
         }
     }
 
+    /// Whether an update is one that was no longer waited for: it is older than what followed it, whenever it came in. What
+    /// leads to the same head after all late ones have come in is new.
+    fn fills_gap(&mut self, (update, at): ReceivedUpdate<'_>) -> bool {
+        // Many updates lead to no head, but only one from where the gap begins.
+        let belongs_there = |gap: &Gap| {
+            gap.to == update.after
+                && (gap.to.is_some() || gap.from == update.before)
+                && at.since(gap.closed_at) <= SETTLING_TIME
+        };
+        let Some(index) = self.gaps.iter().position(belongs_there) else { return false };
+        if self.gaps[index].from == update.before {
+            self.gaps.remove(index);
+        } else {
+            // What led to its own predecessor may be late as well.
+            self.gaps[index].to.clone_from(&update.before);
+        }
+        self.waiting.remove(&update.delivery);
+        self.deliveries.push(update.delivery.clone());
+        true
+    }
+
     /// Takes `updates` in if there is a way through all of them.
     fn accept(&mut self, updates: &[ReceivedUpdate<'_>]) -> bool {
         let was_absent = self.was_absent
@@ -211,29 +232,6 @@ impl BranchHistory {
             self.gaps.drain(..surplus);
             (self.head, self.base, self.newest) = (update.after.clone(), Base::Settled, at);
         }
-        self.deliveries.push(update.delivery.clone());
-        true
-    }
-}
-
-impl BranchHistory {
-    /// Whether an update is one that was no longer waited for: it is older than what followed it, whenever it came in. What
-    /// leads to the same head after all late ones have come in is new.
-    fn fills_gap(&mut self, (update, at): ReceivedUpdate<'_>) -> bool {
-        // Many updates lead to no head, but only one from where the gap begins.
-        let belongs_there = |gap: &Gap| {
-            gap.to == update.after
-                && (gap.to.is_some() || gap.from == update.before)
-                && at.since(gap.closed_at) <= SETTLING_TIME
-        };
-        let Some(index) = self.gaps.iter().position(belongs_there) else { return false };
-        if self.gaps[index].from == update.before {
-            self.gaps.remove(index);
-        } else {
-            // What led to its own predecessor may be late as well.
-            self.gaps[index].to.clone_from(&update.before);
-        }
-        self.waiting.remove(&update.delivery);
         self.deliveries.push(update.delivery.clone());
         true
     }
