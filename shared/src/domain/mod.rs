@@ -21,7 +21,7 @@ mod subscription;
 
 pub use api::Api;
 pub use associations::{Associations, MAX_ASSOCIATIONS, Service};
-pub use branch_history::{BranchHistory, RefUpdate};
+pub use branch_history::{BranchHistory, Placement, RefUpdate};
 pub use entity::{EntityKey, EntityKind};
 pub use group_path::lies_under;
 pub use history::{

@@ -3,13 +3,16 @@
 
 use super::{Decided, PendingEntity};
 use crate::clock::Timestamp;
-use crate::domain::{BranchHistory, EntityKey};
+use crate::domain::{BranchHistory, EntityKey, Placement};
 use crate::store::ledger::LedgerEntry;
 use crate::sync::entity::{Content, Entity};
 
 /// How often pushes are looked at that wait for others, in milliseconds. All of a branch are due at the same moment, so that
 /// they find each other.
 const POLL_INTERVAL: i64 = 5_000;
+
+/// The same, for pushes that others were preferred to.
+const LATE_POLL_INTERVAL: i64 = 30_000;
 
 /// Decides on the versions of the branch `key`.
 pub(super) fn decide(
@@ -28,23 +31,38 @@ pub(super) fn decide(
         .iter()
         .filter_map(|version| Some((version.update.as_ref()?, version.entity.version.known_at)))
         .collect();
-    let (history, is_placed) = BranchHistory::place(before.clone(), &updates, now);
-    let mut is_placed = is_placed.into_iter();
-    let (placed, waiting): (Vec<_>, Vec<_>) =
-        versions.into_iter().partition(|_| is_placed.next().unwrap_or(true));
-    let until = Timestamp((now.0 / POLL_INTERVAL + 1) * POLL_INTERVAL);
-    decided.waiting.extend(waiting.into_iter().map(|version| (version, until)));
+    let (history, placements) = BranchHistory::place(before.clone(), &updates, now);
+    let mut placements = placements.into_iter();
+    let mut placed = Vec::new();
+    for version in versions {
+        let interval = match placements.next().unwrap_or(Placement::Placed) {
+            Placement::Placed => {
+                placed.push(version);
+                continue;
+            }
+            Placement::Waits => POLL_INTERVAL,
+            Placement::MayBeHead => LATE_POLL_INTERVAL,
+        };
+        decided.waiting.push((version, Timestamp((now.0 / interval + 1) * interval)));
+    }
     let Some(history) = history else { return };
     // What was about to be sent in between may have reached Jira.
     let may_differ = last.is_some_and(|last| last.reserved.is_some());
-    let is_shown = !may_differ && before.as_ref().is_some_and(|before| before.head() == history.head());
+    // Where its answer got lost, it may have another head than the last one that is known to be there.
+    let leads_back = |version: &PendingEntity| {
+        let is_new = |delivery: &String| before.as_ref().is_some_and(|before| !before.knows(delivery));
+        version.update.as_ref().is_some_and(|update| {
+            update.after.as_deref() == history.head() && (has_message(version) || is_new(&update.delivery))
+        })
+    };
+    let is_shown = !may_differ && before.is_some() && history.is_shown() && !placed.iter().any(leads_back);
     let newest = if is_shown { None } else { newest(placed, history.head(), before.as_ref()) };
     match newest.filter(|newest| !newest.is_needless_deletion(last)) {
         Some(mut newest) => {
             newest.entity.version.from_hook = true;
             let number = newest.entity.version.number_after(last, now);
             decided.number(&mut newest, number, last, now);
-            newest.branch = Some(history);
+            newest.branch = Some(history.with_head_shown(newest.is_deletion()));
             decided.fresh.push(newest);
         }
         // Nothing to send, but something was learned.
@@ -148,5 +166,21 @@ mod tests {
     fn a_branch_that_came_and_went_is_deleted_where_jira_may_have_it() {
         assert_eq!(deletions(None), 0, "Jira never heard of it");
         assert_eq!(deletions(Some(5_000)), 1);
+    }
+
+    /// Jira may have deleted it although its answer got lost, so that nothing of it is in the ledger.
+    #[test]
+    fn a_branch_that_is_restored_is_sent_even_if_it_is_known_to_be_there() {
+        let versions = made_and_deleted();
+        let (made, deleted) = (versions[0].clone(), versions[1].clone());
+        let key = made.entity.key.clone();
+        let sha = made.update.as_ref().and_then(|update| update.after.clone());
+        let there = LedgerEntry {
+            branch: Some(BranchHistory::settled(sha.as_deref(), Timestamp(500))),
+            ..LedgerEntry::from(made.entity.version)
+        };
+        let mut decided = Decided::default();
+        decide(&key, vec![deleted, made], Some(&there), Timestamp(10_000), &mut decided);
+        assert_eq!(decided.fresh.iter().filter(|version| !version.is_deletion()).count(), 1);
     }
 }
