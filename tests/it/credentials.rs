@@ -334,3 +334,31 @@ async fn projects_that_come_later_get_their_hooks() {
     stage.day_after().await;
     assert_eq!(stage.stored(id).await.hooks.unwrap().id, before, "nothing new, nothing to do");
 }
+
+/// What GitLab did not let be read is no repeat when it is sent again.
+#[tokio::test]
+async fn what_a_refused_token_could_not_read_arrives_when_it_is_sent_again() {
+    let stage = Stage::new().await;
+    stage.api.push("feature", [commit("First").adds("a", 1)]).await;
+    stage.api.open_merge_request(merge_request("feature", "PAY-9 Feature")).await;
+    stage.settled().await;
+    let held = stage.world.gitlab.hold_deliveries();
+    stage.api.push("feature", [commit("Second").adds("b", 1)]).await;
+    let delivery = held.take().remove(0);
+    drop(held);
+    stage.world.gitlab.inject(Fault::status(401));
+    assert_eq!(delivery.send().await.unwrap(), 200);
+    stage.settled().await;
+    let last = || {
+        let branches = stage.world.site.issue("PAY-9").branches;
+        branches.first().map(|branch| branch.submitted["lastCommit"]["message"].as_str().unwrap().to_owned())
+    };
+    assert_ne!(last().as_deref(), Some("Second"), "only GitLab knows that the branch belongs to the issue");
+    let id = delivery.header("webhook-id").unwrap();
+    assert!(stage.explains(id, "not_read").await);
+    stage.world.gitlab.clear_faults();
+    stage.world.link("acme", &stage.token).await.unwrap();
+    assert_eq!(delivery.send().await.unwrap(), 200);
+    stage.settled().await;
+    assert_eq!(last().as_deref(), Some("Second"));
+}

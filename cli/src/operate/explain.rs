@@ -1,19 +1,22 @@
 //! `explain`: why something is, or is not, on an issue: the outcome of every entity that named its key, and what holds back
-//! further ones; of a project, whether a link covers it and history has reached it (`project`).
+//! further ones; of a project, whether a link covers it and history has reached it (`project`). What is asked about is told apart by
+//! `subject`.
 
 mod project;
+mod subject;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 use shared::domain::{
-    EntityKind, HistoryProgress, HistorySlot, HistoryState, HoldReason, IssueKeys, KeyRule, Site, SiteId,
-    Subscription, SubscriptionId,
+    EntityKind, HistoryProgress, HistorySlot, HistoryState, HoldReason, KeyRule, Site, SiteId, Subscription,
+    SubscriptionId,
 };
 use shared::health::{self, LinkTrouble};
 use shared::store::ignored_deliveries::{IgnoreReason, IgnoredDelivery};
 use shared::store::outcomes::{Outcome, Verdict};
 use shared::text::count;
 
+use self::subject::Subject;
 use super::text::{clean, notes, table};
 use super::{Operator, Refusal, wording};
 
@@ -146,9 +149,15 @@ impl Operator {
         }
         if !linked {
             notes.push("No group is linked: run `gitlab-jira group link`.".to_owned());
-        } else if sites.is_empty() && deliveries.is_empty() {
-            notes.push(subject.nothing_known());
         }
+        let is_known = !linked || !sites.is_empty() || !deliveries.is_empty();
+        notes.extend(self.waiting_notes(&subject, is_known).await?);
+        Ok(Explanation { key: text.trim().to_owned(), sites, deliveries, notes })
+    }
+
+    /// What is on the queues, and what that means for a subject of which nothing else is known.
+    async fn waiting_notes(&self, subject: &Subject, is_known: bool) -> Result<Vec<String>, Refusal> {
+        let (mut notes, mut may_wait) = (Vec::new(), false);
         for (name, queue) in &self.queues {
             let depth = queue.depth().await?;
             let waiting = depth.ready + depth.delayed + depth.in_flight;
@@ -164,54 +173,12 @@ impl Operator {
                     count(depth.dead, "message was", "messages were")
                 ));
             }
+            may_wait |= waiting + depth.dead > 0;
         }
-        Ok(Explanation { key: text.trim().to_owned(), sites, deliveries, notes })
-    }
-}
-
-/// What is asked about.
-enum Subject {
-    /// An issue, by its key.
-    Issue(String),
-    /// A delivery, by the id that GitLab shows in a webhook's recent events.
-    Delivery(String),
-}
-
-impl Subject {
-    /// An issue key as texts are searched for it, or a UUID.
-    fn parse(text: &str) -> Result<Self, Refusal> {
-        let is_key = |text: &str| IssueKeys::extract([text]).as_slice() == [text];
-        let is_uuid = text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        if is_uuid {
-            return Ok(Self::Delivery(text.to_owned()));
+        if !is_known {
+            notes.insert(0, if may_wait { subject.may_wait() } else { subject.nothing_known() });
         }
-        if is_key(text) {
-            return Ok(Self::Issue(text.to_owned()));
-        }
-        let capitals = text.to_ascii_uppercase();
-        Err(Refusal::new(if is_key(&capitals) {
-            format!("Only issue keys in capitals are found in texts: ask for {capitals}.")
-        } else {
-            "This is not an issue key, nor the id of a delivery: keys look like PAY-7.".to_owned()
-        }))
-    }
-
-    fn is_named_by(&self, ignored: &IgnoredDelivery) -> bool {
-        match self {
-            Self::Issue(key) => ignored.issue_keys.contains(key),
-            Self::Delivery(id) => ignored.delivery.as_ref() == Some(id),
-        }
-    }
-
-    fn nothing_known(&self) -> String {
-        match self {
-            Self::Issue(key) => format!(
-                "Nothing is known of {key}: neither an event nor history named it, or the last one did more than 30 days ago. What Jira had been sent before stays there."
-            ),
-            Self::Delivery(id) => format!(
-                "The delivery {id} is not among the last ones that led to nothing: it was processed, or did not come in. Look for it in the log."
-            ),
-        }
+        Ok(notes)
     }
 }
 
@@ -228,6 +195,9 @@ impl DeliveryOutcome {
             IgnoreReason::NotUnderstood => "it does not say what it is about",
             IgnoreReason::OtherProject => "it came through the hook of another project",
             IgnoreReason::TokenMissing => "the link has no token to read it with: link the group with one",
+            IgnoreReason::NotRead => {
+                "it names no issue itself, and GitLab did not let be read what it is about: see to the link's token, then send it again"
+            }
             IgnoreReason::CommitsLeftOut => "of so many commits only the newest were looked through",
             IgnoreReason::MergeRequestsLeftOut => {
                 "its commit is in so many merge requests that only the newest were looked through"
@@ -377,7 +347,10 @@ impl EntityOutcome {
             EntityResult::Filtered { rule } => format!("not sent: {rule}"),
             EntityResult::Waiting { reason, until } => format!("waits until {until}: {reason}"),
             EntityResult::Removed => "removed from the issue".to_owned(),
-            EntityResult::Unlinked => "not on the issue: its group was unlinked".to_owned(),
+            EntityResult::Unlinked => {
+                "its group was unlinked: on the issue only if another link covers it, or if it was kept"
+                    .to_owned()
+            }
         };
         match self.dropped_keys {
             0 => result,

@@ -50,15 +50,17 @@ impl Decisions {
 }
 
 impl EventSync {
-    /// What becomes of each of a link's messages, in their order. A link without a token has one worker at a time: what hooks
-    /// tell is numbered by when it is sent, so an old event that is sent beside a newer one could get the higher number.
+    /// What becomes of each of a link's messages, in their order. A link without a token, or whose token is refused, has one worker
+    /// at a time: what hooks tell is numbered by when it is sent, so an old event that is sent beside a newer one could get the
+    /// higher number.
     pub(crate) async fn sync_link(
         &self,
         work: &LinkWork,
         deadline: Deadline,
     ) -> Result<Vec<Disposition>, StoreError> {
         let link = &work.subscription;
-        if self.is_only_process || link.credential.is_some() {
+        let is_read = link.credential.is_some() && link.attention.is_none();
+        if self.is_only_process || is_read {
             return self.sync_events(work, deadline).await;
         }
         match self.store.sending_alone(link.id, self.sync_events(work, deadline)).await? {
@@ -93,9 +95,9 @@ impl EventSync {
         let mut versions = Vec::new();
         for result in tasks::run(tasks.collect(), deadline).await {
             match result {
-                ReadResult::Entities { entities, keyless } => {
-                    keyless.into_iter().for_each(|event| ignored.add(event, IgnoreReason::NoIssueKeys));
-                    versions.extend(entities);
+                ReadResult::Entities(read) => {
+                    ignored.add_read(&read, gitlab.is_some());
+                    versions.extend(read.entities);
                 }
                 ReadResult::Instead(instead) => {
                     instead.into_iter().for_each(|(position, instead)| decisions.add(position, instead));
@@ -108,7 +110,8 @@ impl EventSync {
         let now = self.clock.now();
         decisions.0.iter_mut().for_each(|decided| open.cap_wait_for_token(decided, now));
         let settled = items.iter().enumerate().filter(|(position, _)| {
-            decisions.0[*position] == Disposition::Done && !applied.may_bring_more.contains(position)
+            let may_bring_more = applied.may_bring_more.contains(position) || ignored.is_unread(*position);
+            decisions.0[*position] == Disposition::Done && !may_bring_more
         });
         let deliveries: HashSet<_> = settled.filter_map(|(_, item)| item.delivery()).collect();
         self.remember(deliveries).await;

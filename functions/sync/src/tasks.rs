@@ -66,12 +66,31 @@ pub(crate) struct ReadTask<'a> {
 
 /// What a task led to: versions of entities, or what becomes of its messages instead.
 pub(crate) enum ReadResult<'a> {
-    Entities {
-        entities: Vec<PendingEntity>,
-        /// The events, where no entity has keys.
-        keyless: Vec<&'a AdmittedEvent>,
-    },
+    Entities(ReadEntities<'a>),
     Instead(Vec<(usize, Disposition)>),
+}
+
+/// Versions of entities, and the events that led to them.
+pub(crate) struct ReadEntities<'a> {
+    pub(crate) entities: Vec<PendingEntity>,
+    pub(crate) events: Vec<&'a AdmittedEvent>,
+    /// Whether GitLab was not read, and could tell more.
+    pub(crate) is_unread: bool,
+}
+
+impl<'a> ReadEntities<'a> {
+    /// The events, where no entity has keys.
+    pub(crate) fn keyless(&self) -> impl Iterator<Item = &'a AdmittedEvent> {
+        let is_keyless = self.entities.iter().all(|it| it.entity.associations.is_empty());
+        self.events.iter().copied().filter(move |_| is_keyless)
+    }
+}
+
+/// What is known of a task's object.
+struct Known {
+    entities: Vec<PendingEntity>,
+    /// Whether GitLab was not read, and could tell more.
+    is_unread: bool,
 }
 
 /// Tasks for the events of one project, one per object. `reader` is none where the link has no token.
@@ -170,9 +189,9 @@ fn run_one(task: ReadTask<'_>, deadline: Deadline) -> BoxFuture<'_, ReadResult<'
 }
 
 impl<'a> ReadTask<'a> {
-    fn result(&self, read: Result<Vec<PendingEntity>, Disposition>) -> ReadResult<'a> {
+    fn result(&self, read: Result<Known, Disposition>) -> ReadResult<'a> {
         match read {
-            Ok(mut entities) => {
+            Ok(Known { mut entities, is_unread }) => {
                 let origins: Vec<Origin> = self
                     .events
                     .iter()
@@ -181,9 +200,7 @@ impl<'a> ReadTask<'a> {
                 for entity in &mut entities {
                     entity.origins.clone_from(&origins);
                 }
-                let is_keyless = entities.iter().all(|it| it.entity.associations.is_empty());
-                let keyless = if is_keyless { self.events.clone() } else { Vec::new() };
-                ReadResult::Entities { entities, keyless }
+                ReadResult::Entities(ReadEntities { entities, events: self.events.clone(), is_unread })
             }
             Err(disposition) => ReadResult::Instead(
                 self.events.iter().map(|event| (event.index, disposition.clone())).collect(),
@@ -191,12 +208,12 @@ impl<'a> ReadTask<'a> {
         }
     }
 
-    async fn entities(&self) -> Result<Vec<PendingEntity>, Disposition> {
+    async fn entities(&self) -> Result<Known, Disposition> {
         let (Some(reader), Some(object)) = (&self.reader, self.object()) else {
             return Ok(self.hooks_alone());
         };
         let error = match reader.read(&object).await {
-            Ok(entities) => return Ok(entities),
+            Ok(entities) => return Ok(Known { entities, is_unread: false }),
             Err(error) => error,
         };
         let too_little = self.says_too_little();
@@ -252,7 +269,7 @@ impl<'a> ReadTask<'a> {
     }
 
     /// What the hooks say by themselves; of several versions of an entity the newest is chosen later.
-    fn hooks_alone(&self) -> Vec<PendingEntity> {
+    fn hooks_alone(&self) -> Known {
         let of_hook = |event: &&'a AdmittedEvent| {
             hook::entities(self.source, &event.event, event.delivery.as_deref(), event.received_at)
         };
@@ -261,7 +278,12 @@ impl<'a> ReadTask<'a> {
         let may_have_keys = |pending: &PendingEntity| {
             self.reader.is_some() && pending.entity.associations.is_empty() && !pending.is_deletion()
         };
-        entities.filter(|pending| !may_have_keys(pending)).collect()
+        let leaves_out = |event: &&AdmittedEvent| match &event.event {
+            HookEvent::Push(push) => !push.carries_all(),
+            _ => false,
+        };
+        let is_unread = self.reader.is_some() || self.events.iter().any(leaves_out);
+        Known { entities: entities.filter(|pending| !may_have_keys(pending)).collect(), is_unread }
     }
 }
 

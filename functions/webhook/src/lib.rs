@@ -156,7 +156,8 @@ fn answer_to_gitlab(answer: IgnoreReason) -> Answer {
         IgnoreReason::OtherProject => OTHER_PROJECT,
         IgnoreReason::TokenMissing => TOKEN_MISSING,
         // Known only when it is read.
-        IgnoreReason::CommitsLeftOut
+        IgnoreReason::NotRead
+        | IgnoreReason::CommitsLeftOut
         | IgnoreReason::MergeRequestsLeftOut
         | IgnoreReason::DeploymentsLeftOut => ACCEPTED,
     }

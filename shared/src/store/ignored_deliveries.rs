@@ -30,6 +30,8 @@ pub enum IgnoreReason {
     OtherProject,
     /// What it is about can only be read with a token, and the link has none.
     TokenMissing,
+    /// GitLab did not let what it is about be read, and it names no issue itself.
+    NotRead,
     /// It went on, but it brings so many commits that only the newest were looked through.
     CommitsLeftOut,
     /// It went on, but its commit is in so many merge requests that only the newest were looked through.
