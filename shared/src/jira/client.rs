@@ -120,8 +120,8 @@ impl JiraClient {
         Ok(Answer::parse(&answer))
     }
 
-    /// Removes an entity, as long as nothing newer than `number` is stored of it; one that is not there is removed already.
-    /// `segments` name it below the API's path and are encoded here.
+    /// Removes an entity, as long as nothing newer than `number` is stored of it. Jira accepts that of one that is not there,
+    /// too. `segments` name it below the API's path and are encoded here.
     pub async fn delete(&self, api: Api, segments: &[&str], number: Option<i64>) -> Result<(), JiraError> {
         let path = segments.iter().fold(String::new(), |mut path, segment| {
             path.push('/');
@@ -129,13 +129,8 @@ impl JiraClient {
             path
         });
         let query = number.map(|number| format!("_updateSequenceId={number}"));
-        match self
-            .call(ApiRequest { query: query.as_deref(), ..self.request(api, Method::DELETE, &path) })
-            .await
-        {
-            Ok(_) | Err(JiraError::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let call = self.request(api, Method::DELETE, &path);
+        self.call(ApiRequest { query: query.as_deref(), ..call }).await.map(drop)
     }
 
     /// Removes everything that was sent with all of `properties`.

@@ -135,9 +135,10 @@ async fn an_id_is_one_segment_of_the_path() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_removed_already() {
+async fn a_404_says_that_there_is_no_such_api() {
     let client = connect(ScriptedServer::start(|_| Response::new(404, "")).url());
-    client.delete(Api::Builds, &["pipelines", "p", "builds", "1"], None).await.expect("removed");
+    let deleted = client.delete(Api::Builds, &["pipelines", "p", "builds", "1"], None).await;
+    assert!(matches!(deleted, Err(JiraError::NotFound)), "{deleted:?}");
     let error = client.delete_by_properties(Api::Builds, &[("link", "x")]).await.expect_err("no such API");
     assert!(matches!(error, JiraError::NotFound), "{error:?}");
 }

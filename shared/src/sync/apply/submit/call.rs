@@ -78,6 +78,11 @@ impl Submitter<'_> {
         failed >= TOLERATED_FAILURES + pauses
     }
 
+    /// Whether the API took a call of this batch.
+    pub(super) fn took_any(&self, api: Api) -> bool {
+        self.progress.get(&api).is_some_and(|progress| progress.took_any)
+    }
+
     /// Remembers an entity that failed alone, until it is known how others did.
     pub(super) fn suspect(&mut self, alone: BulkCall, error: &ServerError) {
         let suspects = alone.entities.into_iter().map(|entity| (entity, error.clone()));

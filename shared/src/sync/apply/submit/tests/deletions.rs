@@ -61,10 +61,24 @@ async fn an_id_stays_one_segment() {
     );
 }
 
+/// Else a branch would stay on its issue for ever, and a site that is gone would count as there.
 #[tokio::test]
-async fn what_jira_does_not_have_is_deleted_already() {
+async fn a_deletion_waits_for_an_api_that_is_not_there() {
     let world = World::new(|_| Response::new(404, "")).await;
-    assert_eq!(world.submit_one(gone(EntityKind::Build, "42-x/1")).await, SubmitOutcome::Accepted);
+    let outcome = world.submit_one(gone(EntityKind::Build, "42-x/1")).await;
+    assert!(matches!(outcome, SubmitOutcome::Waiting(_, HoldReason::ApiNotFound)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_an_api_does_not_have_that_takes_others_is_deleted_already() {
+    let world = World::new(|request| match request.target.as_str() {
+        target if target.contains("/builds/1") => Response::new(404, ""),
+        _ => Response::new(202, ""),
+    })
+    .await;
+    let both = vec![gone(EntityKind::Build, "42-w/2"), gone(EntityKind::Build, "42-x/1")];
+    let deleted = world.submit(both).await;
+    assert!(deleted.iter().all(|one| one.outcome == SubmitOutcome::Accepted), "{deleted:?}");
     assert_eq!(world.condition().await, SiteCondition::Active);
 }
 
