@@ -434,6 +434,30 @@ async fn fields_that_a_read_tells_may_be_missing_from_a_hook() {
     assert_eq!(of_request.pull_requests[0].status, "OPEN");
 }
 
+/// A commit that does not say what it is may name any issue, and so may one that a list may leave out.
+#[tokio::test]
+async fn commits_that_a_hook_garbles_are_listed() {
+    let garble: [fn(&mut Value); 3] = [
+        |body| body["commits"][0]["message"] = Value::Null,
+        |body| body["commits"][0]["id"] = json!(7),
+        |body| body["total_commits_count"] = Value::Null,
+    ];
+    for (case, garble) in garble.into_iter().enumerate() {
+        let stage = Stage::new().await;
+        let held = stage.world.gitlab.hold_deliveries();
+        let commits = (1..=22).map(|number| commit(&format!("PAY-{number} x")).adds("a", 1));
+        // A hook lists the newest 20 of them.
+        let pushed = if case == 2 { commits.collect::<Vec<_>>() } else { commits.take(1).collect() };
+        stage.api.push("feature", pushed).await;
+        let delivery = held.take().remove(0);
+        let mut body = delivery.json();
+        garble(&mut body);
+        assert_eq!(delivery.saying(body.to_string()).send().await.unwrap(), 200);
+        stage.settled().await;
+        assert_eq!(stage.world.site.issue("PAY-1").commits.len(), 1, "case {case}");
+    }
+}
+
 /// Where it can't be read, such a hook is worth nothing.
 #[tokio::test]
 async fn without_a_token_a_hook_says_what_it_is_about() {

@@ -162,16 +162,16 @@ impl GitlabClient {
         Ok(self.get::<RawUser>(&["users", &user.to_string()], &[]).await?.person().email)
     }
 
-    /// The open merge requests from a branch, newest first; one page is more than any branch has.
+    /// The first page of the open merge requests from a branch, newest first.
     pub async fn open_merge_requests(
         &self,
         project: &Project,
         source_branch: &str,
-    ) -> Result<Vec<MergeRequest>, GitlabError> {
+    ) -> Result<Page<MergeRequest>, GitlabError> {
         let path = ["projects", &project.id.to_string(), "merge_requests"];
         let query = [("state", "opened"), ("source_branch", source_branch)];
         let page = self.page::<RawMergeRequest>(&path, &query, 1).await?;
-        Ok(page.map(|merge_request| merge_request.merge_request(project)).items)
+        Ok(page.map(|merge_request| merge_request.merge_request(project)))
     }
 
     /// A page of the merge requests that contain a commit, newest first.

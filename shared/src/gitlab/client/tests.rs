@@ -366,7 +366,7 @@ async fn a_merge_request_is_read_with_its_notes_counted() {
 async fn only_open_merge_requests_of_a_branch_are_asked_for() {
     let (server, client) = answering(Response::json(200, &json!([raw_merge_request()])));
     let open = client.open_merge_requests(&project(), "feature/PAY-7").await.expect("a page");
-    assert_eq!(open.len(), 1);
+    assert_eq!(open.items.len(), 1);
     assert_eq!(
         server.lines(),
         [

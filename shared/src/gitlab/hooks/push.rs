@@ -11,6 +11,9 @@ use crate::gitlab::model::{Commit, Project, Push};
 use crate::lenient;
 use crate::text::clean;
 
+/// Commits that a push hook lists at most.
+const MAX_COMMITS: u64 = 20;
+
 #[serde_with::apply(
     Option => #[serde(default, deserialize_with = "lenient::field")],
     Vec => #[serde(default, deserialize_with = "lenient::list")],
@@ -43,12 +46,17 @@ impl RawPush {
         let event = if is_zero(&after) {
             HookEvent::BranchDeleted { branch, before }
         } else {
+            let some_are_odd = self.commits.iter().any(RawCommit::is_odd);
             let commits: Vec<_> =
                 self.commits.into_iter().filter_map(|commit| commit.commit(&project)).collect();
-            let said = self.total_commits_count.unwrap_or(commits.len() as u64);
-            // A list that is empty although the head moved is not the whole truth.
-            let moved = commits.is_empty() && !is_zero(&before) && before != after;
-            let total = said.max(u64::from(moved));
+            let listed = commits.len() as u64;
+            // A list that is empty although the head moved, is cut, or has a commit that does not say what it is, is not the
+            // whole truth.
+            let moved = listed == 0 && !is_zero(&before) && before != after;
+            let may_be_cut = self.total_commits_count.is_none() && listed >= MAX_COMMITS;
+            let is_partial = moved || may_be_cut || some_are_odd;
+            let said = self.total_commits_count.unwrap_or(listed);
+            let total = said.max(listed + u64::from(is_partial));
             HookEvent::Push(Push {
                 branch,
                 before: Some(before).filter(|sha| !is_zero(sha)),
@@ -88,6 +96,11 @@ pub(super) struct RawCommit {
 }
 
 impl RawCommit {
+    /// Whether it lacks what its issues are known by.
+    fn is_odd(&self) -> bool {
+        self.message.is_none() || !self.id.as_deref().is_some_and(is_sha)
+    }
+
     pub(super) fn commit(self, project: &Project) -> Option<Commit> {
         let sha = self.id.filter(|sha| is_sha(sha))?;
         let message = self.message.unwrap_or_default();

@@ -249,7 +249,11 @@ impl ProjectReader<'_> {
                 }
                 error => return Err(error),
             },
-            read => (read?, true),
+            // A page is more than any branch has; what a further one names stays unknown.
+            read => {
+                let page = read?;
+                (page.items, page.next.is_none())
+            }
         };
         let read = Listed { items: Arc::new(read), is_all };
         remember(cache, key, &read).await;
