@@ -163,3 +163,48 @@ async fn an_event_arrives_at_once_while_another_credential_waits_for_a_token() {
     hanging.fail(FailureRule::slow(HANGS).on(Api::Token));
     arrives_while_another_hangs(&stage, &hanging, &project).await;
 }
+
+/// Else what is under way would come back after everything was deleted.
+#[tokio::test]
+async fn unlinking_waits_for_what_is_under_way() {
+    let stage = Stage::new().await;
+    stage.settled().await;
+    let site = &stage.world.site;
+    site.fail(FailureRule::slow(Duration::from_secs(3)).on(Api::DevInfo).method("POST"));
+    stage.api.push("PAY-1-x", [commit("PAY-1 x").adds("a", 1)]).await;
+    while in_flight(&stage).await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(site.issue("PAY-1").is_empty(), "the call is under way");
+    let subscription = stage.link["subscription"].as_str().unwrap().to_owned();
+    stage.command(Command::GroupUnlink { subscription, keep_jira_data: false, gitlab_token: None }).await;
+    stage.settled().await;
+    let calls: Vec<_> = site.recorded().iter().map(|call| call.method.clone()).collect();
+    assert!(calls.iter().any(|method| method == "POST"), "{calls:?}");
+    assert!(site.issue("PAY-1").is_empty(), "{calls:?}");
+}
+
+/// On AWS a batch has messages of several links.
+#[tokio::test]
+async fn a_link_of_a_batch_is_settled_while_another_hangs() {
+    let stage = Stage::through(shared::domain::ConnectionKind::OauthCredentials).await;
+    let (hanging, project) = another_site(&stage).await;
+    stage.world.stop_pump();
+    hanging.fail(FailureRule::slow(HANGS));
+    project.push("PAY-1-x", [commit("PAY-1 x").adds("a", 1)]).await;
+    stage.api.push("PAY-2-x", [commit("PAY-2 x").adds("a", 1)]).await;
+    let messages =
+        stage.world.local.events.receive(200, Duration::from_secs(300), &HashSet::new()).await.unwrap();
+    assert_eq!(messages.len(), 2);
+    let http = stage.world.local.operator.linking.gitlab.clone();
+    let sync = Arc::new(event_sync(&stage, http));
+    let handler: Handler = Arc::new(move |batch: Batch| {
+        let sync = sync.clone();
+        Box::pin(async move { sync.handle(batch).await })
+    });
+    let mut work = Work::start(messages, Deadline::after(3 * HANGS), handler);
+    let first = tokio::time::timeout(AT_ONCE, work.acknowledged()).await.expect("one is settled at once");
+    assert_eq!(first.map(|receipts| receipts.len()), Some(1));
+    assert_eq!(stage.world.site.issue("PAY-2").commits.len(), 1);
+}

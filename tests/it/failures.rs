@@ -6,6 +6,7 @@ use std::time::Duration;
 use gitlab_jira::demo::world::World;
 use gitlab_jira::operate::{Command, CredentialChoice};
 use housekeeping::{Housekeeping, UnhealthyCounts};
+use serde_json::Value;
 use shared::clock::ScaledClock;
 use standins::gitlab::{Fault, Role, Tier, Version, commit};
 use standins::jira::{Api, FailureRule};
@@ -79,6 +80,12 @@ async fn a_suspended_site_holds_its_work_for_days() {
     assert_eq!(sites["sites"][0]["condition"], "suspended", "{sites}");
     let housekeeping = Housekeeping { store: stage.world.local.operator.store.clone() };
     assert_eq!(housekeeping.run().await.unwrap(), UnhealthyCounts { sites: 1, links: 0 });
+    // What comes meanwhile waits before anything else is done with it.
+    stage.api.push("PAY-4-x", [commit("PAY-4 x").adds("a", 1)]).await;
+    let explained =
+        stage.command(Command::Explain { key: "PAY-4".to_owned(), project: None }).await.to_string();
+    assert!(explained.contains("it may be among the messages"), "{explained}");
+    assert!(!explained.contains("Nothing is known"), "{explained}");
     stage.world.site.resume();
     let site = stage.world.site.clone();
     eventually(|| !site.issue("PAY-3").branches.is_empty()).await;
@@ -111,6 +118,63 @@ async fn one_bad_entity_does_not_hold_up_the_others() {
     assert!(stage.world.site.issue("PAY-5").commits.is_empty());
     let explained = stage.command(Command::Explain { key: "PAY-5".to_owned(), project: None }).await;
     assert!(explained.to_string().contains("this one is broken"), "{explained}");
+}
+
+/// The dead letters of the events queue.
+async fn dead_letters(stage: &Stage) -> Value {
+    stage.command(Command::DlqList { limit: 100 }).await
+}
+
+/// It stays with Jira's words, and once Jira takes it both ways bring it: `dlq redrive`, and GitLab's *Resend*, which would be
+/// dropped as a repeat if the delivery counted as done.
+#[tokio::test]
+async fn what_jira_refused_arrives_when_it_is_sent_again() {
+    let stage = Stage::new().await;
+    let held = stage.world.gitlab.hold_deliveries();
+    for key in ["PAY-1", "PAY-2"] {
+        let pushed = stage.api.push(&format!("{key}-x"), [commit(&format!("{key} x")).adds("a", 1)]).await;
+        stage.world.site.fail(FailureRule::refuse_entity(&pushed.after, "this one is broken"));
+    }
+    let deliveries = held.take();
+    for delivery in &deliveries {
+        assert_eq!(delivery.send().await.unwrap(), 200);
+    }
+    stage.settled().await;
+    let dead = dead_letters(&stage).await;
+    assert_eq!(dead["dead"], 2, "{dead}");
+    assert!(dead.to_string().contains("this one is broken"), "{dead}");
+
+    stage.world.site.clear_failures();
+    assert_eq!(deliveries[1].send().await.unwrap(), 200);
+    stage.settled().await;
+    assert_eq!(stage.world.site.issue("PAY-2").commits.len(), 1, "GitLab sent it again");
+    assert!(stage.world.site.issue("PAY-1").commits.is_empty());
+    stage.command(Command::DlqRedrive { ids: Vec::new() }).await;
+    stage.settled().await;
+    assert_eq!(stage.world.site.issue("PAY-1").commits.len(), 1, "it was redriven");
+    assert_eq!(stage.dead().await, 0);
+}
+
+#[tokio::test]
+async fn a_jira_that_refuses_everything_gets_all_of_it_later() {
+    let stage = Stage::new().await;
+    let held = stage.world.gitlab.hold_deliveries();
+    for number in 1..=50 {
+        stage.api.push(&format!("PAY-{number}-x"), [commit(&format!("PAY-{number} x")).adds("a", 1)]).await;
+    }
+    stage.world.site.fail(FailureRule::status(400));
+    for delivery in held.take() {
+        assert_eq!(delivery.send().await.unwrap(), 200);
+    }
+    stage.settled().await;
+    assert_eq!(stage.dead().await, 50);
+    stage.world.site.clear_failures();
+    stage.command(Command::DlqRedrive { ids: Vec::new() }).await;
+    stage.settled().await;
+    for number in 1..=50 {
+        assert_eq!(stage.world.site.issue(&format!("PAY-{number}")).commits.len(), 1, "PAY-{number}");
+    }
+    assert_eq!(stage.dead().await, 0);
 }
 
 #[tokio::test]

@@ -248,3 +248,21 @@ pub async fn without_token() -> Stage {
     tokio::time::sleep(Duration::from_millis(5)).await;
     stage
 }
+
+/// A flag's hook has no date: only when it first came in tells that one sent again is older than what followed it.
+#[tokio::test]
+async fn a_delivery_that_is_sent_again_is_as_old_as_when_it_first_came_in() {
+    let stage = without_token().await;
+    let held = stage.world.gitlab.hold_deliveries();
+    // Jira does not have the second issue, so the first delivery is not remembered as done, and sent again is no repeat.
+    let flag = stage.api.feature_flag("new-ui").describe("PAY-1 PAY-99999");
+    flag.toggle(true).await;
+    flag.toggle(false).await;
+    let deliveries = held.take();
+    for (number, enabled) in [(0, true), (1, false), (0, false)] {
+        assert!(deliveries[number].send().await.unwrap().is_success());
+        stage.settled().await;
+        let flags = stage.world.site.issue("PAY-1").flags;
+        assert_eq!(flags.iter().map(|flag| flag.enabled).collect::<Vec<_>>(), [enabled]);
+    }
+}

@@ -61,3 +61,28 @@ async fn messages_do_not_wait_for_a_project_that_jira_does_not_tell_of() {
     let now = world.clock.now();
     assert_eq!(world.site().await.suppressed_projects(now), ["UTF"]);
 }
+
+/// It may be made meanwhile.
+#[tokio::test]
+async fn a_project_that_jira_does_not_have_is_asked_for_again_after_a_day() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let world = World::new(move |_| match counted.fetch_add(1, Ordering::SeqCst) {
+        0 => Response::new(404, ""),
+        _ => Response::json(200, &json!({})),
+    })
+    .await;
+    let deadline = || Deadline::after(Duration::from_secs(600));
+    learn(&world, 1, deadline()).await;
+    let almost = world.in_seconds(24 * 3600 - 1);
+    assert_eq!(world.site().await.suppressed_projects(almost), ["UTF"]);
+    learn(&world, 1, deadline()).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "not before");
+    world.clock.advance(Duration::from_secs(24 * 3600 + 1));
+    assert!(world.site().await.suppressed_projects(world.clock.now()).is_empty());
+    learn(&world, 1, deadline()).await;
+    assert_eq!(
+        (asked.load(Ordering::SeqCst), world.site().await.known_projects),
+        (2, vec!["UTF".to_owned()])
+    );
+}
