@@ -5,16 +5,23 @@ use std::time::Duration;
 
 use serde_json::Value;
 use standins::gitlab::{
-    Delivery, GroupHandle, MergeRequestHandle, PipelineHandle, ProjectHandle, UserHandle, commit,
-    merge_request,
+    Delivery, DeploymentHandle, FeatureFlagHandle, GroupHandle, MergeRequestHandle, PipelineHandle,
+    ProjectHandle, UserHandle, commit, merge_request,
 };
-use standins::jira::{IssueView, SiteHandle};
+use standins::jira::{DeploymentView, IssueView, SiteHandle};
 
 /// Projects of each linked group.
 pub const PROJECTS: usize = 5;
 
 /// Issues that events are about.
 pub const ISSUES: u64 = 50;
+
+/// Events between two seconds of GitLab's clock: dates in hooks are cut to seconds, and nothing else orders two changes
+/// within one.
+pub const EVENTS_PER_SECOND: usize = 100;
+
+/// Seconds between two switches of a flag: the first one's hook has come before the second one's, however late it is.
+const SECONDS_BETWEEN_SWITCHES: usize = 3;
 
 /// How far a delivery may be overtaken, in deliveries.
 pub const REORDERED: usize = 20;
@@ -33,10 +40,17 @@ impl Random {
         usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
     }
 
+    fn one_of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        &choices[self.below(choices.len())]
+    }
+
     fn is_one_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
 }
+
+/// What Jira shows, by key.
+pub type Issues = BTreeMap<String, IssueView>;
 
 /// What a project has, as Jira should show it in the end.
 pub struct Project {
@@ -48,6 +62,18 @@ pub struct Project {
     commits: Vec<String>,
     merge_requests: Vec<(MergeRequestHandle, String, &'static str)>,
     pipelines: Vec<(PipelineHandle, &'static str)>,
+    /// With the message of the commit that is deployed.
+    deployments: Vec<(DeploymentHandle, String, &'static str)>,
+    flags: Vec<Flag>,
+}
+
+struct Flag {
+    handle: FeatureFlagHandle,
+    name: String,
+    issue: u64,
+    enabled: bool,
+    /// The second in which it was switched last.
+    switched: usize,
 }
 
 impl Project {
@@ -59,10 +85,13 @@ impl Project {
     /// Something happens. Each thing changes at most once within a second of GitLab's clock, apart from branches, whose
     /// pushes name each other.
     pub async fn happen(&mut self, number: usize, random: &mut Random, changed: &mut Vec<u64>) {
-        match random.below(10) {
+        match random.below(12) {
             0..5 => self.push(number, random).await,
             5 => self.delete_branch(random).await,
             6 | 7 => self.change_merge_request(number, random, changed).await,
+            8 => self.switch_flag(number, random).await,
+            // Without a token no issue of a deployment is known.
+            9 if self.has_token => self.change_deployment(random, changed).await,
             _ => self.change_pipeline(random, changed).await,
         }
     }
@@ -152,51 +181,147 @@ impl Project {
         }
     }
 
+    async fn change_deployment(&mut self, random: &mut Random, changed: &mut Vec<u64>) {
+        let running = self
+            .deployments
+            .iter_mut()
+            .find(|(deployment, _, state)| *state == "in_progress" && !changed.contains(&deployment.id()));
+        if let Some((deployment, _, state)) = running {
+            changed.push(deployment.id());
+            let (status, then) =
+                *random.one_of(&[("success", "successful"), ("failed", "failed"), ("canceled", "cancelled")]);
+            deployment.status(status).await;
+            *state = then;
+            return;
+        }
+        let there = self.branches.iter().find_map(|(name, head)| Some((name, head.clone()?)));
+        if let Some((branch, head)) = there {
+            let environment = random.one_of(&["production", "staging", "review"]);
+            let deployment = self.handle.deploy(environment, branch);
+            changed.push(deployment.id());
+            deployment.status("running").await;
+            self.deployments.push((deployment, head, "in_progress"));
+        }
+    }
+
+    async fn switch_flag(&mut self, number: usize, random: &mut Random) {
+        let second = number / EVENTS_PER_SECOND;
+        if self.flags.len() < 3 {
+            let issue = self.next_issue();
+            let name = format!("flag-{}-{}", self.handle.id(), self.flags.len());
+            let handle = self.handle.feature_flag(&name).describe(&format!("PAY-{issue} switches"));
+            handle.toggle(true).await;
+            self.flags.push(Flag { handle, name, issue, enabled: true, switched: second });
+            return;
+        }
+        let flag = &mut self.flags[random.below(3)];
+        // No hook says when a flag was switched, so nobody who can't ask GitLab could order two that overtook each other.
+        if second < flag.switched + SECONDS_BETWEEN_SWITCHES {
+            return;
+        }
+        (flag.enabled, flag.switched) = (!flag.enabled, second);
+        flag.handle.toggle(flag.enabled).await;
+    }
+
     /// What is not at Jira as it is at GitLab.
-    pub fn differences(&self, issues: &BTreeMap<String, IssueView>) -> Vec<String> {
-        let mut differences = Vec::new();
-        let of = |text: &str| {
-            let end = text.match_indices(['-', ' ']).nth(1).map_or(text.len(), |(index, _)| index);
-            &issues[&text[..end]]
-        };
-        let (page, token) = (self.handle.web_url(), if self.has_token { "" } else { " (no token)" });
+    pub fn differences(&self, issues: &Issues) -> Vec<String> {
+        let differences = [
+            self.branches_and_commits(issues),
+            self.merge_requests(issues),
+            self.pipelines(issues),
+            self.deployments(issues),
+            self.flags(issues),
+        ];
+        let token = if self.has_token { "" } else { " (no token)" };
+        let named = |difference| format!("{}{token} {difference}", self.handle.web_url());
+        differences.into_iter().flatten().map(named).collect()
+    }
+
+    fn branches_and_commits(&self, issues: &Issues) -> Vec<String> {
+        let (page, mut differences) = (self.handle.web_url(), Vec::new());
         for (branch, head) in &self.branches {
-            let shown = of(branch).branches.iter().find(|it| it.name == *branch && it.url.starts_with(&page));
-            let shown =
-                shown.map(|branch| branch.submitted["lastCommit"]["message"].as_str().unwrap_or_default());
+            let mut branches = issue_of(issues, branch).branches.iter();
+            let shown = branches.find(|it| it.name == *branch && it.url.starts_with(&page));
+            let shown = shown.map(|it| it.submitted["lastCommit"]["message"].as_str().unwrap_or_default());
             if shown != head.as_deref() {
-                differences.push(format!("{page} {branch}{token}: {head:?} is shown as {shown:?}"));
+                differences.push(format!("{branch}: {head:?} is shown as {shown:?}"));
             }
         }
         for message in &self.commits {
-            let shown =
-                of(message).commits.iter().filter(|it| it.message == *message && it.url.starts_with(&page));
-            if shown.count() != 1 {
-                differences.push(format!("{page} {message}{token} is missing"));
-            }
-        }
-        for (merge_request, title, status) in &self.merge_requests {
-            let (id, issue) = (merge_request.id().to_string(), of(title));
-            let shown = issue.pull_requests.iter().find(|it| it.id == id);
-            let shown = shown.map(|it| (it.title.as_str(), it.status.as_str()));
-            if shown != Some((title, status)) {
-                differences.push(format!(
-                    "{page} !{}{token}: {title} {status} is shown as {shown:?}",
-                    merge_request.iid()
-                ));
-            }
-        }
-        for (pipeline, state) in &self.pipelines {
-            let number = i64::try_from(pipeline.iid()).unwrap();
-            let builds = issues.values().flat_map(|issue| &issue.builds);
-            let builds = builds.filter(|it| it.build_number == number && it.url.starts_with(&page));
-            let shown: Vec<&str> = builds.map(|build| build.state.as_str()).collect();
-            if shown.is_empty() || shown.iter().any(|it| it != state) {
-                differences.push(format!("{page} pipeline {number}{token}: {state} is shown as {shown:?}"));
+            let commits = issue_of(issues, message).commits.iter();
+            let shown = commits.filter(|it| it.message == *message && it.url.starts_with(&page)).count();
+            if shown != 1 {
+                differences.push(format!("{message} is shown {shown} times"));
             }
         }
         differences
     }
+
+    fn merge_requests(&self, issues: &Issues) -> Vec<String> {
+        let difference = |(merge_request, title, status): &(MergeRequestHandle, String, &'static str)| {
+            let id = merge_request.id().to_string();
+            let shown = issue_of(issues, title).pull_requests.iter().find(|it| it.id == id);
+            let shown = shown.map(|it| (it.title.as_str(), it.status.as_str()));
+            let text = || format!("!{}: {title} {status} is shown as {shown:?}", merge_request.iid());
+            (shown != Some((title, status))).then(text)
+        };
+        self.merge_requests.iter().filter_map(difference).collect()
+    }
+
+    fn pipelines(&self, issues: &Issues) -> Vec<String> {
+        let page = self.handle.web_url();
+        let builds = by_number(issues.values().flat_map(|issue| &issue.builds), |it| it.build_number);
+        let difference = |(pipeline, state): &(PipelineHandle, &'static str)| {
+            let number = i64::try_from(pipeline.iid()).unwrap();
+            let builds = builds.get(&number).into_iter().flatten().filter(|it| it.url.starts_with(&page));
+            let shown: Vec<&str> = builds.map(|build| build.state.as_str()).collect();
+            let is_right = !shown.is_empty() && shown.iter().all(|it| it == state);
+            (!is_right).then(|| format!("pipeline {number}: {state} is shown as {shown:?}"))
+        };
+        self.pipelines.iter().filter_map(difference).collect()
+    }
+
+    fn deployments(&self, issues: &Issues) -> Vec<String> {
+        let page = self.handle.web_url();
+        let deployments = issues.values().flat_map(|issue| &issue.deployments);
+        let deployments = by_number(deployments, |it| it.deployment_sequence_number);
+        let difference = |(deployment, head, state): &(DeploymentHandle, String, &'static str)| {
+            let number = i64::try_from(deployment.iid()).unwrap();
+            let is_this =
+                |it: &DeploymentView| it.deployment_sequence_number == number && it.url.starts_with(&page);
+            let everywhere = deployments.get(&number).into_iter().flatten().filter(|it| is_this(it));
+            let shown: Vec<&str> = everywhere.map(|it| it.state.as_str()).collect();
+            let is_on_its_issue = issue_of(issues, head).deployments.iter().any(is_this);
+            let is_right = is_on_its_issue && shown.iter().all(|it| it == state);
+            (!is_right).then(|| format!("deployment {number}: {state} is shown as {shown:?}"))
+        };
+        self.deployments.iter().filter_map(difference).collect()
+    }
+
+    fn flags(&self, issues: &Issues) -> Vec<String> {
+        let difference = |Flag { name, issue, enabled, .. }: &Flag| {
+            let shown = issues[&format!("PAY-{issue}")].flags.iter().find(|it| it.key == *name);
+            let shown = shown.map(|it| it.enabled);
+            (shown != Some(*enabled)).then(|| format!("{name}: {enabled} is shown as {shown:?}"))
+        };
+        self.flags.iter().filter_map(difference).collect()
+    }
+}
+
+/// The issue whose key `text` begins with.
+fn issue_of<'a>(issues: &'a Issues, text: &str) -> &'a IssueView {
+    let end = text.match_indices(['-', ' ']).nth(1).map_or(text.len(), |(index, _)| index);
+    &issues[&text[..end]]
+}
+
+fn by_number<'a, T>(
+    all: impl Iterator<Item = &'a T>,
+    number: impl Fn(&T) -> i64,
+) -> BTreeMap<i64, Vec<&'a T>> {
+    all.fold(BTreeMap::new(), |mut map, it| {
+        map.entry(number(it)).or_insert_with(Vec::new).push(it);
+        map
+    })
 }
 
 /// Projects of `group`, in which nothing but a start has happened.
@@ -213,6 +338,8 @@ pub async fn projects(group: &GroupHandle, user: &UserHandle, has_token: bool) -
             commits: Vec::new(),
             merge_requests: Vec::new(),
             pipelines: Vec::new(),
+            deployments: Vec::new(),
+            flags: Vec::new(),
         });
     }
     projects
@@ -242,25 +369,38 @@ pub async fn send(delivery: Delivery) {
     panic!("the delivery is never accepted");
 }
 
-/// Jira ignores a version whose number is not higher than the last one's, so different content never has the same number.
+/// Jira ignores a version whose number is not higher than the last one's: different content never has the same number, and
+/// newer content has a higher one.
 pub fn assert_that_numbers_rise_with_content(site: &SiteHandle) {
-    let mut last: BTreeMap<String, (i64, String)> = BTreeMap::new();
+    let mut versions: BTreeMap<String, BTreeMap<i64, Value>> = BTreeMap::new();
     for call in site.recorded().iter().filter(|call| call.status < 300) {
         for (kind, number) in [
+            ("commits", "updateSequenceId"),
             ("branches", "updateSequenceId"),
             ("pullRequests", "updateSequenceId"),
             ("builds", "updateSequenceNumber"),
+            ("deployments", "updateSequenceNumber"),
+            ("flags", "updateSequenceId"),
         ] {
             for entity in call.entities(kind) {
                 let mut content = entity.clone();
                 let number = content[number].take().as_i64().unwrap();
                 content["lastCommit"]["updateSequenceId"] = Value::Null;
-                let content = content.to_string();
-                let id = format!("{kind} {} {} {}", entity["url"], entity["id"], entity["buildNumber"]);
-                if let Some((before, said)) = last.insert(id.clone(), (number, content.clone())) {
-                    assert!(before != number || said == content, "{id}: {number} twice:\n{said}\n{content}");
-                }
+                let number_of = ["buildNumber", "deploymentSequenceNumber"].map(|name| &entity[name]);
+                let id = format!("{kind} {} {} {number_of:?}", entity["url"], entity["id"]);
+                let before = versions.entry(id.clone()).or_default().insert(number, content.clone());
+                assert!(before.is_none_or(|before| before == content), "{id}: {number} says two things");
             }
         }
+    }
+    // Other kinds have dates that are not all GitLab's, whose clock is another one.
+    versions.retain(|id, _| id.starts_with("pullRequests") || id.starts_with("deployments"));
+    for (id, versions) in versions {
+        let date = |content: &Value| {
+            let dates = ["lastUpdate", "lastUpdated"].map(|name| content[name].as_str().map(str::to_owned));
+            dates.into_iter().flatten().next()
+        };
+        let dates: Vec<_> = versions.values().filter_map(date).collect();
+        assert!(dates.is_sorted(), "{id}: an older version has a higher number: {versions:?}");
     }
 }

@@ -35,6 +35,9 @@ pub struct Fault {
     prefix: String,
     part: String,
     left: Option<u32>,
+    /// Applies to one call in so many; and how many there were.
+    one_in: usize,
+    met: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +50,8 @@ enum FaultKind {
 
 impl Fault {
     fn new(kind: FaultKind) -> Self {
-        Fault { kind, method: None, prefix: String::new(), part: String::new(), left: None }
+        let (prefix, part) = (String::new(), String::new());
+        Fault { kind, method: None, prefix, part, left: None, one_in: 1, met: 0 }
     }
 
     /// The call is answered with this status and does nothing.
@@ -111,7 +115,20 @@ impl Fault {
         self
     }
 
-    fn applies(&self, method: &str, path: &str) -> bool {
+    /// Applies to one call in `calls` of those that it is about, evenly.
+    #[must_use]
+    pub fn one_in(mut self, calls: usize) -> Self {
+        self.one_in = calls.max(1);
+        self
+    }
+
+    /// Whether it applies to this call, of those that it is about.
+    fn is_due(&mut self) -> bool {
+        self.met += 1;
+        self.met.is_multiple_of(self.one_in)
+    }
+
+    fn is_about(&self, method: &str, path: &str) -> bool {
         self.left != Some(0)
             && self.method.as_deref().is_none_or(|own| own == method)
             && path.starts_with(&self.prefix)
@@ -181,7 +198,8 @@ impl Gate {
 
     fn fault(&self, method: &str, path: &str) -> Option<FaultKind> {
         let mut rules = self.rules();
-        let fault = rules.faults.iter_mut().find(|fault| fault.applies(method, path))?;
+        let strikes = |fault: &mut Fault| fault.is_about(method, path) && fault.is_due();
+        let fault = rules.faults.iter_mut().find_map(|fault| strikes(fault).then_some(fault))?;
         fault.left = fault.left.map(|left| left - 1);
         Some(fault.kind.clone())
     }
