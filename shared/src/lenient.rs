@@ -169,6 +169,41 @@ pub(crate) fn map<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     As::<DefaultOnError<MapSkipError<Same, Same>>>::deserialize(deserializer)
 }
 
+/// What others write may look like, for tests of what reads it.
+#[cfg(test)]
+pub(crate) mod odd {
+    use serde_json::{Value, json};
+
+    /// `whole` with each of its fields, at any depth, null or of another type: where, and what became of it.
+    pub(crate) fn variants(whole: &Value) -> impl Iterator<Item = (String, Value)> {
+        let odd = [json!(null), json!(7), json!("x"), json!(true), json!([null]), json!({"x": []})];
+        fields(whole, "").into_iter().flat_map(move |path| {
+            let variants = odd.clone().map(|odd| {
+                let mut variant = whole.clone();
+                *variant.pointer_mut(&path).expect("it is there") = odd;
+                (path.clone(), variant)
+            });
+            variants.into_iter()
+        })
+    }
+
+    /// Every field there is in `value`, as a JSON pointer.
+    fn fields(value: &Value, at: &str) -> Vec<String> {
+        let below: Vec<(String, &Value)> = match value {
+            Value::Object(fields) => fields.iter().map(|(name, field)| (name.clone(), field)).collect(),
+            Value::Array(items) => items.iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect(),
+            _ => Vec::new(),
+        };
+        let paths = below.into_iter().flat_map(|(name, field)| {
+            let path = format!("{at}/{name}");
+            let mut paths = fields(field, &path);
+            paths.push(path);
+            paths
+        });
+        paths.collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -437,22 +437,6 @@ mod tests {
         }
     }
 
-    /// Every field there is in `value`, as a JSON pointer.
-    fn fields(value: &Value, at: &str) -> Vec<String> {
-        let below: Vec<(String, &Value)> = match value {
-            Value::Object(fields) => fields.iter().map(|(name, field)| (name.clone(), field)).collect(),
-            Value::Array(items) => items.iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect(),
-            _ => Vec::new(),
-        };
-        let paths = below.into_iter().flat_map(|(name, field)| {
-            let path = format!("{at}/{name}");
-            let mut paths = fields(field, &path);
-            paths.push(path);
-            paths
-        });
-        paths.collect()
-    }
-
     /// An event of each kind with every field that is read.
     fn whole_events() -> Vec<Value> {
         let person = json!({"name": "Ada", "email": "ada@example.com", "username": "ada", "avatar_url": "https://gitlab.example.com/a"});
@@ -486,21 +470,15 @@ mod tests {
         for event in whole_events() {
             let kind = event["object_kind"].clone();
             parse_value(&event).expect("as documented");
-            for path in fields(&event, "") {
-                for odd in [json!(null), json!(7), json!("x"), json!(true), json!([null]), json!({"x": []})] {
-                    let mut event = event.clone();
-                    *event.pointer_mut(&path).expect("it is there") = odd.clone();
-                    match parse_value(&event) {
-                        Ok(_) => {}
-                        Err(HookError::Incomplete { field, .. }) => {
-                            let field = format!("/{}", field.replace('.', "/"));
-                            assert!(field.starts_with(&path), "{kind}: {path} = {odd} costs {field}");
-                        }
-                        Err(HookError::Ignored(_)) => {
-                            assert!(["/object_kind", "/ref"].contains(&path.as_str()))
-                        }
-                        Err(error) => panic!("{kind}: {path} = {odd}: {error}"),
+            for (path, odd) in lenient::odd::variants(&event) {
+                match parse_value(&odd) {
+                    Ok(_) => {}
+                    Err(HookError::Incomplete { field, .. }) => {
+                        let field = format!("/{}", field.replace('.', "/"));
+                        assert!(field.starts_with(&path), "{kind}: {path} costs {field}: {odd}");
                     }
+                    Err(HookError::Ignored(_)) => assert!(["/object_kind", "/ref"].contains(&path.as_str())),
+                    Err(error) => panic!("{kind}: {path}: {error}: {odd}"),
                 }
             }
         }

@@ -302,14 +302,15 @@ mod tests {
         };
         let all = count(&Answer::parse(whole.to_string().as_bytes()));
         assert_eq!(all, 9);
-        for field in whole.as_object().unwrap().keys() {
-            for odd in [json!(null), json!(1), json!("x"), json!([null, 1, {}]), json!({"x": null})] {
-                let mut answer = whole.clone();
-                answer[field] = odd.clone();
-                let read = count(&Answer::parse(answer.to_string().as_bytes()));
-                let of_field = if field == "failedDevinfoEntities" { 4 } else { 1 };
-                assert!(read >= all - of_field, "{field} = {odd}: {read}");
-            }
+        for (path, odd) in lenient::odd::variants(&whole) {
+            let read = count(&Answer::parse(odd.to_string().as_bytes()));
+            // A repository has four of them.
+            let below = if ["/failedDevinfoEntities", "/failedDevinfoEntities/42"].contains(&path.as_str()) {
+                4
+            } else {
+                1
+            };
+            assert!(read >= all - below, "{path}: {read} of {odd}");
         }
         for body in ["<html>", "null", "[]", "7", r#"{"unknownIssueKeys":"#] {
             assert_eq!(Answer::parse(body.as_bytes()), Answer::default(), "{body}");

@@ -373,6 +373,38 @@ mod tests {
         assert_eq!(read.complexity, Some(Complexity { score: 90, limit: 250 }));
     }
 
+    /// R02, R03. A list of branches' merge requests is whole or of no use.
+    #[test]
+    fn an_odd_field_costs_its_element_and_nothing_else() {
+        let user = json!({"username": "ada", "name": "Ada", "publicEmail": "a@example.com", "webUrl": "u", "avatarUrl": "a"});
+        let merge_request = |iid: &str| {
+            json!({"id": "gid://gitlab/MergeRequest/900", "iid": iid, "title": "PAY-7", "description": "d", "state": "opened",
+                "draft": false, "sourceBranch": "s", "targetBranch": "m", "sourceProjectId": 42, "updatedAt": "d", "webUrl": "u",
+                "userNotesCount": 3, "diffHeadSha": "a", "reference": "acme/api!7", "sourceProject": {"webUrl": "u"},
+                "author": user, "approvedBy": {"nodes": [user]}, "reviewers": {"nodes": [user]}})
+        };
+        let pipeline = |iid: &str| json!({"id": "gid://gitlab/Ci::Pipeline/31", "iid": iid, "ref": "main", "sha": "a", "status": "SUCCESS"});
+        let file = json!({"oldPath": "a", "newPath": "a", "newFile": "true", "deletedFile": "false", "renamedFile": "false",
+            "diff": "@@ -0,0 +1 @@\n+x\n"});
+        let whole = json!({"id": "gid://gitlab/Project/42", "asked": {"nodes": [merge_request("7"), merge_request("8")]},
+            "ofBranches": {"pageInfo": {"hasNextPage": false}, "nodes": [merge_request("9")]},
+            "pipeline0": pipeline("3"), "pipeline1": pipeline("4"),
+            "repository": {"commit0": {"lastCommit": {"sha": "a", "diffs": [file]}}}});
+        let count = |project: Value| {
+            let read = ProjectAnswer::read(&answer(project), &self::project());
+            read.map(|read| {
+                let of_branches = usize::from(read.of_branches.is_some());
+                read.merge_requests.len() + read.pipelines.len() + read.commits.len() + of_branches
+            })
+        };
+        assert_eq!(count(whole.clone()).expect("an answer"), 6);
+        for (path, odd) in lenient::odd::variants(&whole).filter(|(path, _)| path != "/id") {
+            let below = if ["/asked", "/asked/nodes"].contains(&path.as_str()) { 2 } else { 1 };
+            let read = count(odd.clone()).expect("an answer");
+            assert!(read >= 6 - below, "{path}: {read} of {odd}");
+        }
+    }
+
     #[test]
     fn an_incomplete_list_counts_as_no_answer() {
         let read = |connection: Value| {
