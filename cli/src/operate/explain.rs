@@ -196,7 +196,7 @@ impl DeliveryOutcome {
             IgnoreReason::OtherProject => "it came through the hook of another project",
             IgnoreReason::TokenMissing => "the link has no token to read it with: link the group with one",
             IgnoreReason::NotRead => {
-                "it names no issue itself, and GitLab did not let be read what it is about: see to the link's token, then send it again"
+                "it names no issue itself, and GitLab did not let the link read more: renew the link's token, then send the delivery again"
             }
             IgnoreReason::CommitsLeftOut => "of so many commits only the newest were looked through",
             IgnoreReason::MergeRequestsLeftOut => {
