@@ -147,7 +147,7 @@ impl BranchHistory {
         Self { shown: self.head.clone().filter(|_| !is_gone), ..self }
     }
 
-    /// Whether an update of this delivery is in it, or waited for another.
+    /// Whether an update of this delivery has its place in it, or came in before it begins.
     #[must_use]
     pub fn knows(&self, delivery: &str) -> bool {
         let placed = self.updates.iter().map(|placed| &placed.update.delivery);
